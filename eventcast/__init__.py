@@ -1,0 +1,25 @@
+"""Every URL path is a channel: a WebSocket to a path listens to it, an HTTP POST to the same path speaks on it."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventcast.presence import subscriber_count
+    from eventcast.publishing import apublish, publish
+
+__version__ = "0.1.0"
+__all__ = ["apublish", "publish", "subscriber_count"]
+
+_HOMES = {
+    "apublish": "eventcast.publishing",
+    "publish": "eventcast.publishing",
+    "subscriber_count": "eventcast.presence",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: Django imports this package before its settings and apps are ready.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,60 @@
+"""The settings: ``EVENTCAST = {...}`` in a project's settings, read at access time, each with its default here."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.conf import settings
+
+Value = TypeVar("Value", int, str)
+
+
+class Conf:
+    """Typed access to ``settings.EVENTCAST``; nothing is cached, so ``override_settings`` just works."""
+
+    @property
+    def MAX_CHANNEL_LENGTH(self) -> int:
+        """Longest channel name, in bytes of UTF-8."""
+        return self._get("MAX_CHANNEL_LENGTH", 1024)
+
+    @property
+    def MAX_MESSAGE_SIZE(self) -> int:
+        """Largest payload of one message, in bytes (text counted as UTF-8)."""
+        return self._get("MAX_MESSAGE_SIZE", 1024 * 1024)
+
+    @property
+    def MAX_BODY_SIZE(self) -> int:
+        """Largest body of one request to publish, in bytes.
+
+        The default leaves room for a message of the default ``MAX_MESSAGE_SIZE`` with every byte percent-encoded
+        (three bytes for one), or for many smaller messages.
+        """
+        return self._get("MAX_BODY_SIZE", 8 * 1024 * 1024)
+
+    @property
+    def SUBSCRIBER_BUFFER(self) -> int:
+        """Bytes kept for a subscriber that does not take its messages as fast as they come."""
+        return self._get("SUBSCRIBER_BUFFER", 1024 * 1024)
+
+    @property
+    def SLOW_SUBSCRIBERS(self) -> str:
+        """What happens past ``SUBSCRIBER_BUFFER``: ``"close"`` (with 1013) or ``"drop"`` (whole messages)."""
+        return self._get("SLOW_SUBSCRIBERS", "close")
+
+    @property
+    def TRANSPORT(self) -> str:
+        """``"auto"`` takes the fastest way the server allows; ``"asgi"`` uses nothing but the ASGI ``send``."""
+        return self._get("TRANSPORT", "auto")
+
+    @property
+    def CHANNEL_LAYER(self) -> str:
+        """The alias used in ``CHANNEL_LAYERS``: ``"eventcast"`` if it is there, else ``"default"``."""
+        return "eventcast" if "eventcast" in getattr(settings, "CHANNEL_LAYERS", {}) else "default"
+
+    @staticmethod
+    def _get(name: str, default: Value) -> Value:
+        value: Value = getattr(settings, "EVENTCAST", {}).get(name, default)
+        return value
+
+
+conf = Conf()

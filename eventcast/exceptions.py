@@ -1,0 +1,115 @@
+"""Every error eventcast raises. One tree: ``EventcastError`` on top, what a caller did wrong under ``Refused``."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+
+class EventcastError(Exception):
+    """Base of all errors raised by eventcast."""
+
+
+class Refused(EventcastError):
+    """Raised when a publish or a subscription is turned down; says why, and what to do about it.
+
+    The HTTP side answers with ``status`` and ``{"error": code, "detail": detail}``; codes are stable, details are not.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "refused"
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def as_json(self) -> bytes:
+        """The body of the answer."""
+        return json.dumps({"error": self.code, "detail": self.detail}, ensure_ascii=False).encode()
+
+
+class InvalidChannel(Refused, ValueError):
+    """Raised when a path cannot name a channel: not UTF-8, or without a leading ``/``."""
+
+    code = "invalid_channel"
+
+
+class ChannelTooLong(InvalidChannel):
+    """Raised when a channel's name is longer than ``MAX_CHANNEL_LENGTH`` bytes (414, RFC 9110 section 15.5.15)."""
+
+    status = 414
+    code = "channel_too_long"
+
+
+class ReservedChannel(InvalidChannel):
+    """Raised when a path belongs to the server itself (``<mount>/-/…``) or to another part of the site."""
+
+    status = 404
+    code = "reserved_path"
+
+
+class InvalidMessage(Refused, ValueError):
+    """Raised when a message cannot be sent as it is, for example text that UTF-8 cannot encode."""
+
+    code = "invalid_message"
+
+
+class MissingData(InvalidMessage):
+    """Raised when a request to publish carries no message: a form without ``data``, or nothing at all."""
+
+    code = "missing_data"
+
+
+class MalformedBody(InvalidMessage):
+    """Raised when the body of a request to publish cannot be parsed as what its Content-Type says."""
+
+    code = "malformed_body"
+
+
+class InvalidEncoding(InvalidMessage):
+    """Raised when text of a request to publish is not valid in its character encoding."""
+
+    code = "invalid_encoding"
+
+
+class UnsupportedMediaType(InvalidMessage):
+    """Raised for a character set or Content-Encoding that is not understood (415, RFC 9110 section 15.5.16)."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class MessageTooLarge(InvalidMessage):
+    """Raised when a message is over ``MAX_MESSAGE_SIZE``, or a request over ``MAX_BODY_SIZE`` (413, RFC 9110)."""
+
+    status = 413
+    code = "message_too_large"
+
+
+class DisallowedHost(Refused):
+    """Raised when the ``Host`` of a request is not among ``ALLOWED_HOSTS``."""
+
+    code = "disallowed_host"
+
+
+class InvalidQuery(Refused, ValueError):
+    """Raised when a query parameter has a value that means nothing, such as ``limit=x``."""
+
+    code = "invalid_query"
+
+
+class MethodNotAllowed(Refused):
+    """Raised when a channel's URL gets a method it has no answer for (405, RFC 9110 section 15.5.6)."""
+
+    status = 405
+    code = "method_not_allowed"
+    headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD, OPTIONS, POST, PUT"}
+
+
+class LayerUnavailable(Refused):
+    """Raised when the channel layer cannot be reached, for example because Redis is down (503)."""
+
+    status = 503
+    code = "layer_unavailable"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}

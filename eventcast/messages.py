@@ -1,0 +1,129 @@
+"""What travels: a message, its way through a channel layer, and its encoded forms, each made once for everybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from eventcast.conf import conf
+from eventcast.exceptions import InvalidMessage, MessageTooLarge
+
+LAYER_TYPE = "eventcast.messages"
+"""The ``type`` of what eventcast puts on the channel layer."""
+
+# RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
+_TEXT, _BINARY = 0x81, 0x82
+
+
+class Message:
+    """One message as it is delivered: text or binary, unchangeable, with its encoded forms made on first use.
+
+    :param data: ``str`` for a text message, ``bytes`` for a binary one.
+    """
+
+    __slots__ = ("_frame", "data", "payload")
+
+    def __init__(self, data: str | bytes) -> None:
+        self.data = data
+        self.payload: bytes = data.encode() if isinstance(data, str) else data
+        self._frame: bytes | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether it is a binary message."""
+        return isinstance(self.data, bytes)
+
+    @property
+    def frame(self) -> bytes:
+        """The message as one unmasked WebSocket frame (RFC 6455 section 5.2), the same bytes for every subscriber."""
+        if self._frame is None:
+            self._frame = encode_frame(self.payload, binary=self.binary)
+        return self._frame
+
+    def __repr__(self) -> str:
+        return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
+
+
+class Batch:
+    """Messages that leave together: what piled up on a channel while it was being fanned out goes in one write.
+
+    :param messages: at least one, in the order in which they are delivered.
+    """
+
+    __slots__ = ("_frames", "messages")
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        self._frames: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    @property
+    def frames(self) -> bytes:
+        """The WebSocket frames of all messages, one after the other; joined on first use, then shared by everybody."""
+        if self._frames is None:
+            frames = [message.frame for message in self.messages]
+            self._frames = frames[0] if len(frames) == 1 else b"".join(frames)
+        return self._frames
+
+
+def encode_frame(payload: bytes, *, binary: bool) -> bytes:
+    """``payload`` as a single unmasked WebSocket frame (RFC 6455 section 5.2)."""
+    size, first = len(payload), _BINARY if binary else _TEXT
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 0x10000:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def to_data(data: Any) -> str | bytes:
+    """What a caller wants to publish as the text or bytes that subscribers get.
+
+    ``str`` stays text; ``bytes``, ``bytearray`` and ``memoryview`` become binary; anything else compact JSON made by
+    Django's encoder, so dates, decimals and UUIDs work.
+
+    :raises InvalidMessage: it has no JSON form.
+    """
+    if isinstance(data, (str, bytes)):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    try:
+        return json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMessage(f"The message has no JSON form: {error}. Publish str, bytes or JSON-like data.") from error
+
+
+def check_data(data: str | bytes) -> str | bytes:
+    """Return ``data`` if it may be published.
+
+    :raises InvalidMessage: it is text that UTF-8 cannot encode.
+    :raises MessageTooLarge: its payload is over ``MAX_MESSAGE_SIZE``.
+    """
+    limit = conf.MAX_MESSAGE_SIZE
+    try:
+        # A character takes one to four bytes: only in between is it worth counting.
+        size = len(data) if isinstance(data, bytes) or len(data) > limit or data.isascii() else len(data.encode())
+    except UnicodeEncodeError:
+        raise InvalidMessage("The text holds surrogates, which UTF-8 cannot encode.") from None
+    if size > limit:
+        raise MessageTooLarge(
+            f"The message has {size} bytes or more, {limit} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
+            "Publish a link to large data, or split it."
+        )
+    return data
+
+
+def to_layer(channel: str, messages: Iterable[str | bytes]) -> dict[str, Any]:
+    """One channel layer message for all that is published to ``channel`` at once: plain types, as layers want them."""
+    return {"type": LAYER_TYPE, "channel": channel, "messages": list(messages)}
+
+
+def from_layer(event: dict[str, Any]) -> tuple[str, list[Message]]:
+    """The channel and messages of what :func:`to_layer` made."""
+    return event["channel"], [Message(data) for data in event["messages"]]

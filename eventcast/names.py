@@ -1,0 +1,97 @@
+"""How a URL path becomes a channel's name, and a channel's name a channel layer group. Pure functions.
+
+A channel's name is the whole path, percent-decoded, exactly as the client wrote it. The one source of truth is the raw
+request target: what servers hand on as the decoded path has lost something (Daphne decodes invalid UTF-8 to U+FFFD, so
+that many paths become one; on a WebSocket it also drops ``;b`` from ``/a;b`` and the host from ``//host/b``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from eventcast.conf import conf
+from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+RESERVED_PREFIX = "-/"
+"""Below the mount, paths that begin so are the server's own and never channels."""
+
+
+def channel_from_target(target: bytes) -> str:
+    """The channel that a raw request target (RFC 9112 section 3.2) names.
+
+    :param target: the target as it came over the wire, with or without a query string.
+    :raises InvalidChannel: it is not an absolute path, or not valid UTF-8.
+    :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
+    """
+    try:
+        channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidChannel("The path is not valid UTF-8. Percent-encode the name's UTF-8 bytes.") from None
+    return check_channel(channel)
+
+
+def channel_from_scope(scope: Mapping[str, Any]) -> str:
+    """The channel that an ASGI scope's path names; its ``raw_path`` is believed before its ``path``.
+
+    :raises InvalidChannel: as :func:`channel_from_target`; also without a ``raw_path`` if the path holds U+FFFD, which
+        is what servers put in place of bytes they could not decode: two different paths must never be one channel.
+    """
+    raw_path = scope.get("raw_path")
+    if raw_path:
+        return channel_from_target(raw_path)
+    if "\ufffd" in scope["path"]:
+        raise InvalidChannel("The path is not valid UTF-8, or the server hides its bytes. Leave out U+FFFD.")
+    return check_channel(scope["path"])
+
+
+def channel_from_request(request: HttpRequest) -> str:
+    """The channel that a Django request's path names; under WSGI there is no raw path, and the decoded one must do.
+
+    :raises InvalidChannel: as :func:`channel_from_scope`.
+    """
+    return channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
+
+
+def check_not_reserved(channel: str, mount: str) -> str:
+    """Return ``channel`` if it is not among the server's own paths below ``mount``.
+
+    :raises ReservedChannel: it is. Slashes between the two make no difference, as they make none to Channels' router.
+    """
+    if channel.removeprefix(mount).lstrip("/").startswith(RESERVED_PREFIX):
+        raise ReservedChannel(f"Paths below {mount}{RESERVED_PREFIX} are the server's own, not channels.")
+    return channel
+
+
+def check_channel(channel: str) -> str:
+    """Return ``channel`` if it can be a channel's name.
+
+    :raises InvalidChannel: it does not begin with ``/``, or UTF-8 cannot encode it.
+    :raises ChannelTooLong: it takes more than ``MAX_CHANNEL_LENGTH`` bytes of UTF-8.
+    """
+    if not isinstance(channel, str) or not channel.startswith("/"):
+        raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+    try:
+        length = len(channel) if channel.isascii() else len(channel.encode())
+    except UnicodeEncodeError:
+        raise InvalidChannel("The channel's name holds surrogates, which UTF-8 cannot encode.") from None
+    if length > conf.MAX_CHANNEL_LENGTH:
+        raise ChannelTooLong(
+            f"The channel's name takes {length} bytes of UTF-8, {conf.MAX_CHANNEL_LENGTH} are allowed "
+            "(EVENTCAST['MAX_CHANNEL_LENGTH'])."
+        )
+    return channel
+
+
+def group_name(channel: str) -> str:
+    """The channel layer group of a channel: legal in every layer, and no two channels share one.
+
+    Layers want fewer than 100 ASCII letters, digits, ``-``, ``_`` and ``.``; paths are longer and have more. Hence a
+    hash: for two channels to meet, SHA-256 would have to be broken.
+    """
+    return f"eventcast.{hashlib.sha256(channel.encode()).hexdigest()}"
