@@ -1,0 +1,149 @@
+"""One live connection that listens, and what becomes of messages it does not take in time.
+
+The rules:
+
+- what a subscriber has not taken is kept by its transport, up to ``SUBSCRIBER_BUFFER`` bytes;
+- a subscriber to whom nothing is owed takes any message that may be published, however large;
+- past the bound it is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry), so that it
+  knows that it missed something and comes back; or, with ``SLOW_SUBSCRIBERS = "drop"``, it loses whole messages until
+  it has room;
+- either way every message it does not get is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from eventcast.conf import conf
+from eventcast.messages import Batch
+
+if TYPE_CHECKING:
+    from eventcast.fanout import LocalChannel
+
+logger = logging.getLogger("eventcast.subscribe")
+
+TRY_AGAIN_LATER = 1013
+
+
+class Transport:
+    """How messages reach one peer. Subclasses know one kind of server each; see ``eventcast.transports``."""
+
+    name: str = "none"
+    """What people read in figures and logs."""
+
+    send: Callable[[bytes], int] | None = None
+    """A non-blocking write of raw WebSocket frames that returns how many bytes were taken, or None if there is none."""
+
+    pending: int = 0
+    """Bytes handed over that the peer's connection has not taken yet."""
+
+    closed: bool = False
+    """Whether the connection was closed from this side."""
+
+    def open(self, subscriber: Subscriber) -> None:
+        """The handshake is over: pass on what was written so far, and from now on pass on at once."""
+        raise NotImplementedError
+
+    def write(self, batch: Batch) -> None:
+        """Pass the messages on after everything written before; never blocks, never raises for a peer that is gone."""
+        raise NotImplementedError
+
+    def write_rest(self, data: bytes, taken: int) -> None:
+        """Pass on what :attr:`send` did not take of ``data``. Only transports with a ``send`` are asked."""
+        raise NotImplementedError
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection with a close frame if possible; nothing is written after it."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """The subscriber has left: let go of everything."""
+        raise NotImplementedError
+
+
+class Subscriber:
+    """One live connection that listens to one channel.
+
+    :param transport: how its messages reach it.
+    :param peer: the address it comes from, as the server tells it, or an empty string.
+    """
+
+    __slots__ = ("channel", "connected_at", "losing", "lost", "peer", "position", "transport")
+
+    def __init__(self, transport: Transport, *, peer: str = "") -> None:
+        self.transport = transport
+        self.peer = peer
+        self.connected_at = time.time()
+        """Seconds since the epoch."""
+        self.lost = 0
+        """Messages it did not get because it was too slow."""
+        self.losing = False
+        """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
+        self.channel: LocalChannel | None = None
+        """The channel it hears; None before it is added and from the moment its connection closes."""
+        self.position = -1
+        """Where it stands in its channel's list of those that are written to straight; -1 if it does not."""
+
+    def deliver(self, batch: Batch) -> int:
+        """Hand the messages to the transport, within the bound; returns how many it was handed."""
+        transport = self.transport
+        pending = transport.pending
+        if not pending or pending + len(batch.frames) <= conf.SUBSCRIBER_BUFFER:
+            self.losing = False
+            transport.write(batch)
+            return len(batch)
+        return self._overflow(batch)
+
+    def straighten(self) -> None:
+        """Its transport has nothing pending any more: it may be written to straight."""
+        if self.channel is not None:
+            self.channel.straighten(self)
+
+    def hold(self) -> None:
+        """Its transport has something pending: what comes now has to wait behind it."""
+        if self.channel is not None:
+            self.channel.hold(self)
+
+    def leave(self) -> None:
+        """Its connection is closing or gone: nothing more is written to it."""
+        if self.channel is not None:
+            self.channel.discard(self)
+
+    def _overflow(self, batch: Batch) -> int:
+        """Apply the policy to messages there is no room for; returns how many of them were delivered after all."""
+        pending, room, delivered = self.transport.pending, conf.SUBSCRIBER_BUFFER - self.transport.pending, 0
+        drop = conf.SLOW_SUBSCRIBERS == "drop"
+        if not self.losing:
+            logger.warning(
+                "%s a subscriber of %s that does not read: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
+                "Dropping messages for" if drop else "Closing",
+                self.channel.name if self.channel else "?",
+                self.peer or "unknown",
+                pending,
+            )
+            self.losing = True
+        if drop:
+            for message in batch.messages:
+                if len(message.frame) <= room:
+                    room -= len(message.frame)
+                    self.transport.write(Batch([message]))
+                    delivered += 1
+        self.lost += len(batch) - delivered
+        if self.channel is not None:
+            self.channel.lost += len(batch) - delivered
+        if not drop:
+            self.transport.close(TRY_AGAIN_LATER, "Messages come faster than they are read.")
+            self.leave()
+        return delivered
+
+    def __repr__(self) -> str:
+        channel = self.channel.name if self.channel else None
+        return f"<Subscriber {self.peer or '?'} of {channel!r} by {self.transport.name}>"
+
+
+def describe_peer(client: Any) -> str:
+    """An ASGI scope's ``client`` as ``host:port``; an empty string where the server gives none (Unix sockets)."""
+    return f"{client[0]}:{client[1]}" if client else ""

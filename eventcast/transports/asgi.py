@@ -1,0 +1,98 @@
+"""The safe transport: messages through the ASGI ``send``, as the ASGI specification has it, under any server.
+
+``send`` may wait until the peer has taken what went before (uvicorn, hypercorn and granian do), so messages are kept
+in a queue that a task empties; the task lives only while there is something in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from eventcast.messages import Batch, Message
+from eventcast.subscribers import Subscriber, Transport
+
+logger = logging.getLogger("eventcast.subscribe")
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds a peer has to take the close frame before its connection is given up."""
+
+
+class ASGITransport(Transport):
+    """A WebSocket served by any ASGI server.
+
+    To be made in the task that serves the connection: that task is cancelled to give up on a peer that does not even
+    take a close frame, since ASGI has no other way to do so.
+    """
+
+    name = "asgi"
+
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        self._send = send
+        self._queue: deque[Message] = deque()
+        self._subscriber: Subscriber | None = None
+        self._server_task = asyncio.current_task()
+        self._writer: asyncio.Task[None] | None = None
+        self.pending = 0
+
+    def open(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self._wake()
+
+    def write(self, batch: Batch) -> None:
+        if not self.closed:
+            self._queue.extend(batch.messages)
+            self.pending += len(batch.frames)
+            self._wake()
+
+    def close(self, code: int, reason: str) -> None:
+        if not self.closed:
+            self.closed = True
+            self._stop()
+            self._writer = asyncio.ensure_future(self._close(code, reason))
+
+    def release(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._stop()
+
+    def _wake(self) -> None:
+        if self._subscriber is not None and self._writer is None and self._queue:
+            self._writer = asyncio.ensure_future(self._write())
+
+    def _stop(self) -> None:
+        self._queue.clear()
+        self.pending = 0
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+
+    async def _write(self) -> None:
+        try:
+            while self._queue:
+                message = self._queue.popleft()
+                form = "bytes" if message.binary else "text"
+                await self._send({"type": "websocket.send", form: message.data})
+                self.pending -= len(message.frame)
+        except Exception as error:
+            # Servers raise what they like when the peer has gone (ASGI says OSError); the disconnect event follows.
+            logger.debug("A subscriber is gone: %r", error)
+            self._queue.clear()
+            if self._subscriber is not None:
+                self._subscriber.leave()
+        finally:
+            if self._writer is asyncio.current_task():
+                self._writer = None
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            await asyncio.wait_for(
+                self._send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_TIMEOUT
+            )
+        except Exception as error:
+            logger.debug("A subscriber took no close frame: %r", error)
+        if self._server_task is not None:
+            self._server_task.cancel()

@@ -1,0 +1,281 @@
+"""All that eventcast knows of the insides of Daphne, Twisted and autobahn stands in this file.
+
+Daphne gives an application nothing but ``receive`` and ``send``; a message through that ``send`` costs some 60 µs, of
+which 6 are the kernel's. Under it are autobahn's protocol and Twisted's transport. What this file takes from them:
+
+- the raw request target of a WebSocket, which the scope has mangled (``//a/b`` becomes ``/b``, ``/a;b`` ``/a``);
+- a refusal of a handshake with its real status, where ASGI's ``close`` before ``accept`` is always 403;
+- close frames with a code and a reason, where ASGI's ``close`` raises for 1001 and 1013 and loses the reason;
+- a place in Twisted's shutdown, to say goodbye to subscribers;
+- the socket itself.
+
+Frames go to the socket only while Twisted's buffers for it are empty, or they would overtake or split what is there:
+the handshake, pings, pongs and close frames of the protocol, the rest of a short write. Twisted calls a transport's
+``startWriting`` when something comes into its buffers and ``stopWriting`` when they are empty or the connection is over,
+so those two are what we listen to, on each subscriber's own transport. ``problems()`` tells whether this is still so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Any
+
+from eventcast.messages import Batch
+from eventcast.subscribers import Subscriber, Transport
+
+SEARCH_LIMIT = 64
+"""Objects looked at behind a wrapped ``send`` before giving up: some ten layers of middleware."""
+
+FLUSH_INTERVAL = 0.01
+FLUSH_TIMEOUT = 2.0
+"""Seconds that close frames get to leave when the server shuts down."""
+
+
+def find_protocol(send: Any, client: Any) -> Any | None:
+    """The Daphne WebSocket protocol behind an ASGI ``send``, or None if there is none to be found.
+
+    Middleware wraps ``send`` in functions, partials and objects; whatever it is, it has to hold what it wraps, so those
+    references are followed. ``client``, the scope's, proves that the protocol is this connection's and no other.
+    """
+    server = sys.modules.get("daphne.server")
+    candidates = [send] if server is not None else []
+    for _ in range(SEARCH_LIMIT):
+        if not candidates:
+            break
+        candidate = candidates.pop(0)
+        if isinstance(candidate, functools.partial):
+            if getattr(candidate.func, "__func__", None) is server.Server.handle_reply:  # type: ignore[union-attr]
+                protocol = candidate.args[0]
+                return protocol if getattr(protocol, "client_addr", client) == client else None
+            candidates += [candidate.func, *candidate.args]
+        else:
+            candidates += _callables_behind(candidate)
+    return None
+
+
+def _callables_behind(candidate: Any) -> list[Any]:
+    if inspect.ismethod(candidate):
+        candidate = candidate.__self__
+    if inspect.isfunction(candidate):
+        held = [cell.cell_contents for cell in candidate.__closure__ or () if cell != types.CellType()]
+    else:
+        held = list(getattr(candidate, "__dict__", {}).values())
+    return [value for value in held if callable(value) and not isinstance(value, type)]
+
+
+def request_target(protocol: Any) -> bytes | None:
+    """The request target of a WebSocket's handshake as the client sent it (RFC 9112 section 3.2)."""
+    target = getattr(protocol, "http_request_uri", None)
+    return target.encode("latin-1") if isinstance(target, str) else None
+
+
+def refuse(protocol: Any, status: int, code: str) -> bool:
+    """Turn down a handshake with this HTTP status and ``code`` as its reason phrase; False if that can't be done."""
+    from autobahn.websocket.types import ConnectionDeny
+
+    deferred = protocol.__dict__.pop("handshake_deferred", None)
+    if deferred is None:
+        return False
+    deferred.errback(ConnectionDeny(status, code))  # type: ignore[no-untyped-call]
+    protocol.server.protocol_disconnected(protocol)
+    return True
+
+
+def transport_for(protocol: Any) -> Transport | None:
+    """The fastest safe transport for a connection, or None if Daphne's insides are not what they should be."""
+    if problems():
+        return None
+    descriptor = _descriptor(protocol.transport)
+    if descriptor is None or not descriptor.connected:
+        return None
+    return (DirectTransport if descriptor is protocol.transport else TwistedTransport)(protocol, descriptor)
+
+
+def _descriptor(transport: Any) -> Any | None:
+    """Twisted's transport that owns the socket: the given one, or what a wrapper such as TLS writes to in the end."""
+    from twisted.internet.abstract import FileDescriptor
+    from twisted.protocols.policies import ProtocolWrapper
+
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport if isinstance(transport, FileDescriptor) else None
+
+
+class TwistedTransport(Transport):
+    """Frames through Twisted's transport, whatever it is wrapped in; what it could not send is its buffers' size."""
+
+    name = "twisted"
+
+    def __init__(self, protocol: Any, descriptor: Any) -> None:
+        self._protocol = protocol
+        self._descriptor = descriptor
+        self._early: list[Batch] | None = []
+        """What was written before the handshake was over."""
+        self._early_size = 0
+
+    @property
+    def pending(self) -> int:  # type: ignore[override]
+        descriptor = self._descriptor
+        size: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen + self._early_size
+        return size
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may be written: not before the handshake is over, nor after a close frame."""
+        protocol, descriptor = self._protocol, self._descriptor
+        return protocol.state == protocol.STATE_OPEN and descriptor.connected and not descriptor.disconnecting
+
+    def open(self, subscriber: Subscriber) -> None:
+        early, self._early, self._early_size = self._early or (), None, 0
+        for batch in early:
+            self.write(batch)
+
+    def write(self, batch: Batch) -> None:
+        if self._early is not None:
+            self._early.append(batch)
+            self._early_size += len(batch.frames)
+        elif not self.is_open:
+            pass
+        elif self._protocol._perMessageCompress is None:
+            self._protocol.transport.write(batch.frames)
+        else:  # Daphne never agrees to compression, but a server built on it may.
+            for message in batch.messages:
+                self._protocol.sendMessage(message.payload, message.binary)
+
+    def close(self, code: int, reason: str) -> None:
+        # Not through ASGI's close: see the top of this file. autobahn gives the peer a second to answer, then resets.
+        if self.is_open:
+            self._protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123])
+
+    def release(self) -> None:
+        self._early = []
+
+
+class DirectTransport(TwistedTransport):
+    """Frames straight to the socket, for as long as Twisted has nothing of its own to write to it."""
+
+    name = "direct"
+
+    send: Callable[[bytes], int] | None
+
+    def __init__(self, protocol: Any, descriptor: Any) -> None:
+        super().__init__(protocol, descriptor)
+        self._subscriber: Subscriber | None = None
+        # Bound to the socket object, not to its number: numbers are reused, a closed socket object is closed for good.
+        self.send = descriptor.socket.send
+
+    def open(self, subscriber: Subscriber) -> None:
+        super().open(subscriber)
+        self._subscriber = subscriber
+        if self._protocol._perMessageCompress is not None:
+            self.send = None
+        self._descriptor.startWriting = self._start_writing
+        self._descriptor.stopWriting = self._stop_writing
+        if self.is_open and not self.pending:
+            subscriber.straighten()
+
+    def write_rest(self, data: bytes, taken: int) -> None:
+        if self.is_open:
+            self._descriptor.write(data[taken:] if taken else data)
+
+    def release(self) -> None:
+        super().release()
+        self._subscriber = None
+        # What hides Twisted's own methods goes, and with it the reference cycle.
+        self._descriptor.__dict__.pop("startWriting", None)
+        self._descriptor.__dict__.pop("stopWriting", None)
+
+    def _start_writing(self) -> None:
+        """Twisted has something to write, or is asked to hang up after writing: frames have to wait."""
+        descriptor = self._descriptor
+        type(descriptor).startWriting(descriptor)
+        if self._subscriber is not None:
+            self._subscriber.hold()
+
+    def _stop_writing(self) -> None:
+        """Twisted has written everything, or the connection is over."""
+        descriptor, subscriber = self._descriptor, self._subscriber
+        type(descriptor).stopWriting(descriptor)
+        if subscriber is None:
+            return
+        if self.is_open and not descriptor._aborting and not self.pending:
+            subscriber.straighten()
+        else:
+            subscriber.leave()
+
+
+def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
+    """Have ``goodbye`` called when Twisted shuts down (SIGTERM, Ctrl-C), and flush what it wrote before sockets close.
+
+    Daphne itself just drops its sockets, and a client cannot tell that from a broken network.
+    """
+    from twisted.internet import defer
+
+    descriptor = _descriptor(protocol.transport)
+    if descriptor is None:
+        return
+
+    def shut_down() -> Any:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(flush()))
+
+    async def flush() -> None:
+        transports = goodbye()
+        for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):
+            if not any(transport.pending for transport in transports):
+                break
+            await asyncio.sleep(FLUSH_INTERVAL)
+
+    descriptor.reactor.addSystemEventTrigger("before", "shutdown", shut_down)
+
+
+@functools.cache
+def problems() -> tuple[str, ...]:
+    """What about the installed Daphne, Twisted and autobahn is not as this file needs it; empty if all is well.
+
+    Tried out rather than told from version numbers, so that a newer version that still works is not turned away.
+    """
+    try:
+        return tuple(_find_problems())
+    except Exception as error:
+        return (f"{type(error).__name__}: {error}",)
+
+
+def _find_problems() -> Iterator[str]:
+    from daphne.ws_protocol import WebSocketProtocol
+    from twisted.internet.abstract import FileDescriptor
+    from twisted.internet.tcp import Connection
+
+    for name in ("sendCloseFrame", "STATE_OPEN", "serverReject", "handle_reply"):
+        if not hasattr(WebSocketProtocol, name):
+            yield f"WebSocketProtocol has no {name}"
+    if Connection.startWriting is not FileDescriptor.startWriting:
+        yield "TCP connections have a startWriting of their own"
+    if Connection.stopWriting is not FileDescriptor.stopWriting:
+        yield "TCP connections have a stopWriting of their own"
+    if not hasattr(Connection, "_aborting"):
+        yield "TCP connections have no _aborting"
+
+    calls: list[str] = []
+    descriptor = FileDescriptor(reactor=object())  # type: ignore[arg-type]
+    descriptor.connected = 1
+    descriptor.writeSomeData = lambda data: len(data)  # type: ignore[method-assign]
+    descriptor.startWriting = lambda: calls.append(f"start {descriptor._tempDataLen}")  # type: ignore[method-assign]
+    descriptor.stopWriting = lambda: calls.append(  # type: ignore[method-assign]
+        f"stop {len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen}"
+    )
+    descriptor.write(b"frame")
+    descriptor.doWrite()  # type: ignore[no-untyped-call]
+    if calls != ["start 5", "stop 0"]:
+        yield f"a write calls {calls} instead of startWriting when it is buffered and stopWriting when it is sent"
+
+
+@functools.cache
+def versions() -> str:
+    """The versions of what this file knows the insides of, for the log."""
+    return ", ".join(f"{name} {version(name)}" for name in ("daphne", "twisted", "autobahn"))
