@@ -1,0 +1,188 @@
+"""Who gets what in the in-memory channel layer: groups, delivery, the end of old messages and memberships.
+
+It needs no event loop, works in every thread, and knows of its layer only the limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from eventcast.losses import Losses
+from eventcast.mailboxes import Mailbox, Mailboxes
+from eventcast.reminders import Reminders
+
+PATIENCE = 60.0
+"""Seconds that sending to one channel leaves what expired in others to those who receive, or send to a group.
+
+Channels' own layer leaves it to them for ever, and its tests count on finding it there.
+"""
+
+
+class Limits(Protocol):
+    """What the exchange asks its layer."""
+
+    expiry: int
+    group_expiry: int
+
+    def get_capacity(self, channel: str) -> int:
+        """How many unread messages a channel holds."""
+
+    def require_valid_channel_name(self, name: str) -> bool:
+        """Raise TypeError for what can't be the name of a channel."""
+
+
+class Exchange:
+    """The mailboxes of one layer, the groups of their channels, and the lock around both."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.mailboxes = Mailboxes()
+        self.groups: dict[str, dict[str, float]] = {}
+        """When each member was last added, by group and channel."""
+        self.losses = Losses()
+        self.now: Callable[[], float] = time.monotonic
+        self._limits = limits
+        # Reentrant: a signal handler or a finalizer may publish while its thread is in here.
+        self._lock = threading.RLock()
+        self._ageing: Reminders[tuple[str, str]] = Reminders()
+        self._next_cleaning = -math.inf
+
+    def send(self, channel: str, message: dict[str, Any]) -> tuple[bool, bool]:
+        """Put a message in a channel. Returns whether there was room, and whether it is more than half full."""
+        with self._lock:
+            now = self.now()
+            if now > self._next_cleaning + PATIENCE:
+                self._clean(now)
+            mailbox = self._mailbox(channel)
+            accepted = self._deliver(mailbox, message, now)
+            if not accepted:
+                self.losses.refused += 1
+            crowded = mailbox.is_crowded
+            self.losses.summarize(now)
+        self.losses.report()
+        return accepted, crowded
+
+    def send_to_group(self, group: str, message: dict[str, Any]) -> bool:
+        """Put a message in each channel of a group that has room. Returns whether one is more than half full."""
+        crowded = False
+        with self._lock:
+            now = self.now()
+            if now > self._next_cleaning:
+                self._clean(now)
+            for channel in list(self.groups.get(group, ())):
+                mailbox = self._mailbox(channel)
+                if not self._deliver(mailbox, message, now):
+                    self.losses.note_dropped(mailbox)
+                crowded = crowded or mailbox.is_crowded
+            self.losses.summarize(now)
+        self.losses.report()
+        return crowded
+
+    def receive(self, channel: str) -> dict[str, Any] | asyncio.Future[None]:
+        """Take the next message of a channel; if there is none, get in line: ask again when the future is done."""
+        with self._lock:
+            now = self.now()
+            if now > self._next_cleaning:
+                self._clean(now)
+            mailbox = self._mailbox(channel)
+            mailbox.note_reader(now)
+            message = self._take(mailbox, now)
+            answer = self.mailboxes.wait(mailbox) if message is None else message
+            self.mailboxes.tidy(mailbox)
+            self.losses.summarize(now)
+        self.losses.report()
+        return answer
+
+    def leave_line(self, channel: str, waiter: asyncio.Future[None]) -> None:
+        """Whoever got ``waiter`` from :meth:`receive` won't ask again."""
+        with self._lock:
+            self.mailboxes.stop_waiting(channel, waiter, self.now())
+
+    def join(self, group: str, channel: str) -> None:
+        """Make a channel a member of a group; a membership there is begins anew."""
+        with self._lock:
+            self._mailbox(channel).groups.add(group)
+            now = self.groups.setdefault(group, {})[channel] = self.now()
+            self._ageing.set((group, channel), now + self._limits.group_expiry)
+
+    def leave(self, group: str, channel: str) -> None:
+        """End a membership, if there is one."""
+        with self._lock:
+            self._ageing.discard((group, channel))
+            members = self.groups.get(group, {})
+            if members.pop(channel, None) is not None and not members:
+                del self.groups[group]
+            mailbox = self.mailboxes.get(channel)
+            if mailbox is not None:
+                mailbox.groups.discard(group)
+                self.mailboxes.tidy(mailbox)
+
+    def flush(self) -> None:
+        """Forget all messages and memberships. Who is in line stays there."""
+        with self._lock:
+            for mailbox in self.mailboxes.clear():
+                self.losses.note_room(mailbox)
+            self.groups.clear()
+            self._ageing.clear()
+        self.losses.report()
+
+    # --- all below with the lock held -------------------------------------------------------------------------------
+
+    def _mailbox(self, channel: str) -> Mailbox:
+        mailbox = self.mailboxes.get(channel)
+        if mailbox is None:
+            self._limits.require_valid_channel_name(channel)
+            mailbox = self.mailboxes.add(channel, self._limits.get_capacity(channel))
+        return mailbox
+
+    def _deliver(self, mailbox: Mailbox, message: dict[str, Any], now: float) -> bool:
+        self._expire(mailbox, now)
+        if mailbox.is_full:
+            self.mailboxes.tidy(mailbox)
+            return False
+        self.mailboxes.put(mailbox, message, now, now + self._limits.expiry)
+        return True
+
+    def _take(self, mailbox: Mailbox, now: float) -> dict[str, Any] | None:
+        while (source := mailbox.oldest()) is not None:
+            if not self._expire(source, now):
+                message = self.mailboxes.take(source)
+                if source is not mailbox:
+                    source.note_reader(now)
+                self.losses.note_room(source)
+                return message
+        return None
+
+    def _expire(self, mailbox: Mailbox, now: float) -> bool:
+        """Remove the messages whose time is over, and with them the memberships of a channel nobody reads."""
+        if not mailbox.messages or mailbox.messages[0][0] >= now:
+            return False
+        groups, read = list(mailbox.groups), mailbox.has_reader()
+        if not read:
+            for group in groups:
+                self.leave(group, mailbox.name)
+        expired = self.mailboxes.remove_expired(mailbox, now)
+        self.losses.note_expired(mailbox, expired, read, len(groups))
+        self.losses.note_room(mailbox)
+        return True
+
+    def _clean(self, now: float) -> None:
+        """Remove all that is due. It looks at nothing that is not, and knows when to look next."""
+        expiry, age = self._limits.expiry, self._limits.group_expiry
+        for channel in self.mailboxes.expiring.due(now):
+            mailbox = self._mailbox(channel)
+            self._expire(mailbox, now)
+            if mailbox.messages:
+                self.mailboxes.expiring.set(channel, now + expiry)
+        for group, channel in self._ageing.due(now):
+            mailbox = self._mailbox(channel)
+            if mailbox.is_awaited() or mailbox.read_at + age > now:
+                self._ageing.set((group, channel), now + age)
+            else:
+                self.leave(group, channel)
+        soonest = now + min(expiry, age)
+        self._next_cleaning = min(soonest, self.mailboxes.expiring.first(), self._ageing.first())

@@ -1,0 +1,206 @@
+"""The channel layer for one process: Channels' own in-memory layer without its scans, copies and silent drops.
+
+Specification: https://channels.readthedocs.io/en/stable/channel_layer_spec.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from channels import layers as channels_layers
+from channels.exceptions import ChannelFull, MessageTooLarge
+
+from eventcast.conf import conf
+from eventcast.exchange import Exchange
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Figures of an :class:`InMemoryChannelLayer`; messages are counted since it was made, once for each receiver."""
+
+    sent: int
+    """Messages put in a channel: one for each member when a group is sent to."""
+    dropped: int
+    """Messages for a group that a member lost because its channel was full."""
+    refused: int
+    """Messages that send() refused with ChannelFull."""
+    expired: int
+    """Messages nobody read within ``expiry`` seconds."""
+    channels: int
+    """Channels now that have a message, a waiting reader or a membership."""
+    groups: int
+    """Groups now that have a member."""
+
+
+class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
+    """A drop-in for ``channels.layers.InMemoryChannelLayer``: one process, any number of threads and event loops.
+
+    - **Cost**: sending to a group costs a few microseconds for each member, whatever else is open.
+    - **Threads**: all methods are safe in every thread and event loop; a reader is woken at once, on its own loop.
+    - **Loss**: a full channel loses what its groups are sent (send() raises ChannelFull), and a message expires that
+      nobody reads within ``expiry``. All are counted (:meth:`statistics`) and logged once per burst, to
+      ``eventcast.layers``. Senders give way to the readers of their event loop when a channel is half full.
+    - **Copies**: each receiver gets its own shallow copy. What is nested in it belongs to all: don't change it.
+    - **Memberships** end ``group_expiry`` seconds after the last group_add(), but not while a receive() waits on the
+      channel, nor within that time of the last one: what is being read never ages. A message that expires ends those
+      of its channel, unless a receive() waits there or the task of the last one still runs.
+    - **Names with** ``!``: as the specification says, channels with the same part up to it share one capacity, and
+      receive() of that part takes what comes to any of them. So each new_channel() has such a part of its own.
+
+    :param expiry: seconds an unread message is kept.
+    :param group_expiry: seconds a membership outlives its last group_add() and the last receive() on its channel.
+    :param capacity: unread messages a channel holds, 0 for any number. Not Channels' 100, because a burst of publishes
+        comes within one turn of the event loop, before any reader runs. Each costs some 350 bytes and its contents,
+        and these are shared by all receivers.
+    :param channel_capacity: other capacities by channel name (glob or compiled expression); the first match counts.
+    """
+
+    # Strict: Channels' expressions also let a final newline, other scripts' digits and, after "!", their letters pass.
+    # And as long as the specification asks for: 100.
+    MAX_NAME_LENGTH = 101
+    channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?\Z")
+    group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+\Z")
+    invalid_name_error = channels_layers.BaseChannelLayer.invalid_name_error.replace("< 100", "< 101")
+
+    # The specification wants them here.
+    ChannelFull = ChannelFull
+    MessageTooLarge = MessageTooLarge
+
+    def __init__(
+        self,
+        expiry: int = 60,
+        group_expiry: int = 86400,
+        capacity: int = 10_000,
+        channel_capacity: dict[str | re.Pattern[str], int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(expiry=expiry, group_expiry=group_expiry, capacity=capacity, **kwargs)
+        compiled: Any = self.compile_capacities(channel_capacity or {})
+        self.channel_capacity = compiled
+        self._exchange = Exchange(self)
+        self.channels: dict[str, Any] = self._exchange.mailboxes.unread
+        self.groups = self._exchange.groups
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send a message to one channel.
+
+        :raises ChannelFull: the channel is at its capacity.
+        :raises TypeError: the name is not valid, or the message is not a dict.
+        """
+        _require_dict(message)
+        accepted, crowded = self._exchange.send(channel, message)
+        if crowded:
+            await asyncio.sleep(0)
+        if not accepted:
+            raise ChannelFull(channel)
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the next message of a channel; of several readers one gets it.
+
+        :param channel: its name; or the part up to ``!``, for the next of all channels that begin so.
+        :raises TypeError: the name is not valid.
+        """
+        while True:
+            found = self._exchange.receive(channel)
+            if isinstance(found, dict):
+                return found
+            try:
+                await found
+            except BaseException:
+                self._exchange.leave_line(channel, found)
+                raise
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        """A new channel name, for a reader in this process."""
+        return f"{prefix}.inmemory.{secrets.token_hex(8)}!{secrets.token_hex(4)}"
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Make a channel a member of a group. If it is one, the membership's age begins anew.
+
+        :raises TypeError: a name is not valid.
+        """
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        self._exchange.join(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """End a channel's membership in a group, if there is one.
+
+        :raises TypeError: a name is not valid.
+        """
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        self._exchange.leave(group, channel)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Send a message to every channel of a group; those that are full lose it.
+
+        :raises TypeError: the name is not valid, or the message is not a dict.
+        """
+        if self._group_send(group, message):
+            await asyncio.sleep(0)
+
+    def group_send_nowait(self, group: str, message: dict[str, Any]) -> None:
+        """:meth:`group_send` without ``await``: for any thread, with an event loop or without.
+
+        It gives way to nobody: a long loop of it on the readers' own event loop fills their channels.
+        """
+        self._group_send(group, message)
+
+    def _group_send(self, group: str, message: dict[str, Any]) -> bool:
+        _require_dict(message)
+        if group not in self.groups:
+            self.require_valid_group_name(group)
+        return self._exchange.send_to_group(group, message)
+
+    async def flush(self) -> None:
+        """Forget all messages and memberships. Whoever waits in receive() gets what comes later."""
+        self._exchange.flush()
+
+    async def close(self) -> None:
+        """Nothing is held open: the layer can be used as before."""
+
+    def statistics(self) -> LayerStatistics:
+        """Figures of this moment."""
+        losses, mailboxes = self._exchange.losses, self._exchange.mailboxes
+        return LayerStatistics(
+            sent=mailboxes.arrived,
+            dropped=losses.dropped,
+            refused=losses.refused,
+            expired=losses.expired,
+            channels=len(mailboxes),
+            groups=len(self.groups),
+        )
+
+
+def _require_dict(message: dict[str, Any]) -> None:
+    if not isinstance(message, dict):
+        raise TypeError(f"A message must be a dict, not {type(message).__name__}.")
+
+
+_default_layer = InMemoryChannelLayer()
+# Channels' manager would make two layers for two threads that ask for the first time; reentrant, because making one
+# imports its module, which may ask in its turn.
+_layers_lock = threading.RLock()
+
+
+def get_layer() -> channels_layers.BaseChannelLayer:
+    """The channel layer eventcast uses: ``CHANNEL_LAYERS[conf.CHANNEL_LAYER]``, or one of its own if there is none.
+
+    Its own is the same for the whole process and unknown to Channels, so that nothing changes for the rest of the site.
+    """
+    alias, configured = conf.CHANNEL_LAYER, channels_layers.channel_layers
+    with _layers_lock:
+        if alias in configured:
+            return configured[alias]
+    return _default_layer
+
+
+def is_local() -> bool:
+    """Whether the layer in use reaches this process only."""
+    return isinstance(get_layer(), channels_layers.InMemoryChannelLayer)
