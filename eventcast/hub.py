@@ -1,0 +1,138 @@
+"""The hub: this process's one receiver of each channel, however many subscribers hear it here.
+
+It joins the channel layer's group of a path when the first subscriber of that path comes and leaves it with the last,
+and gives every channel that has something pending its turn to write, a few milliseconds at a time. There is one hub for
+each event loop; everything in it happens on that loop, but for reading counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any
+
+from eventcast import messages
+from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.memberships import Memberships
+from eventcast.subscribers import Subscriber, Transport
+
+logger = logging.getLogger("eventcast.hub")
+
+SLICE = 0.005
+"""Seconds of writing before handshakes, pings and publishes get their turn."""
+
+GOING_AWAY = 1001
+"""The close code of a server that stops (RFC 6455 section 7.4.1)."""
+
+
+class Hub:
+    """All channels with subscribers on one event loop. Get it with :func:`current_hub`."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, LocalChannel] = {}
+        self.stopping = False
+        """Whether the server is shutting down: nobody is let in any more."""
+        self.watching = False
+        """Whether something will call :meth:`say_goodbye` when the server stops."""
+        self._memberships = Memberships(self._accept)
+        self._in_line: deque[LocalChannel] = deque()
+        self._running = False
+
+    async def subscribe(self, name: str, subscriber: Subscriber) -> None:
+        """Let ``subscriber`` hear the channel ``name``, until :meth:`unsubscribe`.
+
+        :raises LayerUnavailable: the channel layer cannot be reached.
+        """
+        await self._memberships.join(name)
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = LocalChannel(name)
+        channel.add(subscriber)
+
+    async def unsubscribe(self, name: str, subscriber: Subscriber) -> None:
+        """Forget a subscriber that :meth:`subscribe` has let in."""
+        subscriber.leave()
+        subscriber.transport.release()
+        channel = self.channels.get(name)
+        if channel is not None and not channel.count:
+            # Before the layer is told, which may take a while: who comes meanwhile begins anew.
+            del self.channels[name]
+        await self._memberships.leave(name)
+
+    def _accept(self, event: dict[str, Any]) -> None:
+        """Put what came from the layer in line to be written."""
+        try:
+            name, received = messages.from_layer(event)
+        except (KeyError, TypeError, AttributeError) as error:
+            logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
+            return
+        channel = self.channels.get(name)
+        if channel is None:
+            if name not in self._memberships:
+                self._memberships.leave_unwanted(name)
+            return
+        channel.publish(received)
+        if not channel.scheduled:
+            channel.scheduled = True
+            self._in_line.append(channel)
+        if not self._running:
+            # Not at once: what else came in this turn of the event loop is joined to it.
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        """Write for the length of a slice, then let others have the event loop."""
+        deadline = time.monotonic() + SLICE
+        while self._in_line:
+            channel = self._in_line.popleft()
+            if channel.advance(deadline):
+                channel.scheduled = False
+            else:
+                self._in_line.append(channel)
+            if time.monotonic() >= deadline:
+                break
+        if self._in_line:
+            asyncio.get_running_loop().call_soon(self._run)
+        else:
+            self._running = False
+
+    async def make_room(self, name: str) -> None:
+        """Wait while so much is waiting to be written on a channel that more might have to be dropped."""
+        channel = self.channels.get(name)
+        while channel is not None and channel.backlog > BACKLOG_LIMIT // 2:  # noqa: ASYNC110 (rare, and nothing to signal)
+            await asyncio.sleep(SLICE)
+
+    def say_goodbye(self) -> list[Transport]:
+        """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""
+        self.stopping = True
+        transports = []
+        for channel in list(self.channels.values()):
+            for subscriber in channel:
+                transports.append(subscriber.transport)
+                subscriber.transport.close(GOING_AWAY, "The server is going away.")
+                subscriber.leave()
+        return transports
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+_hubs_lock = threading.Lock()
+
+
+def current_hub() -> Hub:
+    """The hub of the running event loop; made on first use."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        with _hubs_lock:
+            hub = _hubs.setdefault(loop, Hub())
+    return hub
+
+
+def hubs() -> list[Hub]:
+    """The hubs of all event loops of this process."""
+    with _hubs_lock:
+        return list(_hubs.values())
