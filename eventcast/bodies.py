@@ -1,0 +1,146 @@
+"""What a request to publish carries: its body as messages, told by its Content-Type."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+
+from eventcast.conf import conf
+from eventcast.exceptions import InvalidEncoding, MalformedBody, MessageTooLarge, MissingData, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+FIELD = "data"
+"""The form field that holds a message."""
+
+FORM, MULTIPART, NDJSON = "application/x-www-form-urlencoded", "multipart/form-data", "application/x-ndjson"
+
+MAX_FIELDS = 100_000
+"""Form fields in one request: bounds the work of taking a form apart, far above any batch that makes sense."""
+
+
+def messages_in(request: HttpRequest) -> list[str | bytes]:
+    """The messages that a request to publish carries, in order.
+
+    :raises MissingData: there is none; ``MalformedBody``, ``InvalidEncoding``: the body is not what it says it is;
+        ``UnsupportedMediaType``: a charset or Content-Encoding unknown here; ``MessageTooLarge``: it is over
+        ``MAX_BODY_SIZE``.
+    """
+    # META and not request.headers, which is made of all headers for one look: a tenth of what a publish costs.
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body without Content-Encoding.")
+    kind = request.content_type or ""
+    if kind == MULTIPART:
+        return _in_multipart(request)
+    body = _read(request)
+    if kind == FORM:
+        return _in_form(_text(body, request))
+    if kind == NDJSON:
+        return [line for line in _text(body, request).replace("\r\n", "\n").split("\n") if line.strip()] or _missing()
+    if kind.startswith("text/") or kind == "application/json" or kind.endswith("+json"):
+        return [_text(body, request)]
+    if not kind and not body:
+        return _missing()
+    return [body]
+
+
+def _missing() -> list[str | bytes]:
+    raise MissingData(
+        "There is no message. Send a form with a field 'data' (curl --data-urlencode 'data=hello'), "
+        "or the message itself as the body with its Content-Type."
+    )
+
+
+def _read(request: HttpRequest) -> bytes:
+    """The body, if it is not over the limit. Not ``request.body``: that has Django's own, lower limit for forms."""
+    limit = conf.MAX_BODY_SIZE
+    _check_length(request, limit)
+    body: bytes = request.read(limit + 1)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _check_length(request: HttpRequest, limit: int) -> None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) > limit:
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it."
+    )
+
+
+def _text(body: bytes, request: HttpRequest) -> str:
+    """The body decoded as what its Content-Type says, UTF-8 by default; a lone byte that does not fit refuses it."""
+    charset = request.content_params.get("charset", "utf-8") if request.content_params else "utf-8"
+    try:
+        codec = codecs.lookup(charset)
+        if not codec._is_text_encoding:
+            raise LookupError
+    except LookupError:
+        raise UnsupportedMediaType(f"The charset {charset!r:.40} is not known here. Send UTF-8.") from None
+    try:
+        return body.decode(codec.name)
+    except UnicodeError as error:
+        raise InvalidEncoding(
+            f"The body is not valid {codec.name} ({error}). Send UTF-8, or binary data as application/octet-stream."
+        ) from None
+
+
+def _in_form(text: str) -> list[str | bytes]:
+    try:
+        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except UnicodeDecodeError as error:
+        raise InvalidEncoding(f"The form is not valid percent-encoded UTF-8 ({error}).") from None
+    except ValueError as error:
+        raise MalformedBody(f"The form cannot be parsed: {error}. At most {MAX_FIELDS} fields are allowed.") from None
+    return [value for name, value in fields if name == FIELD] or _missing()
+
+
+def _in_multipart(request: HttpRequest) -> list[str | bytes]:
+    """Fields named ``data`` as text, then files of that name: text if their Content-Type says so, else binary."""
+    _check_length(request, conf.MAX_BODY_SIZE)
+    try:
+        if hasattr(request, "_post"):  # Something before us has read it: a middleware of the site.
+            fields, files = request.POST.getlist(FIELD), request.FILES.getlist(FIELD)
+        else:
+            # Django would replace what is not UTF-8. Latin-1 keeps every byte, to be decoded strictly below.
+            parser = MultiPartParser(request.META, _Bounded(request), request.upload_handlers, "latin-1")  # type: ignore[arg-type]
+            post, uploads = parser.parse()
+            fields = [value.encode("latin-1").decode() for value in post.getlist(FIELD)]
+            files = uploads.getlist(FIELD)
+        found: list[str | bytes] = [*fields]
+        for file in files:
+            content = file.read()
+            is_text = (file.content_type or "").startswith("text/") or (file.content_type or "").endswith("json")
+            found.append(content.decode() if is_text else content)
+    except UnicodeDecodeError as error:
+        raise InvalidEncoding(f"A part is not valid UTF-8 ({error}).") from None
+    except RequestDataTooBig as error:
+        raise MessageTooLarge(f"{error} Send large messages as the body itself.") from None
+    except (MultiPartParserError, SuspiciousOperation) as error:
+        raise MalformedBody(f"The multipart body cannot be parsed: {error}") from None
+    return found or _missing()
+
+
+class _Bounded:
+    """A request's stream that refuses to be read past ``MAX_BODY_SIZE``: a body may come without a Content-Length."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._left = self._limit = conf.MAX_BODY_SIZE
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._request.read(self._left + 1 if size < 0 else min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._limit)
+        return data

@@ -1,0 +1,70 @@
+"""System checks: what is wrong with the settings, said when the server starts and not when a message is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from eventcast.conf import Conf, conf
+from eventcast.layers import InMemoryChannelLayer
+
+SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
+CHOICES = {"SLOW_SUBSCRIBERS": ("close", "drop"), "TRANSPORT": ("auto", "asgi")}
+
+
+@register("eventcast")
+def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """``EVENTCAST``: a dict, of known settings, with values that mean something."""
+    configured = getattr(settings, "EVENTCAST", {})
+    if not isinstance(configured, dict):
+        return [Error("EVENTCAST is not a dict.", hint="EVENTCAST = {'MAX_MESSAGE_SIZE': 65536}", id="eventcast.E001")]
+    found: list[CheckMessage] = []
+    for name, value in configured.items():
+        if name not in SETTINGS:
+            found.append(
+                Warning(
+                    f"EVENTCAST has no setting {name!r}.", hint=f"Known: {', '.join(SETTINGS)}.", id="eventcast.W001"
+                )
+            )
+        elif name in CHOICES:
+            if value not in CHOICES[name]:
+                choices = " or ".join(map(repr, CHOICES[name]))
+                found.append(Error(f"EVENTCAST[{name!r}] is {choices}, not {value!r}.", id="eventcast.E002"))
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            found.append(Error(f"EVENTCAST[{name!r}] is a number of bytes, not {value!r}.", id="eventcast.E002"))
+    return found
+
+
+@register("eventcast")
+def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The channel layer: there, and not the stock in-memory one."""
+    alias = conf.CHANNEL_LAYER
+    backend = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {}).get("BACKEND")
+    if backend is None:
+        return []
+    try:
+        layer = import_string(backend)
+    except ImportError as error:
+        return [
+            Error(
+                f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}",
+                hint="Is its package installed? 'eventcast[redis]' brings channels_redis.",
+                id="eventcast.E003",
+            )
+        ]
+    stock = isinstance(layer, type) and issubclass(layer, StockInMemoryChannelLayer)
+    if stock and not issubclass(layer, InMemoryChannelLayer):
+        return [
+            Warning(
+                f"CHANNEL_LAYERS[{alias!r}] is Channels' in-memory layer, which drops messages silently above 100 "
+                "waiting, and takes longer the more channels are open.",
+                hint="Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass.",
+                id="eventcast.W002",
+            )
+        ]
+    return []

@@ -1,0 +1,97 @@
+"""The WebSocket side: whoever opens a socket to a path listens to that channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+
+from eventcast import names, transports
+from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
+from eventcast.hub import Hub, current_hub
+from eventcast.subscribers import Subscriber, describe_peer
+from eventcast.transports import daphne
+
+logger = logging.getLogger("eventcast.subscribe")
+
+
+class EventcastConsumer(AsyncConsumer):
+    """The catch-all consumer: mount it with ``EventcastConsumer.as_asgi()``, or see ``eventcast.routing``.
+
+    It is a Channels consumer from outside, but does not use Channels' dispatch: that costs every connection a layer
+    channel of its own and two tasks, and every event a hop to the process's one database thread, so that a slow query
+    anywhere would hold up all messages. What comes from the layer comes through the hub, once for all subscribers.
+    """
+
+    channel_layer_alias = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one connection (ASGI WebSocket), until it is over."""
+        protocol = scope.get("eventcast.protocol") or daphne.find_protocol(send, scope.get("client"))
+        await receive()  # websocket.connect
+        hub = current_hub()
+        try:
+            channel = channel_of(scope, protocol)
+            subscriber = Subscriber(transports.for_websocket(send, protocol), peer=describe_peer(scope.get("client")))
+            if hub.stopping:
+                raise LayerUnavailable("The server is going away. Connect again.")
+            await hub.subscribe(channel, subscriber)
+        except Refused as refusal:
+            await refuse(refusal, scope, send, protocol)
+            return
+        # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
+        try:
+            if protocol is not None:
+                _watch_for_shutdown(hub, protocol)
+            await send({"type": "websocket.accept"})
+            subscriber.transport.open(subscriber)
+            while (await receive())["type"] != "websocket.disconnect":
+                pass  # What a listener says is not for us.
+        except asyncio.CancelledError:
+            if not subscriber.transport.closed:
+                raise
+        finally:
+            await hub.unsubscribe(channel, subscriber)
+
+
+def channel_of(scope: dict[str, Any], protocol: Any) -> str:
+    """The channel that a WebSocket asks for, named by the request target as the client sent it.
+
+    :raises InvalidChannel: it cannot be a channel's name; ``ReservedChannel``: it is not for channels.
+    """
+    target = daphne.request_target(protocol) if protocol is not None else None
+    channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
+    # Routers route by scope["path"], which Daphne may have mangled: only what really lies under the mount gets in.
+    mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
+    if not channel.startswith(mount):
+        raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
+    return names.check_not_reserved(channel, mount)
+
+
+async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
+    """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
+    logger.warning(
+        "Refused a subscriber: %d %s, path %r, peer %s. %s",
+        refusal.status,
+        refusal.code,
+        scope.get("raw_path") or scope["path"],
+        describe_peer(scope.get("client")) or "unknown",
+        refusal.detail,
+    )
+    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code):
+        return
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        headers = [(b"content-type", b"application/json")]
+        headers += [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": refusal.as_json()})
+        return
+    await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+
+
+def _watch_for_shutdown(hub: Hub, protocol: Any) -> None:
+    if not hub.watching:
+        hub.watching = True
+        daphne.at_shutdown(protocol, hub.say_goodbye)

@@ -1,0 +1,14 @@
+"""``path("live/", include("eventcast.urls"))`` makes every path below ``/live/`` a channel."""
+
+from django.urls import path, re_path
+
+from eventcast import views
+
+app_name = "eventcast"
+urlpatterns = [
+    path("-/channels", views.channels, name="channels"),
+    # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
+    re_path(r"^/*-/", views.reserved),
+    # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.
+    re_path(r"^", views.channel, name="channel"),
+]

@@ -1,0 +1,108 @@
+"""The HTTP side: whoever POSTs to a path speaks on that channel; whoever GETs it learns who listens."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.log import log_response
+from django.views.decorators.csrf import csrf_exempt
+
+from eventcast import bodies, names, presence, publishing
+from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
+from eventcast.layers import is_local
+
+logger = logging.getLogger("eventcast.publish")
+
+PAGE, LARGEST_PAGE = 100, 1000
+"""Channels in one answer of the list, if ``limit`` says nothing, and at most."""
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+# Without CSRF's token on purpose: the speakers are programs, which have no cookie to be abused and no page to get a
+# token from. What keeps other sites' pages out is who may publish, not a token.
+@csrf_exempt
+async def channel(request: HttpRequest) -> HttpResponse:
+    """A channel's own URL: publish (POST, PUT) or ask about it (GET)."""
+    try:
+        name = names.channel_from_request(request)
+        if request.method in ("POST", "PUT"):
+            return await _publish(request, name)
+        if request.method in ("GET", "HEAD"):
+            return _answer({"channel": name, "subscribers": presence.subscriber_count(name), "scope": "process"})
+        if request.method == "OPTIONS":
+            return HttpResponse(status=204, headers=MethodNotAllowed.headers)
+        raise MethodNotAllowed("POST to publish, GET to ask about the channel, open a WebSocket to listen.")
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+async def _publish(request: HttpRequest, name: str) -> HttpResponse:
+    found = bodies.messages_in(request)
+    subscribers = await publishing.apublish_many(name, found)
+    answer = {"channel": name, "messages": len(found), "subscribers": subscribers}
+    if not is_local():
+        answer["scope"] = "process"  # Other processes may have subscribers too, which are not counted.
+    return _answer(answer, status=201 if subscribers else 202)
+
+
+@csrf_exempt
+async def channels(request: HttpRequest) -> HttpResponse:
+    """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise _ReadOnly("GET the list of channels.")
+        limit = request.GET.get("limit", str(PAGE))
+        if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= LARGEST_PAGE:
+            raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
+        found = presence.live_channels(
+            prefix=request.GET.get("prefix", ""), after=request.GET.get("after", ""), limit=int(limit) + 1
+        )
+        page = found[: int(limit)]
+        return _answer(
+            {
+                "channels": [{"channel": info.channel, "subscribers": info.subscribers} for info in page],
+                "next": page[-1].channel if len(found) > len(page) else None,
+                "scope": "process",
+            }
+        )
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+@csrf_exempt
+async def reserved(request: HttpRequest) -> HttpResponse:
+    """Everything else below ``-/``: the server's own, and never a channel."""
+    return refused(request, ReservedChannel("Paths below '-/' are the server's own. '-/channels' lists the channels."))
+
+
+class _ReadOnly(MethodNotAllowed):
+    headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD"}
+
+
+def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
+    """The answer to a request that is turned down, and its line in the log."""
+    response = HttpResponse(refusal.as_json(), content_type="application/json", status=refusal.status)
+    for header, value in refusal.headers.items():
+        response[header] = value
+    log_response(
+        "Refused: %s %s, %s %r. %s",
+        refusal.status,
+        refusal.code,
+        request.method,
+        request.path,
+        refusal.detail,
+        response=response,
+        request=request,
+        logger=logger,
+    )
+    return response
+
+
+def _answer(data: dict[str, Any], status: int = 200) -> HttpResponse:
+    response = HttpResponse(_encode(data), content_type="application/json", status=status)
+    response["Cache-Control"] = "no-store"
+    return response
