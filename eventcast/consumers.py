@@ -11,7 +11,7 @@ from channels.consumer import AsyncConsumer
 from eventcast import names, transports
 from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
 from eventcast.hub import Hub, current_hub
-from eventcast.subscribers import Subscriber, describe_peer
+from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
 
 logger = logging.getLogger("eventcast.subscribe")
@@ -34,7 +34,8 @@ class EventcastConsumer(AsyncConsumer):
         hub = current_hub()
         try:
             channel = channel_of(scope, protocol)
-            subscriber = Subscriber(transports.for_websocket(send, protocol), peer=describe_peer(scope.get("client")))
+            transport = transports.for_websocket(send, protocol)
+            subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")
             await hub.subscribe(channel, subscriber)
@@ -77,7 +78,7 @@ async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: A
         refusal.status,
         refusal.code,
         scope.get("raw_path") or scope["path"],
-        describe_peer(scope.get("client")) or "unknown",
+        describe_peer(scope) or "unknown",
         refusal.detail,
     )
     if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code):

@@ -18,6 +18,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from eventcast.messages import Batch, Message
 from eventcast.subscribers import Subscriber
@@ -41,6 +42,21 @@ BACKLOG_LIMIT = 16 * 1024 * 1024
 def _gap(data: bytes) -> int:
     """Stands in the straight list for a subscriber that left during a pass."""
     return len(data)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What has come to pass on one channel, or on several together."""
+
+    messages: int = 0
+    """Messages broadcast."""
+    delivered: int = 0
+    """Messages times subscribers they were handed to."""
+    lost: int = 0
+    """Messages times subscribers who did not get them: too slow, or too much at once."""
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)
 
 
 class LocalChannel:
@@ -74,12 +90,8 @@ class LocalChannel:
         self.name = name
         self.count = 0
         """Subscribers now."""
-        self.messages = 0
-        """Messages broadcast since the first of the present subscribers came."""
-        self.delivered = 0
-        """Messages times subscribers they were handed to."""
-        self.lost = 0
-        """Messages times subscribers who did not get them: too slow, or too many at once."""
+        # As in Figures, since the channel has had subscribers without a break.
+        self.messages = self.delivered = self.lost = 0
         self.pending: deque[Message] = deque()
         self.backlog = 0
         """Bytes waiting for their turn."""
@@ -94,6 +106,11 @@ class LocalChannel:
         self._todo: list[Subscriber] = []
         self._gaps: list[int] = []
         self._overrun = 0
+
+    @property
+    def figures(self) -> Figures:
+        """What has come to pass since the channel has had subscribers without a break."""
+        return Figures(self.messages, self.delivered, self.lost)
 
     def __iter__(self) -> Iterator[Subscriber]:
         yield from [subscriber for subscriber in self._straight if subscriber is not None]
@@ -215,7 +232,10 @@ class LocalChannel:
         subscriber = self._straight[position]
         self._cursor = position + 1  # It has had this batch: hold() must not line it up for it again.
         if subscriber is not None:
-            subscriber.transport.write_rest(data, taken)
+            try:
+                subscriber.transport.write_rest(data, taken)
+            except Exception:
+                self._leave_out(subscriber)
 
     def _write_buffered(self, batch: Batch, deadline: float) -> bool:
         while self._todo_cursor < len(self._todo):
@@ -225,12 +245,16 @@ class LocalChannel:
                 try:
                     self.delivered += subscriber.deliver(batch)
                 except Exception:
-                    # Nothing one subscriber does may stop the others from hearing.
-                    logger.exception("Delivering to %r failed; it is left out from now on.", subscriber)
-                    subscriber.leave()
+                    self._leave_out(subscriber)
             if self._todo_cursor % BUFFERED_STRIDE == 0 and time.monotonic() >= deadline:
                 return self._todo_cursor >= len(self._todo)
         return True
+
+    @staticmethod
+    def _leave_out(subscriber: Subscriber) -> None:
+        # Nothing one subscriber does may stop the others from hearing.
+        logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)
+        subscriber.leave()
 
     def _finish(self) -> None:
         # From the highest gap down, so that what stands last is never a gap itself when it is moved into one.

@@ -16,7 +16,7 @@ from collections import deque
 from typing import Any
 
 from eventcast import messages
-from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.fanout import BACKLOG_LIMIT, Figures, LocalChannel
 from eventcast.memberships import Memberships
 from eventcast.subscribers import Subscriber, Transport
 
@@ -28,6 +28,9 @@ SLICE = 0.005
 GOING_AWAY = 1001
 """The close code of a server that stops (RFC 6455 section 7.4.1)."""
 
+DISCONNECTED = 3000
+"""The close code for whom an operator disconnects: "unauthorized" in IANA's registry, no reason to come right back."""
+
 
 class Hub:
     """All channels with subscribers on one event loop. Get it with :func:`current_hub`."""
@@ -38,6 +41,9 @@ class Hub:
         """Whether the server is shutting down: nobody is let in any more."""
         self.watching = False
         """Whether something will call :meth:`say_goodbye` when the server stops."""
+        self.past = Figures()
+        """What came to pass on channels that nobody listens to any more."""
+        self._loop = weakref.ref(asyncio.get_running_loop())
         self._memberships = Memberships(self._accept)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
@@ -61,6 +67,7 @@ class Hub:
         if channel is not None and not channel.count:
             # Before the layer is told, which may take a while: who comes meanwhile begins anew.
             del self.channels[name]
+            self.past += channel.figures
         await self._memberships.leave(name)
 
     def _accept(self, event: dict[str, Any]) -> None:
@@ -105,6 +112,18 @@ class Hub:
         channel = self.channels.get(name)
         while channel is not None and channel.backlog > BACKLOG_LIMIT // 2:  # noqa: ASYNC110 (rare, and nothing to signal)
             await asyncio.sleep(SLICE)
+
+    def disconnect(self, name: str, id: int | None = None) -> None:
+        """Close the subscriber with this ``id``, or all, of a channel. Safe in any thread; they go a moment later."""
+        loop = self._loop()
+        if loop is not None:
+            loop.call_soon_threadsafe(self._disconnect, name, id)
+
+    def _disconnect(self, name: str, id: int | None) -> None:
+        for subscriber in self.channels.get(name, ()):
+            if id is None or subscriber.id == id:
+                subscriber.transport.close(DISCONNECTED, "Disconnected by an operator.")
+                subscriber.leave()
 
     def say_goodbye(self) -> list[Transport]:
         """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""

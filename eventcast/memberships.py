@@ -146,7 +146,11 @@ class Memberships:
                     failures = 0
                 continue
             failures = 0
-            self._accept(event)
+            try:
+                self._accept(event)
+            except Exception:
+                # It may be anything, another version's for example; this process must not go deaf over it.
+                logger.exception("What came from the channel layer could not be passed on.")
             taken += 1
             if taken % DRAIN == 0:
                 await asyncio.sleep(0)

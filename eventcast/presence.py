@@ -1,26 +1,67 @@
-"""Who is there: subscriber counts of this process, readable from any thread."""
+"""Who is there, and what passes: counts and figures of this process, readable from any thread."""
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
 
+from eventcast.fanout import Figures, LocalChannel
 from eventcast.hub import hubs
 
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """What is known of a live channel in this process."""
+    """What is known of a channel in this process."""
 
     channel: str
     """Its name."""
     subscribers: int
     """Live connections that listen to it now."""
+    figures: Figures
+    """What has come to pass since it has had subscribers without a break."""
+
+
+@dataclass(frozen=True)
+class SubscriberInfo:
+    """What is known of one subscriber of this process."""
+
+    id: int
+    """Its number, unique in this process."""
+    peer: str
+    """The address it comes from, ``host:port``; empty for a Unix socket."""
+    user: str
+    """The name of its user; empty if it is not known."""
+    transport: str
+    """How it is written to, see ``eventcast.transports``."""
+    connected_at: float
+    """When it came, seconds since the epoch."""
+    pending: int
+    """Bytes that wait for it to read."""
+    lost: int
+    """Messages it did not get because it was too slow."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """This process as a whole."""
+
+    channels: int
+    """Channels that have subscribers now."""
+    subscribers: int
+    """Live connections that listen now."""
+    figures: Figures
+    """What has come to pass since the process began, on channels nobody listens to any more too."""
 
 
 def subscriber_count(channel: str) -> int:
     """How many subscribers of ``channel`` are connected to this process right now."""
     return sum(local.count for hub in hubs() if (local := hub.channels.get(channel)) is not None)
+
+
+def channel_info(channel: str) -> ChannelInfo:
+    """What is known of ``channel`` in this process; zeros if nobody listens to it."""
+    found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
+    return ChannelInfo(channel, sum(local.count for local in found), sum((local.figures for local in found), Figures()))
 
 
 def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
@@ -30,9 +71,49 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
     :param after: only those whose names come after it: the last one of the page before.
     :param limit: how many at most.
     """
-    counts: dict[str, int] = {}
+    names = {
+        name
+        for hub in hubs()
+        for name, local in list(hub.channels.items())
+        if local.count and name > after and name.startswith(prefix)
+    }
+    return [channel_info(name) for name in heapq.nsmallest(limit, names)]
+
+
+def subscribers(channel: str, *, limit: int = 1000) -> list[SubscriberInfo]:
+    """The subscribers of ``channel`` in this process, those who came first at the top.
+
+    :param limit: how many at most.
+    """
+    found = (subscriber for hub in hubs() for subscriber in hub.channels.get(channel, ()))
+    return [
+        SubscriberInfo(
+            id=subscriber.id,
+            peer=subscriber.peer,
+            user=subscriber.user,
+            transport=subscriber.transport.name,
+            connected_at=subscriber.connected_at,
+            pending=subscriber.transport.pending,
+            lost=subscriber.lost,
+        )
+        for subscriber in heapq.nsmallest(limit, found, key=lambda subscriber: subscriber.id)
+    ]
+
+
+def disconnect(channel: str, id: int | None = None) -> None:
+    """Close the subscriber of ``channel`` that has this ``id``, or all of them. Safe in any thread."""
     for hub in hubs():
-        for name, local in list(hub.channels.items()):
-            if local.count and name > after and name.startswith(prefix):
-                counts[name] = counts.get(name, 0) + local.count
-    return [ChannelInfo(name, counts[name]) for name in heapq.nsmallest(limit, counts)]
+        hub.disconnect(channel, id)
+
+
+def totals() -> Totals:
+    """The figures of this process as a whole."""
+    everywhere = hubs()
+    here = [local for hub in everywhere for local in list(hub.channels.values())]
+    counted: list[LocalChannel | Figures] = [*here, *(hub.past for hub in everywhere)]
+    figures = Figures(
+        messages=sum(each.messages for each in counted),
+        delivered=sum(each.delivered for each in counted),
+        lost=sum(each.lost for each in counted),
+    )
+    return Totals(len({local.name for local in here if local.count}), sum(local.count for local in here), figures)

@@ -12,9 +12,10 @@ The rules:
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from eventcast.conf import conf
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("eventcast.subscribe")
 
 TRY_AGAIN_LATER = 1013
+
+_ids = itertools.count(1)
 
 
 class Transport:
@@ -69,13 +72,17 @@ class Subscriber:
 
     :param transport: how its messages reach it.
     :param peer: the address it comes from, as the server tells it, or an empty string.
+    :param user: the name of the user it is known to be, or an empty string.
     """
 
-    __slots__ = ("channel", "connected_at", "losing", "lost", "peer", "position", "transport")
+    __slots__ = ("channel", "connected_at", "id", "losing", "lost", "peer", "position", "transport", "user")
 
-    def __init__(self, transport: Transport, *, peer: str = "") -> None:
+    def __init__(self, transport: Transport, *, peer: str = "", user: str = "") -> None:
+        self.id = next(_ids)
+        """Its number, unique in this process."""
         self.transport = transport
         self.peer = peer
+        self.user = user
         self.connected_at = time.time()
         """Seconds since the epoch."""
         self.lost = 0
@@ -92,13 +99,15 @@ class Subscriber:
         transport = self.transport
         pending = transport.pending
         if not pending or pending + len(batch.frames) <= conf.SUBSCRIBER_BUFFER:
-            self.losing = False
+            if self.losing and pending <= conf.SUBSCRIBER_BUFFER // 2:
+                self.losing = False  # Not at the edge, where a burst would end and begin with every message.
             transport.write(batch)
             return len(batch)
         return self._overflow(batch)
 
     def straighten(self) -> None:
         """Its transport has nothing pending any more: it may be written to straight."""
+        self.losing = False
         if self.channel is not None:
             self.channel.straighten(self)
 
@@ -144,6 +153,13 @@ class Subscriber:
         return f"<Subscriber {self.peer or '?'} of {channel!r} by {self.transport.name}>"
 
 
-def describe_peer(client: Any) -> str:
-    """An ASGI scope's ``client`` as ``host:port``; an empty string where the server gives none (Unix sockets)."""
+def describe_peer(scope: Mapping[str, Any]) -> str:
+    """An ASGI scope's client as ``host:port``; an empty string where the server gives none (Unix sockets)."""
+    client = scope.get("client")
     return f"{client[0]}:{client[1]}" if client else ""
+
+
+def describe_user(scope: Mapping[str, Any]) -> str:
+    """The name of an ASGI scope's user, whom Channels' or the site's middleware put there; else an empty string."""
+    user: Any = scope.get("user")
+    return str(user.get_username()) if user is not None and user.is_authenticated else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +20,9 @@ logger = logging.getLogger("eventcast.publish")
 PAGE, LARGEST_PAGE = 100, 1000
 """Channels in one answer of the list, if ``limit`` says nothing, and at most."""
 
+SCOPE = {"scope": "process"}
+"""Said in answers with figures: they are those of the process that answers."""
+
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -32,7 +36,7 @@ async def channel(request: HttpRequest) -> HttpResponse:
         if request.method in ("POST", "PUT"):
             return await _publish(request, name)
         if request.method in ("GET", "HEAD"):
-            return _answer({"channel": name, "subscribers": presence.subscriber_count(name), "scope": "process"})
+            return _answer(_described(presence.channel_info(name)) | SCOPE)
         if request.method == "OPTIONS":
             return HttpResponse(status=204, headers=MethodNotAllowed.headers)
         raise MethodNotAllowed("POST to publish, GET to ask about the channel, open a WebSocket to listen.")
@@ -43,9 +47,9 @@ async def channel(request: HttpRequest) -> HttpResponse:
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
     found = bodies.messages_in(request)
     subscribers = await publishing.apublish_many(name, found)
-    answer = {"channel": name, "messages": len(found), "subscribers": subscribers}
+    answer: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
     if not is_local():
-        answer["scope"] = "process"  # Other processes may have subscribers too, which are not counted.
+        answer |= SCOPE  # Other processes may have subscribers too, which are not counted.
     return _answer(answer, status=201 if subscribers else 202)
 
 
@@ -56,18 +60,19 @@ async def channels(request: HttpRequest) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise _ReadOnly("GET the list of channels.")
         limit = request.GET.get("limit", str(PAGE))
-        if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:6]) <= LARGEST_PAGE:
+        if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
             raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
         found = presence.live_channels(
             prefix=request.GET.get("prefix", ""), after=request.GET.get("after", ""), limit=int(limit) + 1
         )
-        page = found[: int(limit)]
+        page, total = found[: int(limit)], presence.totals()
         return _answer(
             {
-                "channels": [{"channel": info.channel, "subscribers": info.subscribers} for info in page],
+                "channels": [_described(info) for info in page],
                 "next": page[-1].channel if len(found) > len(page) else None,
-                "scope": "process",
+                "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
             }
+            | SCOPE
         )
     except Refused as refusal:
         return refused(request, refusal)
@@ -100,6 +105,10 @@ def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
         logger=logger,
     )
     return response
+
+
+def _described(info: presence.ChannelInfo) -> dict[str, Any]:
+    return {"channel": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
 
 
 def _answer(data: dict[str, Any], status: int = 200) -> HttpResponse:

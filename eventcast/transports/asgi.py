@@ -55,6 +55,7 @@ class ASGITransport(Transport):
             self._writer = asyncio.ensure_future(self._close(code, reason))
 
     def release(self) -> None:
+        self._server_task = None  # Whatever it does from now on, such as middleware's last work, is not ours to end.
         if not self.closed:
             self.closed = True
             self._stop()

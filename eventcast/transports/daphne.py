@@ -11,8 +11,8 @@ which 6 are the kernel's. Under it are autobahn's protocol and Twisted's transpo
 
 Frames go to the socket only while Twisted's buffers for it are empty, or they would overtake or split what is there:
 the handshake, pings, pongs and close frames of the protocol, the rest of a short write. Twisted calls a transport's
-``startWriting`` when something comes into its buffers and ``stopWriting`` when they are empty or the connection is over,
-so those two are what we listen to, on each subscriber's own transport. ``problems()`` tells whether this is still so.
+``startWriting`` when its buffers get something and ``stopWriting`` when they are empty or the connection is over,
+so those two are listened to, on each subscriber's own transport. ``problems()`` tells whether this is still so.
 """
 
 from __future__ import annotations
@@ -94,17 +94,18 @@ def transport_for(protocol: Any) -> Transport | None:
     descriptor = _descriptor(protocol.transport)
     if descriptor is None or not descriptor.connected:
         return None
-    return (DirectTransport if descriptor is protocol.transport else TwistedTransport)(protocol, descriptor)
+    wrapped = descriptor is not protocol.transport or descriptor.TLS
+    return (TwistedTransport if wrapped else DirectTransport)(protocol, descriptor)
 
 
 def _descriptor(transport: Any) -> Any | None:
     """Twisted's transport that owns the socket: the given one, or what a wrapper such as TLS writes to in the end."""
-    from twisted.internet.abstract import FileDescriptor
+    from twisted.internet.tcp import Connection
     from twisted.protocols.policies import ProtocolWrapper
 
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
-    return transport if isinstance(transport, FileDescriptor) else None
+    return transport if isinstance(transport, Connection) else None
 
 
 class TwistedTransport(Transport):
@@ -118,6 +119,8 @@ class TwistedTransport(Transport):
         self._early: list[Batch] | None = []
         """What was written before the handshake was over."""
         self._early_size = 0
+        self._goodbye: tuple[int, str] | None = None
+        """The code and reason of a close that has to wait for the end of the handshake."""
 
     @property
     def pending(self) -> int:  # type: ignore[override]
@@ -135,6 +138,8 @@ class TwistedTransport(Transport):
         early, self._early, self._early_size = self._early or (), None, 0
         for batch in early:
             self.write(batch)
+        if self._goodbye is not None:
+            self.close(*self._goodbye)
 
     def write(self, batch: Batch) -> None:
         if self._early is not None:
@@ -150,11 +155,14 @@ class TwistedTransport(Transport):
 
     def close(self, code: int, reason: str) -> None:
         # Not through ASGI's close: see the top of this file. autobahn gives the peer a second to answer, then resets.
-        if self.is_open:
+        self.closed = True
+        if self._early is not None:
+            self._goodbye = code, reason
+        elif self.is_open:
             self._protocol.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123])
 
     def release(self) -> None:
-        self._early = []
+        self._early, self._goodbye = [], None
 
 
 class DirectTransport(TwistedTransport):
@@ -222,10 +230,10 @@ def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
         return
 
     def shut_down() -> Any:
-        return defer.Deferred.fromFuture(asyncio.ensure_future(flush()))
+        # At once: Daphne has just cancelled its applications, who leave with the event loop's next turn.
+        return defer.Deferred.fromFuture(asyncio.ensure_future(flush(goodbye())))
 
-    async def flush() -> None:
-        transports = goodbye()
+    async def flush(transports: Any) -> None:
         for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):
             if not any(transport.pending for transport in transports):
                 break
