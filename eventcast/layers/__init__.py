@@ -16,7 +16,7 @@ from channels import layers as channels_layers
 from channels.exceptions import ChannelFull, MessageTooLarge
 
 from eventcast.conf import conf
-from eventcast.exchange import Exchange
+from eventcast.layers.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
     :param expiry: seconds an unread message is kept.
     :param group_expiry: seconds a membership outlives its last group_add() and the last receive() on its channel.
     :param capacity: unread messages a channel holds, 0 for any number. Not Channels' 100, because a burst of publishes
-        comes within one turn of the event loop, before any reader runs. Each costs some 350 bytes and its contents,
+        comes within one turn of the event loop, before any reader runs. Each costs some 300 bytes and its contents,
         and these are shared by all receivers.
     :param channel_capacity: other capacities by channel name (glob or compiled expression); the first match counts.
     """
@@ -83,7 +83,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         compiled: Any = self.compile_capacities(channel_capacity or {})
         self.channel_capacity = compiled
         self._exchange = Exchange(self)
-        self.channels: dict[str, Any] = self._exchange.mailboxes.unread
+        self.channels: dict[str, Any] = self._exchange.mailboxes.active
         self.groups = self._exchange.groups
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from eventcast.losses import Losses
-from eventcast.mailboxes import Mailbox, Mailboxes
-from eventcast.reminders import Reminders
+from eventcast.layers.losses import Losses
+from eventcast.layers.mailboxes import Mailbox, Mailboxes
+from eventcast.layers.reminders import Reminders
 
 PATIENCE = 60.0
 """Seconds that sending to one channel leaves what expired in others to those who receive, or send to a group.

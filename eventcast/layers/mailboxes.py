@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from typing import Any
 
-from eventcast.reminders import Reminders
+from eventcast.layers.reminders import Reminders
 
 
 class Family:
@@ -96,7 +96,7 @@ class Mailbox:
         return min(self.family.unread, key=lambda mailbox: mailbox.messages[0][1], default=None)
 
     def wake(self, now: float) -> None:
-        """Wake one reader, on its own event loop, passing over those that are cancelled or whose loop is closed."""
+        """Wake one reader, on its own event loop, passing over those whose loop is closed."""
         waiting = self.waiting or self.family.waiting
         if not waiting:
             return
@@ -106,27 +106,20 @@ class Mailbox:
             here = None
         while waiting:
             waiter = waiting.pop(0)
-            if _wake(waiter, here):
-                self.read_at = now
-                return
-
-
-def _wake(waiter: asyncio.Future[None], here: asyncio.AbstractEventLoop | None) -> bool:
-    loop = waiter.get_loop()
-    if loop is here:
-        if waiter.done():
-            return False
-        waiter.set_result(None)
-        return True
-    try:
-        loop.call_soon_threadsafe(_finish, waiter)
-    except RuntimeError:  # its loop is closed
-        return False
-    return True
+            loop = waiter.get_loop()
+            if loop is here:
+                _finish(waiter)
+            else:
+                try:
+                    loop.call_soon_threadsafe(_finish, waiter)
+                except RuntimeError:
+                    continue
+            self.read_at = now
+            return
 
 
 def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
+    if not waiter.done():  # Else its reader has been cancelled, and will see that another is woken.
         waiter.set_result(None)
 
 
@@ -134,10 +127,10 @@ class Mailboxes:
     """All mailboxes of a layer that have a message, a reader or a membership; the others are forgotten."""
 
     def __init__(self) -> None:
-        self.unread: dict[str, Mailbox] = {}
-        """Those with unread messages, by channel."""
+        self.active: dict[str, Mailbox] = {}
+        """Those with an unread message or a waiting reader, by channel."""
         self.expiring: Reminders[str] = Reminders()
-        """When to look at those for messages that have expired. One that is being read may be due too early."""
+        """When to look at one with messages for those that have expired; too early if some were read meanwhile."""
         self.arrived = 0
         """Messages put since this was made."""
         self._all: dict[str, Mailbox] = {}
@@ -160,10 +153,9 @@ class Mailboxes:
     def put(self, mailbox: Mailbox, message: dict[str, Any], now: float, expires: float) -> None:
         """Add a message, copied, and wake a reader."""
         if not mailbox.messages:
-            self.unread[mailbox.name] = mailbox
+            self._use(mailbox)
             self.expiring.set(mailbox.name, expires)
             mailbox.family.unread[mailbox] = None
-            self._all[mailbox.name] = mailbox  # It may have been forgotten since the caller got it.
         self.arrived += 1
         mailbox.family.size += 1
         mailbox.messages.append((expires, self.arrived, dict(message)))
@@ -179,7 +171,7 @@ class Mailboxes:
         """A future on the running event loop that is done when there may be a message."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         mailbox.waiting.append(waiter)
-        self._all[mailbox.name] = mailbox  # It may have been forgotten since the caller got it.
+        self._use(mailbox)
         return waiter
 
     def stop_waiting(self, channel: str, waiter: asyncio.Future[None], now: float) -> None:
@@ -214,14 +206,19 @@ class Mailboxes:
 
     def tidy(self, mailbox: Mailbox) -> None:
         """Forget a mailbox that has nothing to be remembered for."""
-        used = mailbox.messages or mailbox.groups or mailbox.waiting
-        if not used and self._all.get(mailbox.name) is mailbox:
-            del self._all[mailbox.name]
+        name = mailbox.name
+        if not mailbox.messages and not mailbox.waiting and self._all.get(name) is mailbox:
+            self.active.pop(name, None)
+            if not mailbox.groups:
+                del self._all[name]
+
+    def _use(self, mailbox: Mailbox) -> None:
+        self.active[mailbox.name] = mailbox
+        self._all[mailbox.name] = mailbox  # It may have been forgotten since the caller got it.
 
     def _shrink(self, mailbox: Mailbox, removed: int) -> None:
         mailbox.family.size -= removed
         if not mailbox.messages:
-            self.unread.pop(mailbox.name, None)
             self.expiring.discard(mailbox.name)
             mailbox.family.unread.pop(mailbox, None)
             self.tidy(mailbox)

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from eventcast.mailboxes import Mailbox
+from eventcast.layers.mailboxes import Mailbox
 
 logger = logging.getLogger("eventcast.layers")
 

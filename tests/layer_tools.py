@@ -1,0 +1,69 @@
+"""What the tests of the in-memory layer share; none of it waits for time to pass."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eventcast.layers import InMemoryChannelLayer
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def layer_and_clock(**config: Any) -> tuple[InMemoryChannelLayer, Clock]:
+    """A layer whose time is the clock's."""
+    layer, clock = InMemoryChannelLayer(**config), Clock()
+    layer._exchange.now = clock
+    return layer, clock
+
+
+async def waiting_reader(layer: InMemoryChannelLayer, channel: str) -> asyncio.Task[dict[str, Any]]:
+    """A task that waits in receive()."""
+    reader = asyncio.create_task(layer.receive(channel))
+    await asyncio.sleep(0)
+    assert not reader.done()
+    return reader
+
+
+async def is_silent(layer: InMemoryChannelLayer, channel: str) -> bool:
+    """Whether there is nothing to receive now."""
+    reader = asyncio.create_task(layer.receive(channel))
+    await asyncio.sleep(0)
+    silent = not reader.done()
+    await stop(reader)
+    return silent
+
+
+async def stop(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def run_in_thread(function: Callable[..., object], *args: object) -> None:
+    """Call a function in a thread of its own and wait for it, without letting the event loop run meanwhile."""
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    thread.join()
+
+
+def remembered(layer: InMemoryChannelLayer) -> int:
+    """How many things a layer holds; 0 when nobody uses it."""
+    exchange = layer._exchange
+    mailboxes = exchange.mailboxes
+    parts = (mailboxes, mailboxes.active, mailboxes.expiring, mailboxes._families, exchange.groups, exchange._ageing)
+    return sum(map(len, parts))
