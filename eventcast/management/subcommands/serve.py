@@ -1,0 +1,173 @@
+"""``manage.py eventcast serve``: Daphne in this process, set up for broadcasting."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import io
+import logging
+import sys
+from typing import Any
+
+from daphne.access import AccessLogGenerator
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+from twisted.internet.address import UNIXAddress
+from twisted.internet.error import CannotListenError
+
+import eventcast
+from eventcast import transports
+from eventcast.conf import conf
+from eventcast.management.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
+from eventcast.management.subcommands import Subcommand
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+class Serve(Subcommand):
+    """Start the server: the settings' ASGI_APPLICATION under Daphne, until Ctrl-C or SIGTERM."""
+
+    name = "serve"
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("-b", "--bind", metavar="ADDR", help=f"address to listen on (default: {DEFAULT_HOST})")
+        add("-p", "--port", type=_port, help=f"port to listen on, 0 for any free one (default: {DEFAULT_PORT})")
+        add("-u", "--unix-socket", metavar="SOCKET", help="listen on this Unix socket; with -b or -p, on both")
+        add("--ping-interval", type=float, default=20, metavar="S", help="seconds between two pings (default: 20)")
+        add(
+            "--ping-timeout",
+            type=float,
+            default=30,
+            metavar="S",
+            help="seconds a ping may go unanswered until the subscriber counts as gone (default: 30)",
+        )
+        add("--access-log", metavar="FILE", help="log every request to this file, - for standard output (default: no)")
+        add("--no-migrate", action="store_true", help="don't apply migrations, which is done where SQLite is used")
+
+    def handle(self, **options: Any) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # in a pipe or a file too, where somebody may be waiting
+        if options["verbosity"] < 2:
+            # What Daphne says while it starts, the banner says better.
+            logging.getLogger("daphne").setLevel(logging.WARNING)
+        server = BroadcastServer(
+            _application(),
+            _endpoints(options["bind"], options["port"], options["unix_socket"]),
+            on_listening=lambda ports: self.stdout.write(_banner(ports, open_files)),
+            max_message_size=conf.MAX_MESSAGE_SIZE,
+            action_logger=_access_logger(options["access_log"]),
+            ping_interval=options["ping_interval"],
+            ping_timeout=options["ping_timeout"],
+            root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
+        )
+        transports.announce(*transports.expected())
+        if not options["no_migrate"]:
+            self._migrate()
+        open_files = raise_open_files()
+        server.run()
+        if server.failure is not None:
+            raise CommandError(_explain(server.failure.value))
+
+    def _migrate(self) -> None:
+        if connections["default"].vendor != "sqlite":
+            return  # a database that others share is migrated when its operator says so
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except Exception as error:
+            # Whatever it is: broadcasting needs no database.
+            self.stderr.write(
+                self.style.WARNING(f"The database could not be migrated, only the admin needs it: {error}")
+            )
+        finally:
+            connections.close_all()
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a port: 0 to 65535")
+    return port
+
+
+def _application() -> Any:
+    path = getattr(settings, "ASGI_APPLICATION", None)
+    if not path:
+        raise CommandError("Set ASGI_APPLICATION in the settings, for example to 'mysite.asgi.application'.")
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise CommandError(f"ASGI_APPLICATION = {path!r} cannot be imported: {error}") from error
+
+
+def _endpoints(host: str | None, port: int | None, unix_socket: str | None) -> list[str]:
+    endpoints = []
+    if host is not None or port is not None or unix_socket is None:
+        endpoints.append(tcp_endpoint(host or DEFAULT_HOST, DEFAULT_PORT if port is None else port))
+    if unix_socket is not None:
+        endpoints.append(unix_endpoint(unix_socket))
+    return endpoints
+
+
+def _access_logger(destination: str | None) -> AccessLogGenerator | None:
+    if destination is None:
+        return None
+    if destination == "-":
+        return AccessLogGenerator(sys.stdout)
+    try:
+        return AccessLogGenerator(open(destination, "a", buffering=1, encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"The access log cannot be written: {error}") from error
+
+
+def _banner(ports: list[Any], open_files: str) -> str:
+    prefix = _reverse("eventcast:channels").removesuffix("-/channels") or "/"
+    admin = _reverse("admin:index")
+    lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
+    for address in (port.getHost() for port in ports):
+        if isinstance(address, UNIXAddress):
+            socket = address.name.decode() if isinstance(address.name, bytes) else address.name
+            lines.append(f"  try         curl --unix-socket {socket} -d data=hello http://localhost{prefix}any/path")
+            continue
+        authority = f"{_reachable(address.host)}:{address.port}"
+        lines += [
+            f"  subscribe   ws://{authority}{prefix}any/path",
+            f"  publish     http://{authority}{prefix}any/path",
+            *([f"  admin       http://{authority}{admin}"] if admin else []),
+            f"  try         curl -d data=hello http://{authority}{prefix}any/path",
+        ]
+    lines += [
+        "",
+        f"  host names  {', '.join(settings.ALLOWED_HOSTS) or 'those of this machine'} (ALLOWED_HOSTS)",
+        f"  open files  {open_files}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _reachable(host: str) -> str:
+    """An address to connect to, as it stands in a URL, for one that was listened on."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def _reverse(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def _explain(error: BaseException | None) -> str:
+    if not isinstance(error, CannotListenError):
+        return f"Cannot listen: {error}"
+    # A Unix socket has no interface, and its path stands where the port does.
+    where = f"{error.interface}, port {error.port}" if error.interface else str(error.port)
+    if error.socketError.errno == errno.EADDRINUSE:
+        return f"{where} is already in use: end the program that listens there, or choose another with -p."
+    return f"Cannot listen on {where}: {error.socketError}"

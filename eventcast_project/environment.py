@@ -1,0 +1,129 @@
+"""Deployment values from environment variables: each becomes its type, or is refused by its name."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from django.core.exceptions import ImproperlyConfigured
+
+from eventcast.conf import Conf
+
+PREFIX = "EVENTCAST_"
+REDIS_URL = "EVENTCAST_REDIS_URL"
+
+# Properties of Conf that follow from other settings and so cannot be set.
+DERIVED = {"CHANNEL_LAYER"}
+
+
+def text(name: str, default: str) -> str:
+    """The variable's value without surrounding blanks; ``default`` if it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, *, default: bool) -> bool:
+    return _boolean(name, text(name, str(default)))
+
+
+def words(name: str, default: str) -> list[str]:
+    """A comma-separated list."""
+    return _words(name, text(name, default))
+
+
+def databases(base_dir: Path) -> dict[str, Any]:
+    """``DATABASES``: the database of ``DATABASE_URL``, else SQLite in the file ``DATABASE_PATH``."""
+    url = text("DATABASE_URL", "")
+    if not url:
+        path = text("DATABASE_PATH", str(base_dir / "db.sqlite3"))
+        return {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": path}}
+    _require("dj_database_url", "dj-database-url", variable="DATABASE_URL")
+    import dj_database_url
+
+    try:
+        return {"default": dj_database_url.parse(url)}
+    except ValueError:
+        # The URL stays out of the message, and so does dj-database-url's: there is a password in it.
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not the URL of a database, such as postgres://user:password@host:5432/name"
+        ) from None
+
+
+def channel_layers() -> dict[str, Any]:
+    """``CHANNEL_LAYERS``: Redis if ``EVENTCAST_REDIS_URL`` names one, else the memory of this process."""
+    url = text(REDIS_URL, "")
+    if not url:
+        return {"eventcast": {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}}
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured(f"{REDIS_URL} is not the URL of a Redis, such as redis://127.0.0.1:6379/0")
+    _require("channels_redis", "channels_redis", variable=REDIS_URL)
+    layer = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    return {"eventcast": {"BACKEND": layer, "CONFIG": {"hosts": [url]}}}
+
+
+def eventcast_settings() -> dict[str, Any]:
+    """``EVENTCAST``: the setting ``NAME`` from the variable ``EVENTCAST_NAME``, for each that is set."""
+    types = eventcast_types()
+    known = {PREFIX + name for name in types} | {REDIS_URL}
+    for name in sorted(os.environ):
+        # A warning, not an error: Kubernetes sets EVENTCAST_PORT and the like wherever a service is named eventcast.
+        if name.startswith(PREFIX) and name not in known:
+            warnings.warn(f"{name} means nothing to eventcast; it knows {', '.join(sorted(known))}", stacklevel=2)
+    return {
+        name: _PARSERS[kind](PREFIX + name, value) for name, kind in types.items() if (value := text(PREFIX + name, ""))
+    }
+
+
+def eventcast_types() -> dict[str, type]:
+    """Every setting of eventcast that a variable can carry, with its type."""
+    getters = {
+        name: getter.fget
+        for name, getter in inspect.getmembers(Conf, lambda member: isinstance(member, property))
+        if name not in DERIVED
+    }
+    types = {name: get_type_hints(getter)["return"] for name, getter in getters.items()}
+    return {name: kind for name, kind in types.items() if kind in _PARSERS}
+
+
+def _require(module: str, package: str, *, variable: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ImproperlyConfigured(f"{variable} needs the package {package}: pip install {package}")
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if value.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ImproperlyConfigured(f"{name}={value!r} is neither 1 (true, yes, on) nor 0 (false, no, off)")
+
+
+def _integer(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number") from None
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}={value!r} is not a number") from None
+
+
+def _words(name: str, value: str) -> list[str]:
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+_PARSERS: dict[Any, Callable[[str, str], Any]] = {
+    bool: _boolean,
+    int: _integer,
+    float: _number,
+    str: lambda name, value: value,
+    list[str]: _words,
+}

@@ -1,0 +1,11 @@
+"""The standalone server's URLs: the admin, and every other path is a channel."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("eventcast.urls")),
+]
