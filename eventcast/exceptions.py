@@ -107,6 +107,13 @@ class MethodNotAllowed(Refused):
     headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD, OPTIONS, POST, PUT"}
 
 
+class StreamingUnavailable(Refused):
+    """Raised when a stream is asked for and the server cannot stream: it is a WSGI server (501)."""
+
+    status = 501
+    code = "streaming_unavailable"
+
+
 class LayerUnavailable(Refused):
     """Raised when the channel layer cannot be reached, for example because Redis is down (503)."""
 

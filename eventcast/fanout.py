@@ -253,7 +253,7 @@ class LocalChannel:
     @staticmethod
     def _leave_out(subscriber: Subscriber) -> None:
         # Nothing one subscriber does may stop the others from hearing.
-        logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)
+        logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)  # noqa: LOG014
         subscriber.leave()
 
     def _finish(self) -> None:

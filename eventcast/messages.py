@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,19 +20,27 @@ LAYER_TYPE = "eventcast.messages"
 # RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
 _TEXT, _BINARY = 0x81, 0x82
 
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
+
 
 class Message:
     """One message as it is delivered: text or binary, unchangeable, with its encoded forms made on first use.
 
     :param data: ``str`` for a text message, ``bytes`` for a binary one.
+    :param channel: the channel it was published to.
     """
 
-    __slots__ = ("_frame", "data", "payload")
+    __slots__ = ("_event", "_frame", "_line", "channel", "data", "payload", "time")
 
-    def __init__(self, data: str | bytes) -> None:
+    def __init__(self, data: str | bytes, channel: str = "") -> None:
         self.data = data
+        self.channel = channel
+        self.time = time.time()
+        """When this process got it, seconds since the epoch."""
         self.payload: bytes = data.encode() if isinstance(data, str) else data
         self._frame: bytes | None = None
+        self._event: bytes | None = None
+        self._line: bytes | None = None
 
     @property
     def binary(self) -> bool:
@@ -42,6 +53,30 @@ class Message:
         if self._frame is None:
             self._frame = encode_frame(self.payload, binary=self.binary)
         return self._frame
+
+    @property
+    def event(self) -> bytes:
+        """The message as a Server-Sent Event (HTML standard section 9.2): binary ones base64, as events ``binary``.
+
+        Lines end as that format has it: what ended in CR or CRLF ends in LF at the other side.
+        """
+        if self._event is None:
+            if isinstance(self.data, str):
+                self._event = b"data: " + b"\ndata: ".join(_LINE_ENDS.split(self.payload)) + b"\n\n"
+            else:
+                self._event = b"event: binary\ndata: " + base64.b64encode(self.payload) + b"\n\n"
+        return self._event
+
+    @property
+    def line(self) -> bytes:
+        """The message as a line of JSON: ``time``, ``channel``, and its text as ``data`` or its bytes as ``base64``."""
+        if self._line is None:
+            form = (
+                {"data": self.data} if isinstance(self.data, str) else {"base64": base64.b64encode(self.data).decode()}
+            )
+            record = {"time": round(self.time, 6), "channel": self.channel} | form
+            self._line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return self._line
 
     def __repr__(self) -> str:
         return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
@@ -126,4 +161,5 @@ def to_layer(channel: str, messages: Iterable[str | bytes]) -> dict[str, Any]:
 
 def from_layer(event: dict[str, Any]) -> tuple[str, list[Message]]:
     """The channel and messages of what :func:`to_layer` made."""
-    return event["channel"], [Message(data) for data in event["messages"]]
+    channel: str = event["channel"]
+    return channel, [Message(data, channel) for data in event["messages"]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
 from django.urls import re_path
 
 from eventcast import transports, views
@@ -67,6 +68,9 @@ class EventcastRouter:
         ):
             await self._publish(scope, receive, send)
         else:
+            if scope["type"] == "http":
+                # For the streams, which have to know how much of them their clients have not read.
+                scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
             await self.application(scope, receive, send)
 
     @staticmethod
@@ -110,7 +114,7 @@ class EventcastRouter:
         request = ASGIRequest(scope, body)
         try:
             request.get_host()
-            response = await views.channel(request)
+            response = cast(HttpResponse, await views.channel(request))  # POST and PUT are never answered by a stream
         except DjangoDisallowedHost as error:
             response = views.refused(request, DisallowedHost(f"{error} (ALLOWED_HOSTS in the settings.)"))
         except Exception:

@@ -7,11 +7,13 @@ import logging
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import bodies, names, presence, publishing
+from eventcast import bodies, names, pages, presence, publishing, streams
+from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
 
@@ -29,19 +31,33 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 # Without CSRF's token on purpose: the speakers are programs, which have no cookie to be abused and no page to get a
 # token from. What keeps other sites' pages out is who may publish, not a token.
 @csrf_exempt
-async def channel(request: HttpRequest) -> HttpResponse:
+async def channel(request: HttpRequest) -> HttpResponseBase:
     """A channel's own URL: publish (POST, PUT) or ask about it (GET)."""
     try:
         name = names.channel_from_request(request)
         if request.method in ("POST", "PUT"):
             return await _publish(request, name)
         if request.method in ("GET", "HEAD"):
-            return _answer(_described(presence.channel_info(name)) | SCOPE)
+            return await _listen_or_ask(request, name)
         if request.method == "OPTIONS":
             return HttpResponse(status=204, headers=MethodNotAllowed.headers)
         raise MethodNotAllowed("POST to publish, GET to ask about the channel, open a WebSocket to listen.")
     except Refused as refusal:
         return refused(request, refusal)
+
+
+async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
+    """What the client accepts best: a stream, the channel's page, or information."""
+    form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON, "text/html"])
+    response: HttpResponseBase
+    if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
+        response = streams.stream(request, name, form)
+    elif form == "text/html" and conf.CHANNEL_PAGE:
+        response = pages.channel_page(request, name)
+    else:
+        response = _answer(_described(presence.channel_info(name)) | SCOPE)
+    patch_vary_headers(response, ["Accept"])
+    return response
 
 
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:

@@ -18,13 +18,15 @@ so those two are listened to, on each subscriber's own transport. ``problems()``
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import socket
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from eventcast.messages import Batch
 from eventcast.subscribers import Subscriber, Transport
@@ -108,6 +110,47 @@ def _descriptor(transport: Any) -> Any | None:
     return transport if isinstance(transport, Connection) else None
 
 
+def descriptor_of_request(scope: Mapping[str, Any]) -> Any | None:
+    """Twisted's transport of an HTTP request, or None if it cannot be found or the server is not Daphne.
+
+    :class:`eventcast.routing.EventcastRouter` has noted the request in the scope. Without it, the connection is looked
+    for by its client's address among all of the process, which takes the longer the more there are.
+    """
+    protocol = scope.get("eventcast.protocol")
+    if protocol is not None:
+        return None if protocol.channel is None else _descriptor(protocol.channel.transport)
+    if "daphne.server" not in sys.modules or not scope.get("client"):
+        return None
+    from twisted.internet import reactor
+
+    client = tuple(scope["client"])
+    readers: Any = cast(Any, reactor).getReaders()
+    return next((reader for reader in readers if getattr(reader, "client", None) == client), None)
+
+
+def pending(descriptor: Any | None) -> int:
+    """Bytes that Twisted has been given and the socket has not taken yet."""
+    if descriptor is None:
+        return 0
+    size: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen
+    return size
+
+
+def abort(descriptor: Any | None) -> bool:
+    """Cut a connection off, with all that it has not taken; False if there is none."""
+    if descriptor is None:
+        return False
+    descriptor.abortConnection()
+    return True
+
+
+def give_up_after(descriptor: Any | None, seconds: float) -> None:
+    """Have the kernel end a connection whose peer has acknowledged nothing for so long (RFC 5482); Linux only."""
+    if descriptor is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or gone
+            descriptor.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
 class TwistedTransport(Transport):
     """Frames through Twisted's transport, whatever it is wrapped in; what it could not send is its buffers' size."""
 
@@ -124,9 +167,7 @@ class TwistedTransport(Transport):
 
     @property
     def pending(self) -> int:  # type: ignore[override]
-        descriptor = self._descriptor
-        size: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen + self._early_size
-        return size
+        return pending(self._descriptor) + self._early_size
 
     @property
     def is_open(self) -> bool:

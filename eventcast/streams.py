@@ -1,0 +1,91 @@
+"""Listening by plain HTTP: Server-Sent Events and lines of JSON on the channel's own URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+
+from eventcast.exceptions import LayerUnavailable, StreamingUnavailable
+from eventcast.hub import current_hub
+from eventcast.messages import Message
+from eventcast.subscribers import Subscriber, describe_peer, describe_user
+from eventcast.transports import daphne
+from eventcast.transports.stream import StreamTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger("eventcast.subscribe")
+
+SSE, NDJSON = "text/event-stream", "application/x-ndjson"
+
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a line without meaning is sent, as the HTML standard advises for proxies' sake."""
+
+DEAD_AFTER = 45.0
+"""Seconds that what was sent may go unacknowledged until the peer counts as gone; with KEEP_ALIVE a minute in all."""
+
+RETRY = (1.0, 5.0)
+"""Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
+
+
+def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpResponse:
+    """Subscribe to ``channel`` by a response that never ends.
+
+    :param form: its media type, :data:`SSE` or :data:`NDJSON`.
+    :raises StreamingUnavailable: the server is not an ASGI server.
+    :raises LayerUnavailable: the server is going away.
+    """
+    scope: Mapping[str, Any] | None = getattr(request, "scope", None)
+    if scope is None:
+        raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
+    if current_hub().stopping:
+        raise LayerUnavailable("The server is going away. Connect again.")
+    descriptor = daphne.descriptor_of_request(scope)
+    daphne.give_up_after(descriptor, DEAD_AFTER)
+    if form == SSE:
+        transport = StreamTransport(
+            "sse",
+            lambda message: message.event,
+            greeting=b"retry: %d\n\n" % (1000 * random.uniform(*RETRY)),
+            keep_alive=b":\n\n",
+            keep_alive_interval=KEEP_ALIVE,
+            descriptor=descriptor,
+        )
+    else:
+        transport = StreamTransport(
+            "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
+        )
+    subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
+    response = StreamingHttpResponse(_body(channel, subscriber, transport), content_type=form)
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
+    return response
+
+
+def _line(message: Message) -> bytes:
+    return message.line
+
+
+async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport) -> AsyncIterator[bytes]:
+    # The subscription lives and ends in here: a response whose client has left before is never iterated nor closed.
+    hub = current_hub()
+    try:
+        await hub.subscribe(channel, subscriber)
+    except LayerUnavailable as error:
+        logger.warning("A stream of %s ends before it begins: %s", channel, error)
+        return
+    try:
+        transport.open(subscriber)
+        async for piece in transport:
+            yield piece
+    except asyncio.CancelledError:
+        if not transport.closed:
+            raise
+    finally:
+        await hub.unsubscribe(channel, subscriber)
