@@ -1,0 +1,108 @@
+"""Fixtures: servers that are shared or started for one test, and clients that are gone when the test is over."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import servers
+from tests.live.clients import WebSocket
+from tests.live.http_client import HTTP
+from tests.live.servers import TRACEBACK, Server
+
+Connect = Callable[..., Awaitable[WebSocket]]
+Talk = Callable[[Server], HTTP]
+Start = Callable[..., Server]
+
+
+class Fleet:
+    """Starts servers, ends them all, and fails if one of them has logged a traceback."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._numbers = itertools.count(1)
+        self._servers: list[Server] = []
+
+    def start(self, start: Callable[..., Server], *options: str, **settings: Any) -> Server:
+        server = start(self._directory / f"{start.__name__}-{next(self._numbers)}.log", *options, **settings)
+        self._servers.append(server)
+        return server
+
+    def stop(self) -> None:
+        for server in self._servers:
+            server.stop()
+        for server in self._servers:
+            check_log(server)
+
+
+def check_log(server: Server, *, since: int = 0) -> None:
+    """Fail if the server has logged a traceback."""
+    said = server.log[since:]
+    assert server.allows_tracebacks or TRACEBACK not in said, said
+
+
+@pytest.fixture(scope="session")
+def standalone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """``daphne eventcast_project.asgi:application``, one for all tests that do it no harm."""
+    fleet = Fleet(tmp_path_factory.mktemp("standalone"))
+    yield fleet.start(servers.daphne)
+    fleet.stop()
+
+
+@pytest.fixture
+def server(standalone_server: Server) -> Iterator[Server]:
+    """The shared standalone server; the test fails if it logs a traceback meanwhile."""
+    before = len(standalone_server.log)
+    yield standalone_server
+    check_log(standalone_server, since=before)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a server for this test alone: ``start(servers.daphne, "--ping-interval", "1", env={...})``."""
+    fleet = Fleet(tmp_path)
+    yield fleet.start
+    fleet.stop()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Opens WebSockets: ``await connect(server, "/a")``; options are those of :meth:`WebSocket.connect`."""
+    opened: list[WebSocket] = []
+
+    async def connect(server: Server, target: str | bytes, **options: Any) -> WebSocket:
+        opened.append(await WebSocket.connect(server.port, target, **options))
+        return opened[-1]
+
+    yield connect
+    await asyncio.gather(*(client.leave() for client in opened))
+    for client in opened:
+        assert client.error is None or isinstance(client.error, OSError), client.error
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Talk]:
+    """Opens HTTP connections: ``http(server)``."""
+    opened: list[HTTP] = []
+
+    def connect(server: Server) -> HTTP:
+        opened.append(HTTP(server.port))
+        return opened[-1]
+
+    yield connect
+    for client in opened:
+        await client.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def channel() -> str:
+    """A channel that no other test uses."""
+    return f"/test/{next(_numbers)}"

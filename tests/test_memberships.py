@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from eventcast import memberships, names
+from eventcast.exceptions import LayerUnavailable
+from eventcast.layers import InMemoryChannelLayer
+from eventcast.memberships import Memberships
+from tests.fakes import FlakyLayer, layer_in_use, until
+
+
+@pytest.fixture
+def layer() -> Iterator[FlakyLayer]:
+    with layer_in_use(FlakyLayer()) as layer:
+        yield layer
+
+
+@pytest.fixture
+def accepted() -> list[dict[str, Any]]:
+    return []
+
+
+@pytest.fixture
+async def joined(layer: FlakyLayer, accepted: list[dict[str, Any]]) -> AsyncIterator[Memberships]:
+    """No channel yet; after the test, all that it joined has to be left."""
+    found = Memberships(accepted.append)
+    yield found
+    found._stop()
+
+
+def members(layer: FlakyLayer, channel: str) -> int:
+    return len(layer.groups.get(names.group_name(channel), ()))
+
+
+async def send(layer: FlakyLayer, channel: str, event: dict[str, Any]) -> None:
+    await layer.group_send(names.group_name(channel), event)
+
+
+# --- joining and leaving ----------------------------------------------------------------------------------------------
+
+
+async def test_join_adds_process_to_the_group(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    assert members(layer, "/a") == 1
+
+
+async def test_join_again_asks_the_layer_once(joined: Memberships, layer: FlakyLayer) -> None:
+    for _ in range(3):
+        await joined.join("/a")
+    assert layer.calls.count("group_add") == 1
+
+
+async def test_join_at_once_asks_the_layer_once(joined: Memberships, layer: FlakyLayer) -> None:
+    await asyncio.gather(*[joined.join("/a") for _ in range(10)])
+    assert layer.calls.count("group_add") == 1
+
+
+async def test_join_uses_one_layer_channel_for_all(joined: Memberships, layer: FlakyLayer) -> None:
+    await asyncio.gather(*[joined.join(f"/{number}") for number in range(10)])
+    assert len({channel for group in layer.groups.values() for channel in group}) == 1
+
+
+async def test_leave_keeps_group_that_others_need(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    await joined.join("/a")
+    assert not await joined.leave("/a")
+    assert members(layer, "/a") == 1
+
+
+async def test_leave_of_the_last_leaves_the_group(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    assert await joined.leave("/a")
+    assert members(layer, "/a") == 0
+
+
+async def test_leave_of_the_last_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
+    before = asyncio.all_tasks()
+    await joined.join("/a")
+    await joined.leave("/a")
+    await until(lambda: asyncio.all_tasks() == before)
+    assert ("/a" in joined, joined._memberships) == (False, {})
+
+
+async def test_join_after_the_last_left_hears_again(
+    joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
+) -> None:
+    await joined.join("/a")
+    await joined.leave("/a")
+    await joined.join("/a")
+    await send(layer, "/a", {"number": 1})
+    await until(lambda: accepted == [{"number": 1}])
+
+
+async def test_join_while_the_last_is_leaving_ends_as_a_member(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    layer.gate = asyncio.Event()
+    leaving = asyncio.create_task(joined.leave("/a"))
+    await until(lambda: "group_discard" in layer.calls)
+    joining = asyncio.create_task(joined.join("/a"))
+    await asyncio.sleep(0)
+    layer.gate.set()
+    assert not await leaving
+    await joining
+    assert members(layer, "/a") == 1
+
+
+async def test_leave_while_others_join_keeps_the_group(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.gate = asyncio.Event()
+    joining = [asyncio.create_task(joined.join("/a")) for _ in range(2)]
+    await until(lambda: "group_add" in layer.calls)
+    layer.gate.set()
+    await joining[0]
+    await joined.leave("/a")
+    await joining[1]
+    assert members(layer, "/a") == 1
+
+
+async def test_cancelled_join_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.gate = asyncio.Event()
+    joining = [asyncio.create_task(joined.join("/a")) for _ in range(3)]
+    await until(lambda: "group_add" in layer.calls)
+    for task in joining:
+        task.cancel()
+    await asyncio.wait(joining)
+    assert "/a" not in joined
+
+
+async def test_cancelled_join_keeps_the_group_for_others(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.gate = asyncio.Event()
+    joining = [asyncio.create_task(joined.join("/a")) for _ in range(2)]
+    await until(lambda: "group_add" in layer.calls)
+    joining[0].cancel()
+    layer.gate.set()
+    await asyncio.wait(joining)
+    assert members(layer, "/a") == 1
+
+
+async def test_cancelled_leave_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    layer.gate = asyncio.Event()
+    leaving = asyncio.create_task(joined.leave("/a"))
+    await until(lambda: "group_discard" in layer.calls)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert "/a" not in joined
+
+
+# --- a layer that fails -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["new_channel", "group_add"])
+async def test_join_raises_when_the_layer_is_down(joined: Memberships, layer: FlakyLayer, method: str) -> None:
+    layer.failing = {method}
+    with pytest.raises(LayerUnavailable):
+        await joined.join("/a")
+
+
+@pytest.mark.parametrize("method", ["new_channel", "group_add"])
+async def test_join_that_raised_leaves_no_trace(joined: Memberships, layer: FlakyLayer, method: str) -> None:
+    before = asyncio.all_tasks()
+    layer.failing = {method}
+    with pytest.raises(LayerUnavailable):
+        await joined.join("/a")
+    await until(lambda: asyncio.all_tasks() == before)
+    assert "/a" not in joined
+
+
+async def test_join_works_again_when_the_layer_is_back(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.failing = {"new_channel"}
+    with pytest.raises(LayerUnavailable):
+        await joined.join("/a")
+    layer.failing = set()
+    await joined.join("/a")
+    assert members(layer, "/a") == 1
+
+
+async def test_leave_never_raises_when_the_layer_is_down(
+    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await joined.join("/a")
+    layer.failing = {"group_discard"}
+    await joined.leave("/a")
+    assert "/a" not in joined
+    assert "Leaving the group of /a failed" in caplog.text
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memberships, "LONGEST_RETRY", 0.001)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_receiving_goes_on_when_the_layer_is_back(
+    joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
+) -> None:
+    await joined.join("/b")  # while this is joined, the receiver runs
+    await until(lambda: "receive" in layer.calls)
+    layer.failing = {"receive", "group_add"}
+    await send(layer, "/b", {"number": 1})  # wakes the receiver, which then runs into the failure
+    await until(lambda: layer.calls.count("group_add") > 3)
+    await layer.flush()  # as a Redis that was restarted
+    layer.failing = set()
+    await until(lambda: members(layer, "/b") == 1)
+    await send(layer, "/b", {"number": 2})
+    await until(lambda: accepted[-1:] == [{"number": 2}])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_failing_layer_is_logged_once_and_when_it_is_back(
+    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer.failing = {"receive"}
+    await joined.join("/a")
+    layer.failing = {"receive", "group_add"}
+    await until(lambda: layer.calls.count("group_add") > 5)
+    layer.failing = set()
+    await until(lambda: "is back" in caplog.text)
+    assert caplog.text.count("Receiving from the channel layer fails") == 1
+
+
+async def test_receiving_goes_on_when_a_message_cannot_be_handed_on(
+    layer: FlakyLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepted: list[Any] = []
+    found = Memberships(lambda event: accepted.append(event["number"]))
+    await found.join("/a")
+    await send(layer, "/a", {"nonsense": 1})
+    await send(layer, "/a", {"number": 2})
+    await until(lambda: accepted == [2])
+    await found.leave("/a")
+    assert "could not be passed on" in caplog.text
+
+
+# --- what keeps memberships right -------------------------------------------------------------------------------------
+
+
+async def test_memberships_are_renewed_well_before_the_layer_forgets_them(
+    joined: Memberships, layer: FlakyLayer
+) -> None:
+    layer.group_expiry = 0.02
+    await joined.join("/a")
+    layer.groups.clear()  # as if it had forgotten
+    await until(lambda: members(layer, "/a") == 1)
+    assert layer.calls.count("group_add") >= 2
+
+
+async def test_renewal_goes_on_after_one_that_failed(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.group_expiry = 0.01
+    await joined.join("/a")
+    layer.failing = {"group_add"}
+    await until(lambda: layer.calls.count("group_add") >= 3)
+    layer.groups.clear()
+    layer.failing = set()
+    await until(lambda: members(layer, "/a") == 1)
+
+
+async def test_renewal_ends_with_the_last_member(joined: Memberships, layer: FlakyLayer) -> None:
+    layer.group_expiry = 0.001
+    await joined.join("/a")
+    await joined.leave("/a")
+    assert joined._renewal is None
+
+
+async def test_unwanted_group_is_left_again(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/a")
+    await layer.group_add(names.group_name("/b"), joined._layer_channel)
+    joined.leave_unwanted("/b")
+    await until(lambda: members(layer, "/b") == 0)
+
+
+async def test_unwanted_group_is_kept_when_somebody_has_come(joined: Memberships, layer: FlakyLayer) -> None:
+    joined.leave_unwanted("/a")
+    await joined.join("/a")
+    await until(lambda: not joined._tasks)
+    assert members(layer, "/a") == 1
+
+
+async def test_receiving_lets_others_have_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memberships, "DRAIN", 5)
+    accepted: list[dict[str, Any]] = []
+    found, seen = Memberships(accepted.append), set()
+    with layer_in_use(InMemoryChannelLayer()) as layer:
+        await found.join("/a")
+        for number in range(50):
+            layer.group_send_nowait(names.group_name("/a"), {"number": number})
+        while len(accepted) < 50:
+            await asyncio.sleep(0)
+            seen.add(len(accepted))
+        await found.leave("/a")
+    assert len(seen) >= 10

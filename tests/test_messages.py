@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from typing import Any
+
+import pytest
+from autobahn.websocket.protocol import PreparedMessage
+from django.test import override_settings
+from django.utils.functional import lazystr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventcast import messages
+from eventcast.exceptions import InvalidMessage, MessageTooLarge
+from eventcast.messages import Batch, Message
+from tests.fakes import frames_in
+
+SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024]
+
+text_or_bytes = st.text(st.characters(exclude_categories=["Cs"])) | st.binary()
+
+# --- Message and Batch ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frame_of_text_holds_the_payload(size: int) -> None:
+    assert list(frames_in(Message("x" * size).frame)) == [(1, b"x" * size)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frame_of_bytes_holds_the_payload(size: int) -> None:
+    assert list(frames_in(Message(b"\xff" * size).frame)) == [(2, b"\xff" * size)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_frame_is_what_autobahn_would_send(size: int) -> None:
+    prepared = PreparedMessage(b"x" * size, isBinary=True, applyMask=False, doNotCompress=True)
+    assert messages.encode_frame(b"x" * size, binary=True) == prepared.payloadHybi
+
+
+def test_frame_length_takes_the_shortest_form() -> None:
+    assert [len(Message("x" * size).frame) - size for size in SIZES] == [2, 2, 2, 4, 4, 4, 10, 10]
+
+
+def test_frame_is_made_once() -> None:
+    message = Message("x")
+    assert message.frame is message.frame
+
+
+def test_payload_of_text_is_utf8() -> None:
+    assert Message("张三").payload == "张三".encode()
+
+
+def test_binary_tells_text_from_bytes() -> None:
+    assert (Message("").binary, Message(b"").binary) == (False, True)
+
+
+def test_repr_hides_the_contents() -> None:
+    assert "secret" not in repr(Message("secret"))
+
+
+@given(st.lists(text_or_bytes, min_size=1, max_size=5))
+def test_batch_frames_hold_all_messages_in_order(data: list[str | bytes]) -> None:
+    batch = Batch([Message(item) for item in data])
+    expected = [(1, item.encode()) if isinstance(item, str) else (2, item) for item in data]
+    assert list(frames_in(batch.frames)) == expected
+
+
+def test_batch_frames_are_joined_once() -> None:
+    batch = Batch([Message("a"), Message("b")])
+    assert batch.frames is batch.frames
+
+
+def test_batch_of_one_shares_the_frame() -> None:
+    message = Message("a")
+    assert Batch([message]).frames is message.frame
+
+
+def test_batch_has_the_length_of_its_messages() -> None:
+    assert len(Batch([Message("a"), Message("b")])) == 2
+
+
+# --- what callers want to publish -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", ["", "text", "张三", b"", b"\xff"])
+def test_to_data_leaves_text_and_bytes(data: str | bytes) -> None:
+    assert messages.to_data(data) is data
+
+
+@pytest.mark.parametrize("data", [bytearray(b"\xff"), memoryview(b"\xff")])
+def test_to_data_makes_bytes_of_buffers(data: Any) -> None:
+    assert messages.to_data(data) == b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"name": "张三", "n": 1}, '{"name":"张三","n":1}'),
+        ([1, 2.5, None, True], "[1,2.5,null,true]"),
+        (None, "null"),
+        (7, "7"),
+        ("", ""),
+        ({}, "{}"),
+        (datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.timezone.utc), '"2024-02-29T12:30:00Z"'),
+        (datetime.date(2024, 2, 29), '"2024-02-29"'),
+        (datetime.timedelta(seconds=90), '"P0DT00H01M30S"'),
+        (decimal.Decimal("1.10"), '"1.10"'),
+        (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (lazystr("lazy"), '"lazy"'),
+    ],
+)
+def test_to_data_makes_compact_json_of_the_rest(data: Any, expected: str) -> None:
+    assert messages.to_data(data) == expected
+
+
+def circle() -> list[Any]:
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
+
+@pytest.mark.parametrize("data", [object(), {1, 2}, float("nan"), float("inf"), circle(), {(1, 2): 3}, {"a": b"b"}])
+def test_to_data_refuses_what_has_no_json_form(data: Any) -> None:
+    with pytest.raises(InvalidMessage, match="no JSON form"):
+        messages.to_data(data)
+
+
+def test_to_data_refuses_what_is_nested_too_deeply() -> None:
+    data: list[Any] = []
+    for _ in range(100_000):
+        data = [data]
+    with pytest.raises(InvalidMessage):
+        messages.to_data(data)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+@override_settings(EVENTCAST={"MAX_MESSAGE_SIZE": 6})
+@pytest.mark.parametrize("data", ["", b"", "x" * 6, b"x" * 6, "张三", "é" * 3])
+def test_check_data_takes_what_fits(data: str | bytes) -> None:
+    assert messages.check_data(data) is data
+
+
+@override_settings(EVENTCAST={"MAX_MESSAGE_SIZE": 6})
+@pytest.mark.parametrize("data", ["x" * 7, b"x" * 7, "张三x", "é" * 4, "张" * 7])
+def test_check_data_refuses_a_byte_more(data: str | bytes) -> None:
+    with pytest.raises(MessageTooLarge, match=r"MAX_MESSAGE_SIZE"):
+        messages.check_data(data)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff", "\udcff"])
+def test_check_data_refuses_surrogates(text: str) -> None:
+    with pytest.raises(InvalidMessage, match="surrogates"):
+        messages.check_data(text)
+
+
+@settings(deadline=None)
+@given(st.text(), st.integers(0, 20))
+def test_check_data_passes_only_what_has_a_payload_within_the_limit(text: str, limit: int) -> None:
+    with override_settings(EVENTCAST={"MAX_MESSAGE_SIZE": limit}):
+        try:
+            messages.check_data(text)
+        except InvalidMessage:
+            return
+        assert len(Message(text).payload) <= limit
+
+
+# --- the channel layer ------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(text_or_bytes))
+def test_layer_message_round_trips(data: list[str | bytes]) -> None:
+    channel, received = messages.from_layer(messages.to_layer("/a", data))
+    assert (channel, [message.data for message in received]) == ("/a", data)
+
+
+def test_layer_message_has_a_type_as_channels_wants() -> None:
+    assert messages.to_layer("/a", [])["type"] == "eventcast.messages"
+
+
+def test_layer_message_holds_plain_types_only() -> None:
+    assert json.loads(json.dumps(messages.to_layer("/a", iter(["x"])))) == {
+        "type": "eventcast.messages",
+        "channel": "/a",
+        "messages": ["x"],
+    }

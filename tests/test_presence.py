@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+
+import pytest
+
+import eventcast
+from eventcast import presence, publishing
+from eventcast.fanout import Figures
+from eventcast.hub import current_hub
+from eventcast.subscribers import Subscriber
+from tests.fakes import FakeTransport, StuckTransport, until
+
+CHANNELS = ["/a", "/a/", "/a/1", "/a/2", "/b", "/张"]
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[dict[str, list[Subscriber]]]:
+    """Two subscribers of /a, one of each other channel."""
+    hub, present = current_hub(), dict[str, list[Subscriber]]()
+    for channel in [*CHANNELS, "/a"]:
+        subscriber = Subscriber(FakeTransport())
+        await hub.subscribe(channel, subscriber)
+        present.setdefault(channel, []).append(subscriber)
+    yield present
+    for channel, subscribers in present.items():
+        for subscriber in subscribers:
+            await hub.unsubscribe(channel, subscriber)
+
+
+async def leave(room: dict[str, list[Subscriber]], channel: str) -> None:
+    await current_hub().unsubscribe(channel, room[channel].pop())
+
+
+def names(**options: object) -> list[str]:
+    return [info.channel for info in presence.live_channels(**options)]  # type: ignore[arg-type]
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("room")
+async def test_subscriber_count_tells_channels_apart() -> None:
+    assert [presence.subscriber_count(channel) for channel in ("/a", "/a/", "/A")] == [2, 1, 0]
+
+
+async def test_subscriber_count_falls_when_one_leaves(room: dict[str, list[Subscriber]]) -> None:
+    await leave(room, "/a")
+    assert presence.subscriber_count("/a") == 1
+
+
+async def test_subscriber_count_falls_at_once_when_a_connection_breaks(room: dict[str, list[Subscriber]]) -> None:
+    room["/a"][0].leave()
+    assert presence.subscriber_count("/a") == 1
+
+
+@pytest.mark.usefixtures("room")
+async def test_subscriber_count_can_be_read_from_another_thread() -> None:
+    assert await asyncio.to_thread(presence.subscriber_count, "/a") == 2
+
+
+def test_subscriber_count_is_public() -> None:
+    assert eventcast.subscriber_count is presence.subscriber_count
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_are_in_the_order_of_their_names() -> None:
+    assert names() == CHANNELS
+
+
+async def test_live_channels_are_none_when_nobody_listens() -> None:
+    assert names() == []
+
+
+async def test_live_channels_leave_out_who_is_empty(room: dict[str, list[Subscriber]]) -> None:
+    await leave(room, "/b")
+    assert "/b" not in names()
+
+
+async def test_live_channels_leave_out_whose_connections_broke(room: dict[str, list[Subscriber]]) -> None:
+    room["/b"][0].leave()
+    assert "/b" not in names()
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_begin_with_the_prefix() -> None:
+    assert names(prefix="/a/") == ["/a/", "/a/1", "/a/2"]
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_come_after_the_last_page() -> None:
+    assert names(after="/a/1") == ["/a/2", "/b", "/张"]
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_are_no_more_than_the_limit() -> None:
+    assert names(limit=2) == ["/a", "/a/"]
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_page_by_page_are_all() -> None:
+    pages, after = [], ""
+    while page := names(after=after, limit=2):
+        pages += page
+        after = page[-1]
+    assert pages == CHANNELS
+
+
+@pytest.mark.usefixtures("room")
+async def test_live_channels_have_their_counts() -> None:
+    assert {info.channel: info.subscribers for info in presence.live_channels(limit=2)} == {"/a": 2, "/a/": 1}
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+async def test_channel_info_of_a_channel_nobody_hears_is_zero() -> None:
+    assert presence.channel_info("/a") == presence.ChannelInfo("/a", 0, Figures())
+
+
+async def test_channel_info_counts_what_was_published(room: dict[str, list[Subscriber]]) -> None:
+    await publishing.apublish_many("/a", ["x", "y"])
+    await until(lambda: presence.channel_info("/a").figures == Figures(messages=2, delivered=4, lost=0))
+
+
+async def test_totals_are_those_of_all_channels(room: dict[str, list[Subscriber]]) -> None:
+    totals = presence.totals()
+    assert (totals.channels, totals.subscribers) == (6, 7)
+
+
+async def test_totals_keep_what_passed_on_channels_that_are_gone(room: dict[str, list[Subscriber]]) -> None:
+    before = presence.totals().figures
+    await publishing.apublish("/b", "x")
+    await until(lambda: presence.totals().figures != before)
+    await until(lambda: presence.totals().figures.delivered == before.delivered + 1)
+    await leave(room, "/b")
+    assert presence.totals().figures == before + Figures(messages=1, delivered=1)
+
+
+async def test_totals_keep_what_was_lost_while_a_channel_is_being_left(room: dict[str, list[Subscriber]]) -> None:
+    before = presence.totals().figures.lost
+    slow = Subscriber(StuckTransport(pending=2**30))
+    await current_hub().subscribe("/slow", slow)
+    await publishing.apublish("/slow", "x")
+    await until(lambda: slow.channel is None)
+    lost = presence.totals().figures.lost
+    await current_hub().unsubscribe("/slow", slow)
+    assert (lost, presence.totals().figures.lost) == (before + 1, before + 1)
+
+
+@pytest.mark.parametrize("record", [presence.ChannelInfo, presence.Totals, Figures])
+def test_records_are_frozen(record: type) -> None:
+    assert record.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert dataclasses.fields(record)
