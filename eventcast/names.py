@@ -26,9 +26,12 @@ def channel_from_target(target: bytes) -> str:
     """The channel that a raw request target (RFC 9112 section 3.2) names.
 
     :param target: the target as it came over the wire, with or without a query string.
-    :raises InvalidChannel: it is not an absolute path, or not valid UTF-8.
+    :raises InvalidChannel: it is not an absolute path, not valid UTF-8, or has a fragment.
     :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
     """
+    if b"#" in target:
+        # No part of a request target (RFC 9112 section 3.2), and Daphne refuses it on a WebSocket.
+        raise InvalidChannel("A fragment is not sent to a server. For a '#' in the channel's name write %23.")
     try:
         channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
-from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.urls import re_path
 
@@ -64,18 +64,21 @@ class EventcastRouter:
             self.publish_directly
             and scope["type"] == "http"
             and scope["method"] in ("POST", "PUT")
-            and self._is_channel(self._path(scope.get("raw_path") or scope["path"].encode()))
+            and self._is_channel(self._path_of(scope))
         ):
             await self._publish(scope, receive, send)
         else:
-            if scope["type"] == "http":
+            if scope["type"] == "http" and self._path_of(scope).startswith(self.prefix):
+                protocol = daphne.find_protocol(send, scope.get("client"))
+                scope = daphne.without_spoofed_root_path(scope, protocol)
                 # For the streams, which have to know how much of them their clients have not read.
-                scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
+                scope = {**scope, "eventcast.protocol": protocol}
             await self.application(scope, receive, send)
 
     @staticmethod
-    def _path(target: bytes) -> bytes:
-        return unquote_to_bytes(target.partition(b"?")[0])
+    def _path_of(scope: dict[str, Any], protocol: Any = None) -> bytes:
+        target = daphne.request_target(protocol) if protocol is not None else None
+        return unquote_to_bytes((target or scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0])
 
     def _is_channel(self, path: bytes) -> bool:
         return (
@@ -86,11 +89,12 @@ class EventcastRouter:
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         protocol = daphne.find_protocol(send, scope.get("client"))
-        target = (protocol and daphne.request_target(protocol)) or scope.get("raw_path") or scope["path"].encode()
-        path = self._path(target)
-        if not path.startswith(self.prefix):
+        path = self._path_of(scope, protocol)
+        # What is no absolute path is nobody's: the consumer says so.
+        elsewhere = path.startswith(b"/") and not path.startswith(self.prefix)
+        if elsewhere and not isinstance(self.application, ASGIHandler):  # Django's own raises for a WebSocket.
             await self.application(scope, receive, send)
-        elif path.startswith(self.excluded):
+        elif elsewhere or path.startswith(self.excluded):
             await receive()
             await refuse(ReservedChannel("There is no channel here."), scope, send, protocol)
         else:

@@ -77,6 +77,12 @@ def request_target(protocol: Any) -> bytes | None:
     return target.encode("latin-1") if isinstance(target, str) else None
 
 
+def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str, Any]:
+    """The scope with the root path the server was started with; any client may send another as Daphne-Root-Path."""
+    root_path = getattr(getattr(protocol, "server", None), "root_path", None)
+    return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
+
+
 def refuse(protocol: Any, status: int, code: str) -> bool:
     """Turn down a handshake with this HTTP status and ``code`` as its reason phrase; False if that can't be done."""
     from autobahn.websocket.types import ConnectionDeny

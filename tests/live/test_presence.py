@@ -50,7 +50,13 @@ async def test_count_is_right_after_a_client_breaks_the_rules(
     server: Server, channel: str, connect: Connect, http: Talk
 ) -> None:
     asker = http(server)
-    for broken in (b"\x81\x05hello", b"\xf1\x80\0\0\0\0", b"\x81\x81\0\0\0\0\xff", b"\x80\x80\0\0\0\0", b"\x83\x80\0\0\0\0"):
+    for broken in (
+        b"\x81\x05hello",
+        b"\xf1\x80\0\0\0\0",
+        b"\x81\x81\0\0\0\0\xff",
+        b"\x80\x80\0\0\0\0",
+        b"\x83\x80\0\0\0\0",
+    ):
         client = await connect(server, channel)
         client.transport.write(broken)
         await client.wait_closed()

@@ -84,7 +84,9 @@ async def test_body_without_a_type_is_binary(server: Server, channel: str, conne
 
 async def test_chunked_body_arrives(server: Server, channel: str, connect: Connect, http: Talk) -> None:
     listener, speaker = await connect(server, channel), http(server)
-    head = f"POST {channel} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        f"POST {channel} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     await speaker.send(head.encode() + b"3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n")
     assert (await speaker.read_response()).status == 201
     assert await listener.receive() == "hello"

@@ -109,9 +109,7 @@ async def test_sigterm_does_not_wait_for_who_never_reads(
     assert await listener.wait_closed() == 1001
 
 
-async def test_site_with_sync_view_that_publishes_ends_on_sigterm(
-    start: Start, connect: Connect, http: Talk
-) -> None:
+async def test_site_with_sync_view_that_publishes_ends_on_sigterm(start: Start, connect: Connect, http: Talk) -> None:
     server = start(servers.daphne, application=servers.SITE, env={"DJANGO_SETTINGS_MODULE": "tests.live.site_settings"})
     listeners = [await connect(server, "/live/orders/7") for _ in range(SUBSCRIBERS)]
     answers: list[list[int]] = [[] for _ in range(PUBLISHERS)]
