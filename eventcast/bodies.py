@@ -120,6 +120,7 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
         found: list[str | bytes] = [*fields]
         for file in files:
             content = file.read()
+            file.close()
             is_text = (file.content_type or "").startswith("text/") or (file.content_type or "").endswith("json")
             found.append(content.decode() if is_text else content)
     except UnicodeDecodeError as error:

@@ -18,8 +18,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from eventcast.figures import Figures
 from eventcast.messages import Batch, Message
 from eventcast.subscribers import Subscriber
 
@@ -44,21 +44,6 @@ def _gap(data: bytes) -> int:
     return len(data)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What has come to pass on one channel, or on several together."""
-
-    messages: int = 0
-    """Messages broadcast."""
-    delivered: int = 0
-    """Messages times subscribers they were handed to."""
-    lost: int = 0
-    """Messages times subscribers who did not get them: too slow, or too much at once."""
-
-    def __add__(self, other: Figures) -> Figures:
-        return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)
-
-
 class LocalChannel:
     """A channel as this process knows it: its subscribers here, what is waiting to be written to them, its figures.
 
@@ -79,6 +64,7 @@ class LocalChannel:
         "backlog",
         "count",
         "delivered",
+        "last_message_at",
         "lost",
         "messages",
         "name",
@@ -92,6 +78,8 @@ class LocalChannel:
         """Subscribers now."""
         # As in Figures, since the channel has had subscribers without a break.
         self.messages = self.delivered = self.lost = 0
+        self.last_message_at = 0.0
+        """When the last message came, seconds since the epoch; 0 if none has."""
         self.pending: deque[Message] = deque()
         self.backlog = 0
         """Bytes waiting for their turn."""
@@ -170,6 +158,7 @@ class LocalChannel:
 
     def publish(self, messages: list[Message]) -> None:
         """Messages come; they wait for the channel's next pass."""
+        self.last_message_at = time.time()
         for message in messages:
             size = len(message.payload)
             if self.backlog and self.backlog + size > BACKLOG_LIMIT:

@@ -16,7 +16,8 @@ from collections import deque
 from typing import Any
 
 from eventcast import messages
-from eventcast.fanout import BACKLOG_LIMIT, Figures, LocalChannel
+from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.figures import Figures
 from eventcast.memberships import Memberships
 from eventcast.subscribers import Subscriber, Transport
 

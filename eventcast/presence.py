@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
-from eventcast.fanout import Figures, LocalChannel
+from eventcast.fanout import LocalChannel
+from eventcast.figures import Figures
 from eventcast.hub import hubs
+from eventcast.subscribers import Subscriber
+
+FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_message_at"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class ChannelInfo:
     """Live connections that listen to it now."""
     figures: Figures
     """What has come to pass since it has had subscribers without a break."""
+    last_message_at: float = 0.0
+    """When the last message came in that time, seconds since the epoch; 0 if none has."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,12 @@ def subscriber_count(channel: str) -> int:
 def channel_info(channel: str) -> ChannelInfo:
     """What is known of ``channel`` in this process; zeros if nobody listens to it."""
     found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
-    return ChannelInfo(channel, sum(local.count for local in found), sum((local.figures for local in found), Figures()))
+    return ChannelInfo(
+        channel,
+        sum(local.count for local in found),
+        sum((local.figures for local in found), Figures()),
+        max((local.last_message_at for local in found), default=0.0),
+    )
 
 
 def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
@@ -80,24 +94,54 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
     return [channel_info(name) for name in heapq.nsmallest(limit, names)]
 
 
-def subscribers(channel: str, *, limit: int = 1000) -> list[SubscriberInfo]:
+def figure_of_all(figure: FigureName) -> dict[str, float]:
+    """One figure of every live channel of this process, in no order; for thousands of channels much quicker than
+    :func:`live_channels`."""
+    value_of = operator.attrgetter("count" if figure == "subscribers" else figure)
+    join = max if figure == "last_message_at" else operator.add
+    found: dict[str, float] = {}
+    for hub in hubs():
+        for name, local in list(hub.channels.items()):
+            if local.count:
+                found[name] = join(found[name], value_of(local)) if name in found else value_of(local)
+    return found
+
+
+def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[SubscriberInfo]:
     """The subscribers of ``channel`` in this process, those who came first at the top.
 
     :param limit: how many at most.
+    :param offset: how many to leave out at the top.
+    :param matching: only those whose peer, user or transport contains this, whatever its case.
     """
-    found = (subscriber for hub in hubs() for subscriber in hub.channels.get(channel, ()))
-    return [
-        SubscriberInfo(
-            id=subscriber.id,
-            peer=subscriber.peer,
-            user=subscriber.user,
-            transport=subscriber.transport.name,
-            connected_at=subscriber.connected_at,
-            pending=subscriber.transport.pending,
-            lost=subscriber.lost,
-        )
-        for subscriber in heapq.nsmallest(limit, found, key=lambda subscriber: subscriber.id)
-    ]
+    found = _find(channel, matching)
+    chosen = heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]
+    return [_describe(subscriber) for subscriber in chosen]
+
+
+def subscriber(channel: str, id: int) -> SubscriberInfo | None:
+    """The subscriber of ``channel`` that has this ``id``; None if it is not here (any more)."""
+    return next((_describe(subscriber) for subscriber in _find(channel) if subscriber.id == id), None)
+
+
+def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
+    text = matching.lower()
+    for hub in hubs():
+        for subscriber in hub.channels.get(channel, ()):
+            if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport.name}".lower():
+                yield subscriber
+
+
+def _describe(subscriber: Subscriber) -> SubscriberInfo:
+    return SubscriberInfo(
+        id=subscriber.id,
+        peer=subscriber.peer,
+        user=subscriber.user,
+        transport=subscriber.transport.name,
+        connected_at=subscriber.connected_at,
+        pending=subscriber.transport.pending,
+        lost=subscriber.lost,
+    )
 
 
 def disconnect(channel: str, id: int | None = None) -> None:

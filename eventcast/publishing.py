@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -71,8 +70,11 @@ def _event(channel: str, data: Sequence[str | bytes]) -> dict[str, Any]:
 
 
 def _after_commit(event: dict[str, Any], using: str | None) -> None:
+    def send() -> None:  # not a partial: Django wants a __qualname__ when it logs a failure
+        _send(event)
+
     # robust: a channel layer that is down must not keep the callbacks of others from running.
-    transaction.on_commit(functools.partial(_send, event), using=using, robust=True)
+    transaction.on_commit(send, using=using, robust=True)
 
 
 def _send(event: dict[str, Any]) -> None:

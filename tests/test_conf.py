@@ -32,7 +32,7 @@ def test_setting_is_read_at_access_time(name: str, value: Any) -> None:
 
 def test_default_holds_for_what_eventcast_dict_leaves_out() -> None:
     with override_settings(EVENTCAST={"TRANSPORT": "asgi"}):
-        assert conf.MAX_MESSAGE_SIZE == DEFAULTS["MAX_MESSAGE_SIZE"]
+        assert DEFAULTS["MAX_MESSAGE_SIZE"] == conf.MAX_MESSAGE_SIZE
 
 
 def test_default_body_holds_the_largest_message_percent_encoded() -> None:

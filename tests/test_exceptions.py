@@ -60,14 +60,19 @@ def test_status_is_one_for_errors(refusal: type[Refused]) -> None:
 
 
 def test_as_json_holds_code_and_detail() -> None:
-    assert json.loads(exceptions.MissingData("Send 数据.").as_json()) == {"error": "missing_data", "detail": "Send 数据."}
+    assert json.loads(exceptions.MissingData("Send 数据.").as_json()) == {
+        "error": "missing_data",
+        "detail": "Send 数据.",
+    }
 
 
 def test_str_is_the_detail() -> None:
     assert str(Refused("why")) == "why"
 
 
-@pytest.mark.parametrize("error", [InvalidChannel, InvalidMessage, exceptions.ChannelTooLong, exceptions.MessageTooLarge])
+@pytest.mark.parametrize(
+    "error", [InvalidChannel, InvalidMessage, exceptions.ChannelTooLong, exceptions.MessageTooLarge]
+)
 def test_bad_arguments_are_value_errors(error: type[Refused]) -> None:
     assert issubclass(error, ValueError)
 

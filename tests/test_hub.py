@@ -112,7 +112,7 @@ async def test_forgotten_channel_and_subscriber_are_garbage(audience: Audience) 
     subscriber = audience.present[0][1]
     finalizer = weakref.finalize(transport, lambda: None)
     publish("/a", "x")
-    await until(lambda: transport.data)
+    await until(lambda: transport.data)  # noqa: F821
     await audience.leave(transport)
     del transport, subscriber
     gc.collect()
@@ -243,7 +243,7 @@ async def test_long_fan_out_lets_other_channels_in(audience: Audience) -> None:
     other = await audience.join("/b")
     publish("/a", "x")
     publish("/b", "x")
-    while not other.data:
+    while not other.data:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert not many[-1].data
 

@@ -8,7 +8,7 @@ import pytest
 
 import eventcast
 from eventcast import presence, publishing
-from eventcast.fanout import Figures
+from eventcast.figures import Figures
 from eventcast.hub import current_hub
 from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, StuckTransport, until

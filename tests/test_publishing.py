@@ -165,7 +165,7 @@ async def test_publish_wakes_the_loop_of_the_subscriber_at_once(heard: list[str 
     # No time passes between two looks: were the loop not woken, this would wait for its next timer.
     threading.Thread(target=publish, args=("/a", "x")).start()
     async with asyncio.timeout(5) if hasattr(asyncio, "timeout") else _nothing():
-        while not heard == ["x"]:
+        while heard != ["x"]:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
@@ -224,7 +224,7 @@ def test_on_commit_sends_after_the_transaction(django_capture_on_commit_callback
 @pytest.mark.django_db(transaction=True)
 def test_on_commit_sends_nothing_after_a_rollback() -> None:
     with layer_in_use(RecordingLayer()) as layer:
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
             publish("/a", "x", on_commit=True)
             raise ZeroDivisionError
         assert layer.sent == []

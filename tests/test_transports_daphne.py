@@ -23,7 +23,6 @@ from daphne.server import Server, twisted_loop
 from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import _ThreePhaseEvent
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.tcp import Connection as TwistedConnection
 
 from eventcast.fanout import LocalChannel
@@ -666,7 +665,7 @@ async def test_send_of_a_connection_that_is_gone_reaches_no_stranger(site: Site)
 
 @on_reactor
 async def test_release_gives_twisted_its_methods_back(site: Site) -> None:
-    client, subscriber, protocol = await site.connect_straight()
+    client, _, protocol = await site.connect_straight()
     descriptor = protocol.transport
     client.reset()
     await until(lambda: not site.listener.running)
@@ -678,7 +677,7 @@ async def test_gone_connection_is_no_garbage_for_the_collector(site: Site) -> No
     """A reference cycle per connection would keep its memory until the next full collection."""
     import weakref
 
-    client, subscriber, protocol = await site.connect_straight()
+    client, subscriber, _ = await site.connect_straight()
     finalizer = weakref.finalize(subscriber.transport, lambda: None)
     client.reset()
     await until(lambda: not site.listener.running)
@@ -738,11 +737,11 @@ def through_object(send: Any) -> Any:
 def through_empty_cell(send: Any) -> Any:
     async def call(event: Any) -> None:
         if event is None:
-            return unset  # noqa: F821
+            return unset
         await send(event)
 
     if send is None:
-        unset = 1  # noqa: F841
+        unset = 1
     return call
 
 
@@ -785,6 +784,7 @@ async def test_protocol_is_found_behind_a_wrapper(site: Site, wrap: Any) -> None
     assert await client.frame() == (TEXT, b"x")
 
 
+@pytest.mark.django_db(transaction=True)
 @on_reactor
 async def test_protocol_is_found_behind_the_auth_middleware_stack_of_channels(site: Site) -> None:
     from channels.auth import AuthMiddlewareStack
@@ -929,9 +929,7 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     )
     (directory / "cert").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     (directory / "key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return directory / "cert", directory / "key"
 
@@ -1066,5 +1064,5 @@ async def test_at_shutdown_gives_up_on_who_does_not_read(site: Site, monkeypatch
 @on_reactor
 async def test_at_shutdown_ignores_a_connection_without_a_reactor(site: Site) -> None:
     before = triggers()
-    daphne.at_shutdown(type("Protocol", (), {"transport": object()})(), lambda: [])
+    daphne.at_shutdown(type("Protocol", (), {"transport": object()})(), list)
     assert triggers() == before

@@ -40,9 +40,10 @@ class Fleet:
             check_log(server)
 
 
-def check_log(server: Server, *, since: int = 0) -> None:
-    """Fail if the server has logged a traceback."""
-    said = server.log[since:]
+def check_log(server: Server) -> None:
+    """Fail if the server has logged a traceback since this was last asked."""
+    log = server.log
+    said, server.checked = log[server.checked :], len(log)
     assert server.allows_tracebacks or TRACEBACK not in said, said
 
 
@@ -57,9 +58,8 @@ def standalone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 @pytest.fixture
 def server(standalone_server: Server) -> Iterator[Server]:
     """The shared standalone server; the test fails if it logs a traceback meanwhile."""
-    before = len(standalone_server.log)
     yield standalone_server
-    check_log(standalone_server, since=before)
+    check_log(standalone_server)
 
 
 @pytest.fixture

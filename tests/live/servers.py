@@ -47,6 +47,8 @@ class Server:
         self.log_path = log
         self.allows_tracebacks = False
         """Whether a traceback in its output is part of what is tested."""
+        self.checked = 0
+        """How much of its output has been looked through for tracebacks, in characters."""
         self.log_path.touch()
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("EVENTCAST_", "DJANGO_"))

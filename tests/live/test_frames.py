@@ -60,21 +60,23 @@ async def test_broadcast_stays_whole_under_everything_at_once(start: Start, conn
             published += 1
             numbered += bool(data)
 
+    async def until_published(count: int) -> None:
+        await until(lambda: over or published > count, timeout=120)
+
     async def read_slowly(client: WebSocket) -> None:
         while not over:
-            seen = published
             client.stop_reading()
-            await until(lambda: over or published > seen + 20, timeout=120)
+            await until_published(published + 20)
             client.read_on()
-            await until(lambda: over or published > seen + 25, timeout=120)
+            await until_published(published + 5)
 
     async def stop_for_long(client: WebSocket) -> None:
         client.stop_reading()
-        await until(lambda: over or published > PUBLISHERS * MESSAGES // 2, timeout=120)
+        await until_published(PUBLISHERS * MESSAGES // 2)
         client.read_on()
 
     async def leave_and_come_back(client: WebSocket, at: int) -> None:
-        await until(lambda: over or published > at, timeout=120)
+        await until_published(at)
         await (client.leave() if at % 2 else client.reset())
         check(client)
         came_back.append(await connect(server, CHANNEL))

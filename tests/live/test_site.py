@@ -29,9 +29,8 @@ def shared_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 def site(shared_site: Server) -> Iterator[Server]:
     """The site under daphne, once with the layer it has and once with ours."""
-    before = len(shared_site.log)
     yield shared_site
-    check_log(shared_site, since=before)
+    check_log(shared_site)
 
 
 async def test_pages_of_the_site_still_work(site: Server, http: Talk) -> None:

@@ -22,7 +22,10 @@ async def flood(http: Talk, server: servers.Server, messages: int, size: int) ->
     async def publish() -> None:
         speaker = http(server)
         for _ in range(messages // 4):
-            assert (await speaker.post(CHANNEL, b"x" * size, "application/octet-stream", timeout=60)).status in (201, 202)
+            assert (await speaker.post(CHANNEL, b"x" * size, "application/octet-stream", timeout=60)).status in (
+                201,
+                202,
+            )
 
     await asyncio.gather(*(publish() for _ in range(4)))
 

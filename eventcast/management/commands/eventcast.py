@@ -8,9 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from eventcast.management.subcommands import Subcommand
+from eventcast.management.subcommands.bench import Bench
 from eventcast.management.subcommands.serve import Serve
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve,)
+SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, Bench)
 
 
 class Command(BaseCommand):

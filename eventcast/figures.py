@@ -1,0 +1,20 @@
+"""What is counted of a broadcast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What has come to pass on one channel, or on several together."""
+
+    messages: int = 0
+    """Messages broadcast."""
+    delivered: int = 0
+    """Messages times subscribers they were handed to."""
+    lost: int = 0
+    """Messages times subscribers who did not get them: too slow, or too much at once."""
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)
