@@ -112,8 +112,10 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
         if hasattr(request, "_post"):  # Something before us has read it: a middleware of the site.
             fields, files = request.POST.getlist(FIELD), request.FILES.getlist(FIELD)
         else:
+            # Django takes a body without a Content-Length (chunked) for an empty one; any other number will do.
+            meta = request.META if request.META.get("CONTENT_LENGTH") else request.META | {"CONTENT_LENGTH": "1"}
             # Django would replace what is not UTF-8. Latin-1 keeps every byte, to be decoded strictly below.
-            parser = MultiPartParser(request.META, _Bounded(request), request.upload_handlers, "latin-1")  # type: ignore[arg-type]
+            parser = MultiPartParser(meta, _Bounded(request), request.upload_handlers, "latin-1")  # type: ignore[arg-type]
             post, uploads = parser.parse()
             fields = [value.encode("latin-1").decode() for value in post.getlist(FIELD)]
             files = uploads.getlist(FIELD)

@@ -10,7 +10,7 @@ from channels.consumer import AsyncConsumer
 
 from eventcast import names, transports
 from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
-from eventcast.hub import Hub, current_hub
+from eventcast.hub import current_hub
 from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
 
@@ -45,7 +45,7 @@ class EventcastConsumer(AsyncConsumer):
         # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
         try:
             if protocol is not None:
-                _watch_for_shutdown(hub, protocol)
+                hub.close_at_shutdown(protocol.transport)
             await send({"type": "websocket.accept"})
             subscriber.transport.open(subscriber)
             while (await receive())["type"] != "websocket.disconnect":
@@ -65,8 +65,9 @@ def channel_of(scope: dict[str, Any], protocol: Any) -> str:
     target = daphne.request_target(protocol) if protocol is not None else None
     channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
     # Routers route by scope["path"], which Daphne may have mangled: only what really lies under the mount gets in.
+    # And not with slashes before the mount, which Channels' router strips and Django's does not.
     mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
-    if not channel.startswith(mount):
+    if not channel.startswith(mount) or (mount.startswith("//") and mount.strip("/")):
         raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
     return names.check_not_reserved(channel, mount)
 
@@ -90,9 +91,3 @@ async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: A
         await send({"type": "websocket.http.response.body", "body": refusal.as_json()})
         return
     await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
-
-
-def _watch_for_shutdown(hub: Hub, protocol: Any) -> None:
-    if not hub.watching:
-        hub.watching = True
-        daphne.at_shutdown(protocol, hub.say_goodbye)

@@ -8,6 +8,7 @@ each event loop; everything in it happens on that loop, but for reading counts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -20,6 +21,7 @@ from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.figures import Figures
 from eventcast.memberships import Memberships
 from eventcast.subscribers import Subscriber, Transport
+from eventcast.transports import daphne
 
 logger = logging.getLogger("eventcast.hub")
 
@@ -40,8 +42,7 @@ class Hub:
         self.channels: dict[str, LocalChannel] = {}
         self.stopping = False
         """Whether the server is shutting down: nobody is let in any more."""
-        self.watching = False
-        """Whether something will call :meth:`say_goodbye` when the server stops."""
+        self._watching = False
         self.past = Figures()
         """What came to pass on channels that nobody listens to any more."""
         self._loop = weakref.ref(asyncio.get_running_loop())
@@ -118,13 +119,20 @@ class Hub:
         """Close the subscriber with this ``id``, or all, of a channel. Safe in any thread; they go a moment later."""
         loop = self._loop()
         if loop is not None:
-            loop.call_soon_threadsafe(self._disconnect, name, id)
+            with contextlib.suppress(RuntimeError):  # closed: nobody is left there
+                loop.call_soon_threadsafe(self._disconnect, name, id)
 
     def _disconnect(self, name: str, id: int | None) -> None:
         for subscriber in self.channels.get(name, ()):
             if id is None or subscriber.id == id:
                 subscriber.transport.close(DISCONNECTED, "Disconnected by an operator.")
                 subscriber.leave()
+
+    def close_at_shutdown(self, transport: Any) -> None:
+        """Have :meth:`say_goodbye` called when the server stops; ``transport`` is Twisted's, of any connection."""
+        if not self._watching:
+            self._watching = True
+            daphne.at_shutdown(transport, self.say_goodbye)
 
     def say_goodbye(self) -> list[Transport]:
         """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""

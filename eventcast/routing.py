@@ -77,8 +77,11 @@ class EventcastRouter:
 
     @staticmethod
     def _path_of(scope: dict[str, Any], protocol: Any = None) -> bytes:
-        target = daphne.request_target(protocol) if protocol is not None else None
-        return unquote_to_bytes((target or scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0])
+        target = (daphne.request_target(protocol) if protocol is not None else None) or scope.get("raw_path")
+        if not target:
+            path: str = scope["path"]
+            return path.encode()  # Decoded already: a "?" or "%" in it belongs to the name.
+        return unquote_to_bytes(target.partition(b"?")[0])
 
     def _is_channel(self, path: bytes) -> bool:
         return (
@@ -115,7 +118,12 @@ class EventcastRouter:
             if not event.get("more_body"):
                 break
         body.seek(0)
-        request = ASGIRequest(scope, body)
+        try:
+            request = ASGIRequest(scope, body)
+        except ValueError as error:
+            # A query string that is not UTF-8, or a charset with a NUL; Django's own handler has a 400 for the first.
+            request = ASGIRequest({**scope, "query_string": b"", "headers": []}, body)
+            return await self._answer(views.refused(request, Refused(f"The request cannot be read: {error}.")), send)
         try:
             request.get_host()
             response = cast(HttpResponse, await views.channel(request))  # POST and PUT are never answered by a stream
@@ -124,6 +132,10 @@ class EventcastRouter:
         except Exception:
             logger.exception("Publishing to %r failed.", request.path)
             response = views.refused(request, _InternalError("An error of the server; it is in its log."))
+        await self._answer(response, send)
+
+    @staticmethod
+    async def _answer(response: HttpResponse, send: Any) -> None:
         content = response.content
         headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
         headers.append((b"Content-Length", str(len(content)).encode()))

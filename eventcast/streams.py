@@ -47,7 +47,9 @@ def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpRespon
     if current_hub().stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
     descriptor = daphne.descriptor_of_request(scope)
-    daphne.give_up_after(descriptor, DEAD_AFTER)
+    if descriptor is not None:
+        current_hub().close_at_shutdown(descriptor)
+        daphne.give_up_after(descriptor, DEAD_AFTER)
     if form == SSE:
         transport = StreamTransport(
             "sse",

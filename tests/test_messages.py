@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import json
+import re
+import time
 import uuid
 from typing import Any
 
@@ -81,6 +84,62 @@ def test_batch_of_one_shares_the_frame() -> None:
 
 def test_batch_has_the_length_of_its_messages() -> None:
     assert len(Batch([Message("a"), Message("b")])) == 2
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def sse_data(event: bytes) -> str:
+    """The data of one Server-Sent Event, parsed as the HTML standard says (section 9.2.6)."""
+    assert event.endswith(b"\n\n")
+    lines = re.split("\r\n|\r|\n", event.decode())
+    assert lines.index("") == len(lines) - 2, "an empty line ends an event"
+    data = [line.removeprefix("data:").removeprefix(" ") for line in lines if line.startswith("data:")]
+    return "\n".join(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", " x", "a\nb", "a\r\nb\rc", "\n", "\n\n", "data: x", ":x", "id: 5\n\nevent: y", "张三"]
+)
+def test_event_of_text_holds_its_lines(text: str) -> None:
+    assert sse_data(Message(text).event) == text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
+def test_event_of_text_round_trips(text: str) -> None:
+    assert sse_data(Message(text).event) == text
+
+
+def test_event_of_bytes_is_base64_and_says_so() -> None:
+    event = Message(b"\xff\n\n").event
+    assert event.startswith(b"event: binary\n")
+    assert base64.b64decode(sse_data(event)) == b"\xff\n\n"
+
+
+@given(text_or_bytes)
+def test_line_round_trips(data: str | bytes) -> None:
+    line = Message(data, "/a").line
+    record = json.loads(line)
+    assert (line.count(b"\n"), line[-1:]) == (1, b"\n")
+    assert record["data"] == data if isinstance(data, str) else base64.b64decode(record["base64"]) == data
+
+
+def test_line_names_channel_and_time() -> None:
+    before = time.time()
+    message = Message("x", "/张")
+    record = json.loads(message.line)
+    assert record["channel"] == "/张"
+    assert before - 0.001 <= record["time"] <= time.time() + 0.001
+
+
+@pytest.mark.parametrize("form", ["event", "line"])
+def test_form_for_streams_is_made_once(form: str) -> None:
+    message = Message("x")
+    assert getattr(message, form) is getattr(message, form)
+
+
+def test_message_from_the_layer_knows_its_channel() -> None:
+    assert messages.from_layer(messages.to_layer("/a", ["x"]))[1][0].channel == "/a"
 
 
 # --- what callers want to publish -------------------------------------------------------------------------------------

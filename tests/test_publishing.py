@@ -165,7 +165,7 @@ async def test_publish_wakes_the_loop_of_the_subscriber_at_once(heard: list[str 
     # No time passes between two looks: were the loop not woken, this would wait for its next timer.
     threading.Thread(target=publish, args=("/a", "x")).start()
     async with asyncio.timeout(5) if hasattr(asyncio, "timeout") else _nothing():
-        while heard != ["x"]:  # noqa: ASYNC110
+        while not heard == ["x"]:  # noqa: ASYNC110, SIM201
             await asyncio.sleep(0)
 
 

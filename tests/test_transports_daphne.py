@@ -1029,7 +1029,7 @@ async def test_at_shutdown_says_goodbye_before_daphne_has_ended_its_applications
         return [subscriber.transport]
 
     reactor.addSystemEventTrigger("before", "shutdown", site.server.kill_all_applications)
-    daphne.at_shutdown(protocol, goodbye)
+    daphne.at_shutdown(protocol.transport, goodbye)
     await shut_down(before)
     assert present == [True]
     assert await client.close_code() == 1001
@@ -1044,7 +1044,7 @@ async def test_at_shutdown_waits_until_close_frames_have_left(site: Site) -> Non
         subscriber.transport.close(1001, "")
         return [subscriber.transport]
 
-    daphne.at_shutdown(protocol, goodbye)
+    daphne.at_shutdown(protocol.transport, goodbye)
     await shut_down(before)
     assert subscriber.transport.pending == 0
 
@@ -1054,7 +1054,7 @@ async def test_at_shutdown_gives_up_on_who_does_not_read(site: Site, monkeypatch
     monkeypatch.setattr(daphne, "FLUSH_TIMEOUT", 0.05)
     _, subscriber, protocol = await site.connect_straight()
     before = triggers()
-    daphne.at_shutdown(protocol, lambda: [subscriber.transport])
+    daphne.at_shutdown(protocol.transport, lambda: [subscriber.transport])
     with full(protocol):
         protocol.sendPing(b"")
         await shut_down(before)
@@ -1064,5 +1064,5 @@ async def test_at_shutdown_gives_up_on_who_does_not_read(site: Site, monkeypatch
 @on_reactor
 async def test_at_shutdown_ignores_a_connection_without_a_reactor(site: Site) -> None:
     before = triggers()
-    daphne.at_shutdown(type("Protocol", (), {"transport": object()})(), list)
+    daphne.at_shutdown(object(), list)
     assert triggers() == before

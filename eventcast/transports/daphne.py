@@ -265,14 +265,14 @@ class DirectTransport(TwistedTransport):
             subscriber.leave()
 
 
-def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
+def at_shutdown(transport: Any, goodbye: Callable[[], Any]) -> None:
     """Have ``goodbye`` called when Twisted shuts down (SIGTERM, Ctrl-C), and flush what it wrote before sockets close.
 
     Daphne itself just drops its sockets, and a client cannot tell that from a broken network.
     """
     from twisted.internet import defer
 
-    descriptor = _descriptor(protocol.transport)
+    descriptor = _descriptor(transport)
     if descriptor is None:
         return
 
@@ -282,9 +282,11 @@ def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
 
     async def flush(transports: Any) -> None:
         for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):
+            # Once in any case: streams end by themselves, and their requests' tasks with them. Tasks that are left when
+            # Python ends make it crash now and then (3.11.7: segmentation fault in the garbage collector).
+            await asyncio.sleep(FLUSH_INTERVAL)
             if not any(transport.pending for transport in transports):
                 break
-            await asyncio.sleep(FLUSH_INTERVAL)
 
     descriptor.reactor.addSystemEventTrigger("before", "shutdown", shut_down)
 

@@ -94,7 +94,9 @@ async def test_bench_sees_what_a_broken_server_does(fault: str) -> None:
                     + b"\r\n\r\n"
                 )
                 subscribers.append(writer)
-                await asyncio.Event().wait()
+                await reader.read()
+                writer.close()
+                return
             length = next(
                 int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
             )
@@ -116,6 +118,9 @@ async def test_bench_sees_what_a_broken_server_does(fault: str) -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     done = await asyncio.to_thread(bench, "--url", url, *SMALL, "--path", "/bench", "--timeout", "3", "--json")
     server.close()
+    for subscriber in subscribers:
+        subscriber.close()
+    await asyncio.gather(*(subscriber.wait_closed() for subscriber in subscribers), return_exceptions=True)
     assert done.returncode == 1, done.stdout
     assert "Something went wrong" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ from tests.live.waiting import until
 
 CHANNEL = "/flood"
 MIB = 1024 * 1024
-SIZE = 128 * 1024
+SIZE = 64 * 1024
 MESSAGES = 1024 * MIB // SIZE
 
 

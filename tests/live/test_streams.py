@@ -1,0 +1,152 @@
+"""Listening by plain HTTP, as curl and EventSource do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.live import servers
+from tests.live.conftest import Connect, Start, Talk
+from tests.live.servers import Server
+from tests.live.waiting import TIMEOUT, until
+
+SSE, NDJSON = "text/event-stream", "application/x-ndjson"
+
+
+class Stream:
+    """An HTTP response that goes on, unchunked."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.head = ""
+        self._rest = b""
+
+    async def read_until(self, end: bytes) -> bytes:
+        """What comes up to and including ``end``."""
+        while end not in self._rest:
+            size = int(await asyncio.wait_for(self.reader.readline(), TIMEOUT), 16)
+            self._rest += await asyncio.wait_for(self.reader.readexactly(size + 2), TIMEOUT)
+            self._rest = self._rest[:-2]
+            assert size, "the stream has ended"
+        found, _, self._rest = self._rest.partition(end)
+        return found + end
+
+    def cut(self) -> None:
+        self.writer.transport.abort()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Open]:
+    opened: list[Stream] = []
+
+    async def listen(server: Server, target: str, form: str) -> Stream:
+        stream = Stream(*await asyncio.open_connection("127.0.0.1", server.port))
+        opened.append(stream)
+        stream.writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {form}\r\n\r\n".encode())
+        stream.head = (await asyncio.wait_for(stream.reader.readuntil(b"\r\n\r\n"), TIMEOUT)).decode().lower()
+        await stream.read_until(b"\n")  # The greeting: from here on it is subscribed.
+        return stream
+
+    yield listen
+    for stream in opened:
+        stream.cut()
+
+
+async def test_events_are_as_the_html_standard_has_them(server: Server, listen: Open, http: Talk, channel: str) -> None:
+    stream = await listen(server, channel, SSE)
+    assert "content-type: text/event-stream" in stream.head
+    assert "cache-control: no-cache" in stream.head
+    assert "x-accel-buffering: no" in stream.head
+    await stream.read_until(b"\n")
+    speaker = http(server)
+    assert (await speaker.post(channel, "one\ntwo\r\n张三")).json()["subscribers"] == 1
+    assert await stream.read_until(b"\n\n") == "data: one\ndata: two\ndata: 张三\n\n".encode()
+    await speaker.post(channel, "")
+    assert await stream.read_until(b"\n\n") == b"data: \n\n"
+    await speaker.post(channel, b"\x00\xff", "application/octet-stream")
+    assert await stream.read_until(b"\n\n") == b"event: binary\ndata: " + base64.b64encode(b"\x00\xff") + b"\n\n"
+
+
+async def test_lines_are_json(server: Server, listen: Open, http: Talk, channel: str) -> None:
+    stream = await listen(server, channel, NDJSON)
+    speaker = http(server)
+    await speaker.post(channel, "a\nb")
+    await speaker.post(channel, b"\xff", "application/octet-stream")
+    text, binary = [json.loads(await stream.read_until(b"\n")) for _ in range(2)]
+    assert (text["channel"], text["data"]) == (channel, "a\nb")
+    assert binary["base64"] == "/w=="
+    assert text["time"] <= binary["time"]
+
+
+@pytest.mark.parametrize("form", [SSE, NDJSON])
+async def test_stream_that_goes_away_leaves_the_count(
+    server: Server, listen: Open, http: Talk, channel: str, form: str
+) -> None:
+    stream = await listen(server, channel, form)
+    speaker = http(server)
+    assert await speaker.count(channel) == 1
+    stream.cut()
+    await speaker.wait_for_count(channel, 0)
+
+
+async def test_streams_and_sockets_hear_the_same(
+    server: Server, listen: Open, connect: Connect, http: Talk, channel: str
+) -> None:
+    socket, events, lines = (
+        await connect(server, channel), await listen(server, channel, SSE), await listen(server, channel, NDJSON),
+    )  # fmt: skip
+    await events.read_until(b"\n")
+    body = "\n".join(str(number) for number in range(500))
+    assert (await http(server).post(channel, body, NDJSON)).json()["subscribers"] == 3
+    expected = [str(number) for number in range(500)]
+    assert await socket.receive_many(500) == expected
+    assert [(await events.read_until(b"\n\n")).decode()[6:-2] for _ in range(500)] == expected
+    assert [json.loads(await lines.read_until(b"\n"))["data"] for _ in range(500)] == expected
+
+
+@pytest.mark.parametrize("policy", ["close", "drop"])
+async def test_stream_that_is_not_read_is_bounded(start: Start, listen: Open, http: Talk, policy: str) -> None:
+    server = start(servers.daphne, env={"EVENTCAST_SLOW_SUBSCRIBERS": policy, "EVENTCAST_SUBSCRIBER_BUFFER": "200000"})
+    stream = await listen(server, "/slow", SSE)
+    stream.writer.transport.pause_reading()
+    speaker = http(server)
+    before = server.memory()
+
+    async def total_lost() -> int:
+        for _ in range(20):
+            await speaker.post("/slow", "x" * 50_000)
+        return int((await speaker.request("GET", "/-/channels")).json()["total"]["lost"])
+
+    await until(total_lost, "a loss that is counted", timeout=60)
+    assert await speaker.count("/slow") == (0 if policy == "close" else 1)
+    assert server.memory() - before < 8 * 1024 * 1024
+
+
+async def test_streams_end_when_the_server_stops(start: Start, listen: Open) -> None:
+    server = start(servers.daphne)
+    stream = await listen(server, "/a", SSE)
+    assert server.stop() < 5
+    assert server.process.returncode == 0
+    await asyncio.wait_for(stream.reader.read(), TIMEOUT)
+
+
+async def test_curl_hears_a_stream(server: Server, http: Talk, channel: str) -> None:
+    curl = await asyncio.create_subprocess_exec(
+        "curl", "-sN", "-H", f"Accept: {SSE}", server.url + channel, stdout=asyncio.subprocess.PIPE
+    )
+    assert curl.stdout is not None
+    speaker = http(server)
+    await speaker.wait_for_count(channel, 1)
+    await speaker.post(channel, "hello")
+    while (line := await asyncio.wait_for(curl.stdout.readline(), TIMEOUT)) != b"data: hello\n":
+        assert line
+    curl.terminate()
+    await curl.wait()
