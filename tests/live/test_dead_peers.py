@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.live import servers
 from tests.live.clients import WebSocket
 from tests.live.conftest import Connect, Start, Talk
@@ -22,6 +24,7 @@ async def test_peer_that_answers_no_pings_leaves_the_count(start: Start, connect
     assert not alive.lost.done()
 
 
+@pytest.mark.slow
 async def test_socket_number_taken_over_never_gets_the_old_channels_messages(
     start: Start, connect: Connect, http: Talk
 ) -> None:

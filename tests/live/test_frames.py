@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections import defaultdict
 
+import pytest
+
 from tests.live import servers
 from tests.live.clients import WebSocket
 from tests.live.conftest import Connect, Start, Talk
@@ -38,6 +40,7 @@ def check(client: WebSocket) -> int:
     return count
 
 
+@pytest.mark.slow
 async def test_broadcast_stays_whole_under_everything_at_once(start: Start, connect: Connect, http: Talk) -> None:
     server = start(servers.daphne, "--ping-interval", "1", env={"EVENTCAST_SLOW_SUBSCRIBERS": "drop"})
     chance = random.Random(7)

@@ -30,6 +30,7 @@ async def flood(http: Talk, server: servers.Server, messages: int, size: int) ->
     await asyncio.gather(*(publish() for _ in range(4)))
 
 
+@pytest.mark.slow
 async def test_subscriber_that_never_reads_costs_less_than_four_mebibytes(
     start: Start, connect: Connect, http: Talk
 ) -> None:
