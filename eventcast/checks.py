@@ -14,7 +14,7 @@ from eventcast.conf import Conf, conf
 from eventcast.layers import InMemoryChannelLayer
 
 SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
-CHOICES = {"SLOW_SUBSCRIBERS": ("close", "drop"), "TRANSPORT": ("auto", "asgi"), "CHANNEL_PAGE": (True, False)}
+CHOICES = {"SLOW_SUBSCRIBERS": ("close", "drop"), "TRANSPORT": ("auto", "asgi")}
 
 
 @register("eventcast")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
-Value = TypeVar("Value", bool, int, str)
+Value = TypeVar("Value", int, str)
 
 
 class Conf:
@@ -45,11 +45,6 @@ class Conf:
     def TRANSPORT(self) -> str:
         """``"auto"`` takes the fastest way the server allows; ``"asgi"`` uses nothing but the ASGI ``send``."""
         return self._get("TRANSPORT", "auto")
-
-    @property
-    def CHANNEL_PAGE(self) -> bool:
-        """Whether a browser that GETs a channel is shown the channel's page."""
-        return self._get("CHANNEL_PAGE", True)
 
     @property
     def CHANNEL_LAYER(self) -> str:

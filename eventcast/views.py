@@ -12,8 +12,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import bodies, names, pages, presence, publishing, streams
-from eventcast.conf import conf
+from eventcast import bodies, names, presence, publishing, streams
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
 
@@ -47,13 +46,11 @@ async def channel(request: HttpRequest) -> HttpResponseBase:
 
 
 async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
-    """What the client accepts best: a stream, the channel's page, or information."""
-    form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON, "text/html"])
+    """What the client accepts best: a stream, or information."""
+    form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
     response: HttpResponseBase
     if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
         response = streams.stream(request, name, form)
-    elif form == "text/html" and conf.CHANNEL_PAGE:
-        response = pages.channel_page(request, name)
     else:
         response = _answer(_described(presence.channel_info(name)) | SCOPE)
     patch_vary_headers(response, ["Accept"])

@@ -13,7 +13,6 @@ DEFAULTS = {
     "MAX_BODY_SIZE": 8 * 1024 * 1024,
     "SUBSCRIBER_BUFFER": 1024 * 1024,
     "SLOW_SUBSCRIBERS": "close",
-    "CHANNEL_PAGE": True,
     "TRANSPORT": "auto",
 }
 

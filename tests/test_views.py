@@ -229,7 +229,7 @@ async def test_options_names_the_methods(ask: Ask) -> None:
     assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST, PUT")
 
 
-@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/png"])
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/png", "text/html,*/*;q=0.8"])
 async def test_get_tells_about_the_channel(ask: Ask, listener: FakeTransport, accept: str | None) -> None:
     answer = await ask("GET", "/a", headers=[("Accept", accept)] if accept else ())
     assert answer.status == 200
@@ -238,13 +238,6 @@ async def test_get_tells_about_the_channel(ask: Ask, listener: FakeTransport, ac
     }  # fmt: skip
     assert answer.headers["vary"] == "Accept"
     assert answer.headers["cache-control"] == "no-store"
-
-
-async def test_browser_gets_the_page_unless_it_is_turned_off(ask: Ask) -> None:
-    accept = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]
-    assert (await ask("GET", "/a", headers=accept)).headers["content-type"] != "application/json"
-    with override_settings(EVENTCAST={"CHANNEL_PAGE": False}):
-        assert (await ask("GET", "/a", headers=accept)).headers["content-type"] == "application/json"
 
 
 async def test_list_is_paged_by_name(ask: Ask) -> None:
