@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -64,7 +64,7 @@ def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpRespon
             "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
         )
     subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
-    response = StreamingHttpResponse(_body(channel, subscriber, transport), content_type=form)
+    response = _Response(_body(channel, subscriber, transport), content_type=form)
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
     return response
@@ -74,7 +74,23 @@ def _line(message: Message) -> bytes:
     return message.line
 
 
-async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport) -> AsyncIterator[bytes]:
+class _Response(StreamingHttpResponse):
+    """Ends its body whenever it ends itself. Django leaves that to the garbage collector if its task was cancelled, as
+    it is when the client has gone; until then the subscriber would be a ghost."""
+
+    def __init__(self, body: AsyncGenerator[bytes, None], **options: Any) -> None:
+        super().__init__(body, **options)
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in super().__aiter__():
+                yield piece
+        finally:
+            await self._body.aclose()
+
+
+async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport) -> AsyncGenerator[bytes, None]:
     # The subscription lives and ends in here: a response whose client has left before is never iterated nor closed.
     hub = current_hub()
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -153,7 +154,120 @@ async def test_totals_keep_what_was_lost_while_a_channel_is_being_left(room: dic
     assert (lost, presence.totals().figures.lost) == (before + 1, before + 1)
 
 
-@pytest.mark.parametrize("record", [presence.ChannelInfo, presence.Totals, Figures])
+@pytest.mark.parametrize(
+    ("figure", "value"), [("subscribers", 2), ("messages", 1), ("delivered", 2), ("lost", 0), ("last_message_at", None)]
+)
+async def test_figure_of_all_is_that_of_each_channel(
+    room: dict[str, list[Subscriber]], figure: presence.FigureName, value: int | None
+) -> None:
+    await publishing.apublish("/a", "x")
+    await until(lambda: presence.channel_info("/a").figures.delivered == 2)
+    found = presence.figure_of_all(figure)
+    assert set(found) == set(CHANNELS)
+    assert found["/a"] == (presence.channel_info("/a").last_message_at if value is None else value)
+
+
+async def test_last_message_at_is_the_time_of_the_last_one(room: dict[str, list[Subscriber]]) -> None:
+    before = time.time()
+    await publishing.apublish("/a", "x")
+    await until(lambda: presence.channel_info("/a").last_message_at)
+    assert before <= presence.channel_info("/a").last_message_at <= time.time()
+
+
+# --- subscribers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def guests() -> AsyncIterator[list[Subscriber]]:
+    hub = current_hub()
+    present = [
+        Subscriber(FakeTransport(), peer="192.0.2.1:5", user="Zhang"),
+        Subscriber(StuckTransport(pending=7), peer="192.0.2.2:5"),
+        Subscriber(FakeTransport(), peer="198.51.100.1:5"),
+    ]
+    for subscriber in present:
+        await hub.subscribe("/a", subscriber)
+    yield present
+    for subscriber in present:
+        await hub.unsubscribe("/a", subscriber)
+
+
+def ids(**options: object) -> list[int]:
+    return [info.id for info in presence.subscribers("/a", **options)]  # type: ignore[arg-type]
+
+
+async def test_subscribers_are_in_the_order_in_which_they_came(guests: list[Subscriber]) -> None:
+    assert ids() == [subscriber.id for subscriber in guests]
+
+
+async def test_subscribers_of_a_channel_nobody_hears_are_none() -> None:
+    assert presence.subscribers("/nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"limit": 2}, [0, 1]),
+        ({"offset": 1}, [1, 2]),
+        ({"offset": 1, "limit": 1}, [1]),
+        ({"offset": 3}, []),
+        ({"matching": "192.0.2."}, [0, 1]),
+        ({"matching": "zhang"}, [0]),
+        ({"matching": "FAKE"}, [0, 1, 2]),
+        ({"matching": "192.0.2.", "offset": 1}, [1]),
+        ({"matching": "nothing"}, []),
+    ],
+)
+async def test_subscribers_can_be_paged_and_searched(
+    guests: list[Subscriber], options: dict[str, object], expected: list[int]
+) -> None:
+    assert ids(**options) == [guests[number].id for number in expected]
+
+
+async def test_subscriber_is_found_by_its_id(guests: list[Subscriber]) -> None:
+    info = presence.subscriber("/a", guests[1].id)
+    assert info is not None
+    assert (info.peer, info.pending, info.transport) == ("192.0.2.2:5", 7, "fake")
+
+
+async def test_subscriber_of_another_channel_is_not_found(guests: list[Subscriber]) -> None:
+    assert presence.subscriber("/b", guests[1].id) is None
+
+
+async def test_disconnect_closes_the_one_with_the_id(guests: list[Subscriber]) -> None:
+    presence.disconnect("/a", guests[1].id)
+    await until(lambda: guests[1].channel is None)
+    assert [subscriber.transport.closed for subscriber in guests] == [False, True, False]
+
+
+async def test_disconnect_closes_all_with_3000(guests: list[Subscriber]) -> None:
+    presence.disconnect("/a")
+    await until(lambda: presence.subscriber_count("/a") == 0)
+    assert [subscriber.transport.close_code for subscriber in guests] == [3000] * 3  # type: ignore[attr-defined]
+
+
+async def test_disconnect_works_in_another_thread(guests: list[Subscriber]) -> None:
+    await asyncio.to_thread(presence.disconnect, "/a")
+    await until(lambda: presence.subscriber_count("/a") == 0)
+
+
+async def test_disconnect_passes_over_event_loops_that_are_closed(guests: list[Subscriber]) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def make_hub() -> None:
+        current_hub()
+
+    await asyncio.to_thread(loop.run_until_complete, make_hub())
+    loop.close()  # and still there, as long as somebody holds it
+    presence.disconnect("/a")
+    await until(lambda: presence.subscriber_count("/a") == 0)
+
+
+async def test_disconnect_of_nobody_does_nothing() -> None:
+    presence.disconnect("/nobody", 5)
+
+
+@pytest.mark.parametrize("record", [presence.ChannelInfo, presence.SubscriberInfo, presence.Totals, Figures])
 def test_records_are_frozen(record: type) -> None:
     assert record.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert dataclasses.fields(record)

@@ -1000,6 +1000,110 @@ async def test_changed_insides_are_left_to_asgi(site: Site, monkeypatch: pytest.
     assert subscriber.transport.name == "asgi"
 
 
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+Handler = Callable[[dict[str, Any], Any, Any], Coroutine[Any, Any, None]]
+
+
+async def request(site: Site, handler: Handler, *headers: str) -> Client:
+    """A client whose request has come to the handler, which has answered or not."""
+    done = asyncio.Event()
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await handler(scope, receive, send)
+        finally:
+            done.set()
+
+    listener, site.listener = site.listener, application  # type: ignore[assignment]
+    try:
+        client = await site.dial()
+        client.writer.write("\r\n".join(["GET /a HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+        await asyncio.wait_for(done.wait(), TIMEOUT)
+    finally:
+        site.listener = listener
+    return client
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@on_reactor
+async def test_descriptor_of_a_request_is_that_of_its_connection(site: Site, noted: bool) -> None:
+    found: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if noted:  # as EventcastRouter does
+            scope["eventcast.protocol"] = daphne.find_protocol(send, scope["client"])
+        found.append(daphne.descriptor_of_request(scope))
+
+    await site.connect()  # there are others
+    client = await request(site, handler)
+    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+
+
+@pytest.mark.parametrize("client", [None, ["192.0.2.1", 1]])
+def test_descriptor_of_a_request_of_another_server_is_none(client: Any) -> None:
+    assert daphne.descriptor_of_request({"client": client}) is None
+
+
+@on_reactor
+async def test_pending_of_a_request_is_what_twisted_keeps(site: Site) -> None:
+    pending: list[int] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        descriptor = daphne.descriptor_of_request(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"5000")]})
+        before = daphne.pending(descriptor)
+        await send({"type": "http.response.body", "body": b"x" * 5000, "more_body": True})
+        pending.append(daphne.pending(descriptor) - before)
+
+    await request(site, handler)
+    assert pending[0] >= 5000
+
+
+@on_reactor
+async def test_abort_cuts_a_request_off(site: Site) -> None:
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assert daphne.abort(daphne.descriptor_of_request(scope))
+
+    client = await request(site, handler)
+    assert await client.rest() == b""
+
+
+@on_reactor
+async def test_give_up_after_sets_the_time_the_kernel_waits(site: Site) -> None:
+    times: list[int] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        descriptor: Any = daphne.descriptor_of_request(scope)
+        daphne.give_up_after(descriptor, 1.5)
+        times.append(descriptor.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+
+    await request(site, handler)
+    assert times == [1500]
+
+
+def test_nothing_is_pending_of_no_connection() -> None:
+    daphne.give_up_after(None, 1)
+    assert (daphne.pending(None), daphne.abort(None)) == (0, False)
+
+
+@on_reactor
+async def test_root_path_of_a_clients_choosing_is_replaced(site: Site) -> None:
+    paths: list[str] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        protocol = daphne.find_protocol(send, scope["client"])
+        paths.extend([scope["root_path"], daphne.without_spoofed_root_path(scope, protocol)["root_path"]])
+
+    await request(site, handler, "Daphne-Root-Path: /evil")
+    assert paths == ["/evil", ""]
+
+
+def test_root_path_of_another_server_is_kept() -> None:
+    scope = {"root_path": "/app"}
+    assert daphne.without_spoofed_root_path(scope, None) is scope
+
+
 # --- shutdown ---------------------------------------------------------------------------------------------------------
 
 
