@@ -126,6 +126,9 @@ class Load:
         :raises BenchError: the server accepts none, or it is gone.
         """
         self._collect()
+        # New connections: servers close those that were idle while thousands of subscribers connected.
+        self._publishers.close()
+        self._publishers.connect(self._options.publishers)
         first, accepted, refused = self._published, self._publishers.accepted, len(self._publishers.refused)
         before = self._shared.total(DELIVERED)
         _, cpu = self._resources()
