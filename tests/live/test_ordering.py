@@ -65,7 +65,9 @@ async def test_batch_of_many_lines_arrives_in_order(start: Start, channel: str, 
 async def test_channels_do_not_mix(start: Start, channel: str, connect: Connect, http: Talk) -> None:
     server, each = start(servers.daphne), 50
     names = [f"{channel}/{number}" for number in range(50)]
-    listeners = {name: [await connect(server, name) for _ in range(2)] for name in names}
+    listeners = {}
+    for name in names:
+        listeners[name] = [await connect(server, name) for _ in range(2)]
 
     async def publish(speaker: HTTP) -> None:
         for number in range(each):
