@@ -169,13 +169,6 @@ def test_django_runs_every_request_in_a_thread_of_its_own() -> None:
     assert "ThreadSensitiveContext()" in inspect.getsource(ASGIHandler.__call__)
 
 
-def test_django_wants_a_qualified_name_of_what_fails_on_commit() -> None:
-    # Why _after_commit() registers a function and no partial: a robust callback without one raises after all.
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
-    assert "func.__qualname__" in inspect.getsource(BaseDatabaseWrapper.run_and_clear_commit_hooks)
-
-
 # --- asyncio ----------------------------------------------------------------------------------------------------------
 
 
