@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from eventcast.bench.tapes import Contents, Stray, Tape, control_frame
 
@@ -131,10 +131,11 @@ class Audience:
                 self.seen.append(tape.order[position // length - 1])
         self.positions[descriptor] = position
 
-    def cut(self, tape: Tape) -> None:
-        """Shorten a tape by what all its subscribers have got, if it is long."""
-        if len(tape.data) > tape.keep:
-            tape.cut(min((self.positions[descriptor] for descriptor in tape.subscribers), default=tape.end))
+    def shorten(self, channels: Iterable[int]) -> None:
+        """Cut from the tapes of these channels what all their subscribers have got, where there is much of it."""
+        for tape in (self.tapes[channel] for channel in channels):
+            if len(tape.data) > tape.keep:
+                tape.cut(min((self.positions[descriptor] for descriptor in tape.subscribers), default=tape.end))
 
     def _control(self, descriptor: int, data: bytes) -> int | None:
         """Act on a control frame; its length, None if it is not all there, -1 if the connection is over with it."""

@@ -20,6 +20,8 @@ class Deliveries:
         self.due = 0
         """Deliveries that are still to come of the messages that have come to somebody."""
         self.count = 0
+        self.total = 0
+        """The same, whatever was reset."""
         self.last = 0.0
         """When the latest came, seconds of ``time.monotonic()``."""
         self.latencies = Latencies()
@@ -34,6 +36,7 @@ class Deliveries:
     def add(self, numbers: list[int], now: float) -> list[int]:
         """Each of ``numbers`` is a message that was read; returns the messages that everybody has got now."""
         self.count += len(numbers)
+        self.total += len(numbers)
         came = Counter(numbers).items()
         return [number for number, count in came if number >= self.noticed and self.notice(number, count, now)]
 

@@ -90,7 +90,7 @@ class Handshakes:
             self.sockets[descriptor].sendall(b"\r\n".join(lines))
         except OSError as error:
             raise Refused(explain(error.errno)) from None
-        self._epoll.modify(descriptor, select.EPOLLIN | select.EPOLLET)
+        self._epoll.modify(descriptor, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
 
     def answered(self, descriptor: int, data: bytes) -> bytes | None:
         """Take what was read; returns None until the handshake is over, then what came after it.

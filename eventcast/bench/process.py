@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import resource
 from collections.abc import Collection, Iterator
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows, where there is no benchmark, but the other sub-commands are
+    resource = None  # type: ignore[assignment]
 
 LISTEN = "0A"
 """The state of a listening socket in ``/proc/net/tcp``."""
@@ -40,11 +45,10 @@ def _listening_inodes(port: int) -> Iterator[str]:
 
 def _links(directory: Path) -> set[str]:
     found = set()
-    try:
-        for entry in os.scandir(directory):
-            found.add(os.readlink(entry.path))
-    except OSError:
-        pass  # The process is gone or somebody else's, or the file has just been closed.
+    with contextlib.suppress(OSError):  # The process is gone, or somebody else's.
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):  # The file has just been closed.
+                found.add(os.readlink(directory / name))
     return found
 
 
@@ -107,7 +111,7 @@ def _memory(pid: int) -> int:
     except OSError:
         pass
     try:  # It belongs to somebody else: what is shared is counted for each.
-        return int((PROC / str(pid) / "statm").read_text().split()[1]) * resource.getpagesize()
+        return int((PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 

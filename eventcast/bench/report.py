@@ -11,6 +11,9 @@ from eventcast.bench.options import Options
 COARSE = 0.5
 """Seconds of the server's CPU time, counted in ticks of 10 ms, below which the figures per delivery are rough."""
 
+MANY = 20
+"""Subscribers whose memory shows among what else a server does with its own."""
+
 
 @dataclass(frozen=True)
 class Connecting:
@@ -160,7 +163,7 @@ class Report:
             f"  connecting   {connecting.seconds:.1f} s{_cpu(connecting.server_cpu, connecting.count, 'connection')}",
             *_lines(self.result),
         ]
-        if connecting.server_memory is not None:
+        if connecting.server_memory is not None and connecting.count >= MANY:
             each = connecting.server_memory / connecting.count / 1024
             lines.append(f"  memory       {each:.1f} KiB a subscriber; the server has {_mib(self.result)} now")
         if self.beside_idle is not None:

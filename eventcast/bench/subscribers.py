@@ -9,24 +9,21 @@ from __future__ import annotations
 import array
 import contextlib
 import json
-import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from eventcast.bench.audience import Audience
 from eventcast.bench.deliveries import Deliveries
 from eventcast.bench.handshakes import WINDOW, Handshakes, Refused, explain
 from eventcast.bench.pacing import Pacing
+from eventcast.bench.reading import Reader
 from eventcast.bench.shared import CONNECTED, DELIVERED, NUMBERS, Shared
 from eventcast.bench.tapes import Contents, Tape
-
-READ = 64 * 1024
-"""Bytes to read at most at a time."""
 
 EVENTS = 64
 """Sockets to read from between two looks at the clock: at some 6 µs each, a delivery's time is right to 0.4 ms."""
@@ -57,17 +54,24 @@ class Subscribers:
         shared = Shared(config["memory"], config["messages"], config["workers"])
         self._counters = shared.counters(config["worker"])
         contents = Contents(config["size"], config["channels"], shared)
-        self._length = contents.length
-        self._read_size = min(READ, max(4096, (config["in_flight"] // contents.channels + 1) * contents.length + 512))
         self._epoll = select.epoll()
         self._epoll.register(control.fileno(), select.EPOLLIN)
         self._handshakes = Handshakes(self._epoll, config["family"], tuple(config["address"]), config["host"])
         self._audience = Audience(contents, self._hang_up, self._pong)
         self._audience.make_room(control.fileno())
         self._deliveries = Deliveries(self._audience.tapes, shared)
-        self._pacing: Pacing | None = None
+        pacing = None
         if Pacing.is_possible(contents.channels, config["in_flight"], contents.length):
-            self._pacing = Pacing(self._audience.tapes[0], contents.length, shared)
+            pacing = Pacing(self._audience.tapes[0], contents.length, shared)
+        self._reader = Reader(
+            self._audience,
+            self._deliveries,
+            (config["in_flight"] // contents.channels + 1) * contents.length,
+            pacing,
+            other=self._take,
+            failed=self._failed,
+            complete=self._complete,
+        )
         self._waiting: Iterator[tuple[int, str, Tape]] | None = None
         self._joining: dict[int, Tape] = {}
         self._progress = 0.0
@@ -78,61 +82,12 @@ class Subscribers:
     def run(self) -> None:
         """Work until the command hangs up."""
         while self._running:
-            events = self._epoll.poll(1, EVENTS)
-            if self._pacing is not None:
-                events = self._pace(self._pacing, events)
-            self._read(events)
+            self._reader.handle(self._epoll.poll(1, EVENTS))
+            self._counters[DELIVERED] = self._deliveries.total
             if self._deliveries.due >= MANY:
                 time.sleep(PAUSE)
             if self._waiting is not None:
                 self._connect()
-
-    def _read(self, events: Iterable[tuple[int, int]]) -> None:
-        """Read all there is to be read, and count the messages in it."""
-        read, size, length = os.read, self._read_size, self._length
-        positions, tape_of, seen = self._audience.positions, self._audience.tape_of, self._audience.seen
-        # What was read last, where on which tape that was, where it ended and which messages ended in it. Most others
-        # read the same at the same place.
-        last, begin, on, end, numbers = b"", -1, self._audience.nobody, -1, [0]
-        for descriptor, _ in events:
-            try:
-                data = read(descriptor, size)
-                if data == last and positions[descriptor] == begin and tape_of[descriptor] is on:
-                    positions[descriptor] = end
-                    seen += numbers
-                    continue
-                while True:
-                    tape, position = tape_of[descriptor], positions[descriptor]
-                    if data and tape.data.startswith(data, position - tape.base):
-                        last, begin, on, end = data, position, tape, position + len(data)
-                        numbers = tape.order[begin // length : end // length]
-                        positions[descriptor] = end
-                        seen += numbers
-                    else:
-                        self._take(descriptor, data)
-                    if len(data) < size:
-                        break
-                    # There may be more, of which the epoll would not tell again: it is edge-triggered.
-                    last = b""
-                    data = read(descriptor, size)
-            except OSError as error:
-                self._failed(descriptor, error)
-        if seen:
-            self._count()
-
-    def _pace(self, pacing: Pacing, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Note the messages that have come and are not read now; returns the other events."""
-        now = time.monotonic()
-        if pacing.look(now):
-            self._deliveries.noticed = pacing.number
-        if not pacing.leaves_unread:
-            return events
-        tape, tape_of, coming = pacing.tape, self._audience.tape_of, select.EPOLLIN
-        others = [event for event in events if event[1] != coming or tape_of[event[0]] is not tape]
-        count = len(events) - len(others)
-        if count and self._deliveries.notice(pacing.number, count, now):
-            self._tell([pacing.number])
-        return others
 
     def _take(self, descriptor: int, data: bytes) -> None:
         if descriptor == self._control.fileno():
@@ -164,19 +119,11 @@ class Subscribers:
             except Refused as refusal:
                 self._give_up(str(refusal))
 
-    def _count(self) -> None:
-        seen, audience = self._audience.seen, self._audience
-        self._counters[DELIVERED] += len(seen)
-        complete = self._deliveries.add(seen, time.monotonic())
-        seen.clear()
-        if complete:
-            self._tell(complete)
-            for channel in {number % len(audience.tapes) for number in complete}:
-                audience.cut(audience.tapes[channel])
-
-    def _tell(self, complete: list[int]) -> None:
-        for start in range(0, len(complete), PACKET):
-            self._control.sendall(NUMBERS + array.array("q", complete[start : start + PACKET]).tobytes())
+    def _complete(self, numbers: list[int]) -> None:
+        """Tell the command which messages all subscribers here have got."""
+        for start in range(0, len(numbers), PACKET):
+            self._control.sendall(NUMBERS + array.array("q", numbers[start : start + PACKET]).tobytes())
+        self._audience.shorten({number % len(self._audience.tapes) for number in numbers})
 
     def _answer(self, **answer: Any) -> None:
         self._control.sendall(json.dumps(answer).encode())
@@ -225,7 +172,7 @@ class Subscribers:
         self._handshakes.close(descriptor)
         complete = self._deliveries.forget(tape, had)
         if complete:
-            self._tell(complete)
+            self._complete(complete)
         if not self._audience.alive:
             self._answer(gone=True)
 
@@ -249,9 +196,7 @@ class Subscribers:
 
     def _report(self) -> None:
         """The figures since the last report."""
-        if self._pacing is not None:
-            self._deliveries.noticed = self._pacing.number + 1
-            self._read([(descriptor, select.EPOLLIN) for descriptor in list(self._handshakes.sockets)])
+        self._reader.read_all(list(self._handshakes.sockets))
         cpu, self._cpu = self._cpu, time.process_time()
         deliveries, audience = self._deliveries, self._audience
         wrong, self._wrong = self._wrong, [audience.broken, audience.out_of_order, audience.disconnected]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -93,6 +94,8 @@ class Bench(Subcommand):
         in_flight = options["publishers"] if options["in_flight"] is None else options["in_flight"]
         names = set(Options.__dataclass_fields__) - {"in_flight"}
         load = Options(in_flight=in_flight, **{name: options[name] for name in names})
+        if not hasattr(select, "epoll"):
+            raise CommandError("Only Linux has what this needs: epoll, and /proc.", returncode=USAGE_ERROR)
         try:
             load.check()
         except BenchError as error:
