@@ -101,9 +101,8 @@ def figure_of_all(figure: FigureName) -> dict[str, float]:
     join = max if figure == "last_message_at" else operator.add
     found: dict[str, float] = {}
     for hub in hubs():
-        for name, local in list(hub.channels.items()):
-            if local.count:
-                found[name] = join(found[name], value_of(local)) if name in found else value_of(local)
+        here = {name: value_of(local) for name, local in list(hub.channels.items()) if local.count}
+        found = here | {name: join(value, here.get(name, 0)) for name, value in found.items()}
     return found
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import random
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -419,6 +420,17 @@ def test_gaps_are_closed_when_the_pass_is_over(channel: LocalChannel) -> None:
     channel.advance(never())
     assert sorted(peer.subscriber.position for peer in peers if peer.subscriber.channel) == [0, 1, 2]
     assert len(channel._straight) == len(channel._sends) == 3
+
+
+def test_finished_pass_holds_on_to_nobody(channel: LocalChannel) -> None:
+    subscriber = Subscriber(FakeTransport())
+    channel.add(subscriber)
+    publish(channel, 1)
+    channel.advance(never())
+    finalizer = weakref.finalize(subscriber.transport, lambda: None)
+    subscriber.leave()
+    del subscriber
+    assert not finalizer.alive
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -257,6 +257,20 @@ async def test_what_is_published_during_a_fan_out_is_heard_after_it(audience: Au
     await until(lambda: all(transport.data == ["1", "2", "3"] for transport in transports))
 
 
+async def test_channel_stands_in_line_once_however_much_is_published(audience: Audience) -> None:
+    class Looking(FakeTransport):
+        def write(self, batch: Any) -> None:
+            super().write(batch)
+            others_in_line.append(len(audience.hub._in_line))
+
+    others_in_line: list[int] = []
+    transport = await audience.join("/a", Looking())
+    for number in range(5):
+        publish("/a", str(number))
+    await until(lambda: len(transport.data) == 5)
+    assert others_in_line == [0]
+
+
 async def test_make_room_waits_until_the_backlog_is_half_empty(
     audience: Audience, monkeypatch: pytest.MonkeyPatch
 ) -> None:

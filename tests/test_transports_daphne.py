@@ -53,6 +53,7 @@ class Listener:
         self.subscribers: list[Subscriber] = []
         self.running = 0
         self.before_accept: Callable[[Any, Subscriber], None] | None = None
+        self.after_open: Callable[[], None] = lambda: None
         self.wrap: Callable[[Any], Any] = lambda send: send
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -75,6 +76,7 @@ class Listener:
                 self.before_accept(protocol, subscriber)
             await send({"type": "websocket.accept"})
             subscriber.transport.open(subscriber)
+            self.after_open()
             while (await receive())["type"] != "websocket.disconnect":
                 pass
         finally:
@@ -521,6 +523,13 @@ async def test_message_before_the_end_of_the_handshake_comes_after_it(site: Site
     client, _ = await site.connect()
     site.listener.publish("late")
     assert [await client.frame() for _ in range(3)] == [(TEXT, b"early"), (TEXT, b"bird"), (TEXT, b"late")]
+
+
+@on_reactor
+async def test_message_while_the_handshake_is_still_in_the_buffer_comes_after_it(site: Site) -> None:
+    site.listener.after_open = lambda: site.listener.publish("at once")
+    client, _ = await site.connect()  # reads the handshake's answer as what comes first
+    assert await client.frame() == (TEXT, b"at once")
 
 
 @on_reactor
