@@ -8,9 +8,10 @@ that many paths become one; on a WebSocket it also drops ``;b`` from ``/a;b`` an
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from eventcast.conf import conf
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
@@ -59,6 +60,23 @@ def channel_from_request(request: HttpRequest) -> str:
     :raises InvalidChannel: as :func:`channel_from_scope`.
     """
     return channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
+
+
+def url_path(channel: str) -> str:
+    """The path of a URL that means ``channel``, percent-encoded; the opposite of :func:`channel_from_target`.
+
+    Browsers take ``//host`` for another host and resolve ``/a/../b``, proxies make one slash of two: in such paths all
+    slashes but the first are encoded, which nobody touches. Only ``/.`` and ``/..`` are out of a browser's reach.
+    """
+    treacherous = "//" in channel or re.search(r"/\.\.?(/|\Z)", channel)
+    return "/" + quote(channel[1:], safe="" if treacherous else "/")
+
+
+def printable(channel: str) -> str:
+    """``channel`` for people's eyes: escapes for what cannot be seen or changes how the text around it reads."""
+    return "".join(
+        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in channel
+    )
 
 
 def check_not_reserved(channel: str, mount: str) -> str:

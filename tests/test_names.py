@@ -93,6 +93,20 @@ def test_targets_share_a_channel_only_if_their_bytes_are_the_same(one: bytes, ot
         assert channel(one) != channel(other)
 
 
+@given(paths)
+def test_url_path_is_the_opposite_of_channel_from_target(path: str) -> None:
+    assert names.channel_from_target(names.url_path(path).encode()) == path
+
+
+@given(paths)
+def test_url_path_is_plain_ascii_below_the_root(path: str) -> None:
+    found = names.url_path(path)
+    assert found.isascii()
+    assert found.startswith("/")
+    assert not found.startswith("//")
+    assert not set(found) & set("?#; \n\\")
+
+
 # --- scopes and requests ----------------------------------------------------------------------------------------------
 
 
