@@ -1,0 +1,112 @@
+"""Fixtures: Debian's Chromium, driven by Playwright, against servers as in tests/live."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+
+from tests.live.clients import WebSocket
+from tests.live.conftest import Connect, Talk, channel, server, standalone_server, start  # noqa: F401
+from tests.live.http_client import HTTP
+from tests.live.servers import Server
+
+# One event loop for all of them: the browser, which takes a second to start, is bound to it.
+LOOP: Any = pytest.mark.asyncio(loop_scope="session")
+
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",  # CI is root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Visit = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium or a Chrome."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("chromium is not installed")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """Opens pages: ``await visit(url)``, each in a browser profile of its own; fails if one of them has an error.
+
+    ``html`` is what the page consists of, in place of what the server would answer; ``headers`` come with it.
+    ``before`` is a script that runs before those of the page. Other options are those of ``Browser.new_context``.
+    """
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            errors.append(message.text)
+
+    async def visit(
+        url: str, *, html: str | None = None, headers: dict[str, str] | None = None, before: str = "", **options: Any
+    ) -> Page:
+        contexts.append(await browser.new_context(**options))
+        page = await contexts[-1].new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        if before:
+            await page.add_init_script(before)
+        if html is not None:
+            await page.route(url, lambda route: route.fulfill(body=html, content_type="text/html", headers=headers))
+        await page.goto(url)
+        return page
+
+    yield visit
+    for context in contexts:
+        await context.close()
+    assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def connect() -> AsyncIterator[Connect]:
+    """Opens raw WebSockets: ``await connect(server, "/a")``."""
+    opened: list[WebSocket] = []
+
+    async def connect(server: Server, target: str | bytes, **options: Any) -> WebSocket:
+        opened.append(await WebSocket.connect(server.port, target, **options))
+        return opened[-1]
+
+    yield connect
+    for client in opened:
+        await client.leave()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[Talk]:
+    """Opens HTTP connections: ``http(server)``."""
+    opened: list[HTTP] = []
+
+    def connect(server: Server) -> HTTP:
+        opened.append(HTTP(server.port))
+        return opened[-1]
+
+    yield connect
+    for client in opened:
+        await client.close()
+
