@@ -109,4 +109,3 @@ async def http() -> AsyncIterator[Talk]:
     yield connect
     for client in opened:
         await client.close()
-
