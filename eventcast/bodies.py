@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
 import codecs
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -22,6 +24,8 @@ FORM, MULTIPART, NDJSON = "application/x-www-form-urlencoded", "multipart/form-d
 
 MAX_FIELDS = 100_000
 """Form fields in one request: bounds the work of taking a form apart, far above any batch that makes sense."""
+
+_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def messages_in(request: HttpRequest) -> list[str | bytes]:
@@ -96,13 +100,32 @@ def _text(body: bytes, request: HttpRequest) -> str:
 
 
 def _in_form(text: str) -> list[str | bytes]:
+    if text.count("&") >= MAX_FIELDS:
+        raise MalformedBody(f"The form has too many fields. At most {MAX_FIELDS} are allowed.")
     try:
-        fields = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        fields = [(unquote_form(name), unquote_form(value)) for name, _, value in _split(text)]
     except UnicodeDecodeError as error:
         raise InvalidEncoding(f"The form is not valid percent-encoded UTF-8 ({error}).") from None
-    except ValueError as error:
-        raise MalformedBody(f"The form cannot be parsed: {error}. At most {MAX_FIELDS} fields are allowed.") from None
     return [value for name, value in fields if name == FIELD] or _missing()
+
+
+def _split(text: str) -> Iterator[tuple[str, str, str]]:
+    return (field.partition("=") for field in text.split("&") if field)
+
+
+def unquote_form(text: str) -> str:
+    """A name or value of a form, decoded (WHATWG URL standard, application/x-www-form-urlencoded), but strictly.
+
+    What urllib decodes it by takes 0.4 s for a megabyte of escapes, and for so long nothing is delivered to anybody.
+    Quoted-printable is the same but for ``=`` in place of ``%``, and Python decodes that in C, in a tenth of the time.
+
+    :raises UnicodeDecodeError: it is not percent-encoded UTF-8.
+    """
+    text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    escaped = _STRAY.sub(b"%25", text.encode())
+    return binascii.a2b_qp(escaped.replace(b"=", b"=3D").replace(b"%", b"=")).decode()
 
 
 def _in_multipart(request: HttpRequest) -> list[str | bytes]:

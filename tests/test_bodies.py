@@ -5,7 +5,7 @@ import gc
 import io
 import json
 from typing import Any
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
@@ -211,6 +211,24 @@ def test_form_without_data_is_refused(body: bytes) -> None:
 def test_form_of_percent_encoded_bytes_that_are_not_utf8_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidEncoding):
         found_in(body, FORM)
+
+
+def strictly(decode: Any, text: str) -> str | None:
+    try:
+        return str(decode(text))
+    except UnicodeDecodeError:
+        return None
+
+
+@settings(max_examples=2000)
+@given(st.text(st.sampled_from("%%%%%0049aAfFE5BC=+_ \t\r\n.张é\0")))
+def test_form_is_decoded_as_urllib_does_it(text: str) -> None:
+    assert strictly(bodies.unquote_form, text) == strictly(lambda each: unquote_plus(each, errors="strict"), text)
+
+
+@given(texts)
+def test_form_field_comes_out_as_it_went_in(text: str) -> None:
+    assert bodies.unquote_form(quote_plus(text)) == text
 
 
 def test_form_of_too_many_fields_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
