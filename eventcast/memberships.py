@@ -8,7 +8,6 @@ while, or send on what nobody wants any more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine
@@ -25,6 +24,9 @@ DRAIN = 256
 
 LONGEST_RETRY = 5.0
 """Seconds at most between two attempts to reach a channel layer that fails."""
+
+STEADY = 2.0
+"""Seconds that receiving must go on without an error until a channel layer that failed counts as being back."""
 
 
 class _Membership:
@@ -51,7 +53,11 @@ class Memberships:
         self._layer_channel = ""
         self._receiver: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
+        self._steady: asyncio.TimerHandle | None = None
+        """Runs while receiving is on trial after an error."""
         self._starting = asyncio.Lock()
+        self._failures = 0
+        """Errors of receive() since it last worked."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __contains__(self, channel: str) -> bool:
@@ -81,10 +87,22 @@ class Memberships:
         membership.users -= 1
         if membership.users:
             return False
+        await self._discard(channel, membership)
+        return not membership.users
+
+    def leave_unwanted(self, channel: str) -> None:
+        """Something came for a channel nobody here has joined: tell the layer again."""
+        if channel not in self._memberships:
+            # With a lock for it: who joins meanwhile waits for the layer's answer, or the layer might take the two in
+            # the wrong order.
+            membership = self._memberships[channel] = _Membership()
+            self._in_background(self._discard(channel, membership, unwanted=True))
+
+    async def _discard(self, channel: str, membership: _Membership, *, unwanted: bool = False) -> None:
+        """Leave the group, unless somebody has come meanwhile."""
         try:
             async with membership.lock:
-                # Somebody may have come meanwhile.
-                if membership.joined and not membership.users:
+                if (membership.joined or unwanted) and not membership.users:
                     membership.joined = False
                     await self._layer.group_discard(names.group_name(channel), self._layer_channel)
         except Exception as error:
@@ -95,11 +113,6 @@ class Memberships:
                 del self._memberships[channel]
             if not self._memberships:
                 self._stop()
-        return not membership.users
-
-    def leave_unwanted(self, channel: str) -> None:
-        """Something came for a channel nobody here has joined: tell the layer again."""
-        self._in_background(self._discard(channel))
 
     async def _add(self, channel: str) -> None:
         try:
@@ -110,11 +123,6 @@ class Memberships:
         except Exception as error:
             logger.error("Joining the group of %s failed: %r", channel, error)
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
-
-    async def _discard(self, channel: str) -> None:
-        with contextlib.suppress(Exception):
-            if channel not in self._memberships:
-                await self._layer.group_discard(names.group_name(channel), self._layer_channel)
 
     async def _start(self) -> None:
         self._layer = get_layer()
@@ -127,25 +135,21 @@ class Memberships:
         if self._receiver is not None:
             self._receiver.cancel()
             self._receiver = None
-        if self._renewal is not None:
-            self._renewal.cancel()
-            self._renewal = None
+        for timer in (self._renewal, self._steady):
+            if timer is not None:
+                timer.cancel()
+        self._renewal = self._steady = None
+        self._failures = 0
 
     async def _receive(self) -> None:
-        failures = taken = 0
+        taken = 0
         while True:
             try:
                 event = await self._layer.receive(self._layer_channel)
             except Exception as error:
-                failures += 1
-                if failures == 1:
-                    logger.error("Receiving from the channel layer fails, trying on: %r", error)
-                await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2**failures)))
-                if await self._rejoin():
-                    logger.warning("The channel layer is back; what was published meanwhile is lost.")
-                    failures = 0
+                await self._try_again(error)
                 continue
-            failures = 0
+            self._recovered()
             try:
                 self._accept(event)
             except Exception:
@@ -154,6 +158,27 @@ class Memberships:
             taken += 1
             if taken % DRAIN == 0:
                 await asyncio.sleep(0)
+
+    async def _try_again(self, error: Exception) -> None:
+        """receive() has failed: wait longer each time, and join all groups again."""
+        self._failures += 1
+        if self._failures == 1:
+            logger.error("Receiving from the channel layer fails, trying on: %r", error)
+        if self._steady is not None:
+            self._steady.cancel()
+            self._steady = None
+        await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2 ** min(self._failures, 10))))
+        if await self._rejoin():
+            # That joining works does not say that receiving does, and where nothing is published it just waits.
+            self._steady = asyncio.get_running_loop().call_later(STEADY, self._recovered)
+
+    def _recovered(self) -> None:
+        if self._steady is not None:
+            self._steady.cancel()
+            self._steady = None
+        if self._failures:
+            self._failures = 0
+            logger.warning("The channel layer is back; what was published meanwhile is lost.")
 
     async def _rejoin(self) -> bool:
         """Join all groups again; whether that worked."""

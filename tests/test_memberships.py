@@ -194,6 +194,46 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_receiving_that_fails_while_joining_works_is_one_line_in_the_log(
+    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer.failing = {"receive"}
+    await joined.join("/a")
+    await until(lambda: layer.calls.count("receive") > 20)
+    assert caplog.text.count("Receiving from the channel layer fails") == 1
+    assert "is back" not in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_receiving_waits_longer_with_each_failure(
+    joined: Memberships, layer: FlakyLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest: list[float] = []
+    monkeypatch.setattr(memberships, "LONGEST_RETRY", 1000)
+    monkeypatch.setattr(memberships.random, "uniform", lambda low, high: longest.append(high) or 0)
+    layer.failing = {"receive"}  # and joining works all the time
+    await joined.join("/a")
+    await until(lambda: len(longest) > 4)
+    assert longest[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_layer_counts_as_back_when_nothing_comes_for_a_while(
+    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memberships, "STEADY", 0.001)
+    layer.failing = {"receive", "group_add"}
+    with pytest.raises(LayerUnavailable):
+        await joined.join("/a")
+    layer.failing = {"receive"}
+    await joined.join("/a")
+    await until(lambda: "fails, trying on" in caplog.text)
+    layer.failing = set()
+    await until(lambda: "is back" in caplog.text)
+    assert joined._failures == 0
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_receiving_goes_on_when_the_layer_is_back(
     joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
 ) -> None:
@@ -270,6 +310,29 @@ async def test_unwanted_group_is_left_again(joined: Memberships, layer: FlakyLay
     await layer.group_add(names.group_name("/b"), joined._layer_channel)
     joined.leave_unwanted("/b")
     await until(lambda: members(layer, "/b") == 0)
+
+
+async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_left(
+    joined: Memberships, layer: FlakyLayer
+) -> None:
+    # The other way round, on two connections to a Redis, whoever has come would never hear anything.
+    await joined.join("/b")
+    layer.gate = asyncio.Event()
+    joined.leave_unwanted("/a")
+    await until(lambda: layer.calls[-1] == "group_discard")
+    joining = asyncio.create_task(joined.join("/a"))
+    await asyncio.sleep(0)
+    layer.gate.set()
+    await joining
+    assert [call for call in layer.calls if call.startswith("group_")] == ["group_add", "group_discard", "group_add"]
+    assert members(layer, "/a") == 1
+
+
+async def test_unwanted_group_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
+    await joined.join("/b")
+    joined.leave_unwanted("/a")
+    await until(lambda: not joined._tasks)
+    assert list(joined._memberships) == ["/b"]
 
 
 async def test_unwanted_group_is_kept_when_somebody_has_come(joined: Memberships, layer: FlakyLayer) -> None:
