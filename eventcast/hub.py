@@ -110,9 +110,14 @@ class Hub:
             self._running = False
 
     async def make_room(self, name: str) -> None:
-        """Wait while so much is waiting to be written on a channel that more might have to be dropped."""
-        channel = self.channels.get(name)
-        while channel is not None and channel.backlog > BACKLOG_LIMIT // 2:  # noqa: ASYNC110 (rare, and nothing to signal)
+        """Wait while so much is waiting to be written on a channel that more might have to be dropped.
+
+        On any event loop; not for one that has ended, whose hub writes nothing any more.
+        """
+        channel, loop = self.channels.get(name), self._loop()
+        if channel is None or loop is None:
+            return
+        while channel.backlog > BACKLOG_LIMIT // 2 and loop.is_running():  # noqa: ASYNC110 (rare, and nothing to signal)
             await asyncio.sleep(SLICE)
 
     def disconnect(self, name: str, id: int | None = None) -> None:

@@ -60,7 +60,8 @@ async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
         await get_layer().group_send(names.group_name(channel), event)
     except Exception as error:
         raise _unavailable(channel, error) from error
-    await hub.current_hub().make_room(channel)
+    for each in hub.hubs():  # a subscriber's event loop may be another than the publisher's
+        await each.make_room(channel)
     return presence.subscriber_count(channel)
 
 

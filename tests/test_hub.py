@@ -177,9 +177,9 @@ async def test_messages_of_one_turn_of_the_loop_leave_together(audience: Audienc
     class Counting(FakeTransport):
         writes = 0
 
-        def write(self, batch: Any) -> None:
-            super().write(batch)
+        def write(self, batch: Any) -> bool:
             self.writes += 1
+            return super().write(batch)
 
     transport = Counting()
     await audience.join("/a", transport)
@@ -259,9 +259,9 @@ async def test_what_is_published_during_a_fan_out_is_heard_after_it(audience: Au
 
 async def test_channel_stands_in_line_once_however_much_is_published(audience: Audience) -> None:
     class Looking(FakeTransport):
-        def write(self, batch: Any) -> None:
-            super().write(batch)
+        def write(self, batch: Any) -> bool:
             others_in_line.append(len(audience.hub._in_line))
+            return super().write(batch)
 
     others_in_line: list[int] = []
     transport = await audience.join("/a", Looking())
@@ -283,6 +283,22 @@ async def test_make_room_waits_until_the_backlog_is_half_empty(
     assert not waiting.done()
     local.backlog = 5
     await asyncio.wait_for(waiting, 10)
+
+
+async def test_make_room_does_not_wait_for_an_event_loop_that_has_ended() -> None:
+    async def leave_a_backlog() -> Audience:
+        ended = Audience(current_hub())
+        await ended.join("/a")
+        ended.hub.channels["/a"].backlog = hub.BACKLOG_LIMIT
+        return ended
+
+    loop = asyncio.new_event_loop()
+    ended = await asyncio.to_thread(loop.run_until_complete, leave_a_backlog())
+    try:
+        await asyncio.wait_for(ended.hub.make_room("/a"), 1)
+    finally:
+        await asyncio.to_thread(loop.run_until_complete, ended.leave_all())
+        loop.close()
 
 
 async def test_make_room_returns_at_once_for_channel_without_subscribers(audience: Audience) -> None:
