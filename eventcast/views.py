@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
@@ -72,11 +73,15 @@ async def channels(request: HttpRequest) -> HttpResponse:
     try:
         if request.method not in ("GET", "HEAD"):
             raise _ReadOnly("GET the list of channels.")
-        limit = request.GET.get("limit", str(PAGE))
+        try:
+            query = request.GET
+        except SuspiciousOperation as error:
+            raise InvalidQuery(f"The query cannot be read: {error}") from None
+        limit = query.get("limit", str(PAGE))
         if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
             raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
         found = presence.live_channels(
-            prefix=request.GET.get("prefix", ""), after=request.GET.get("after", ""), limit=int(limit) + 1
+            prefix=query.get("prefix", ""), after=query.get("after", ""), limit=int(limit) + 1
         )
         page, total = found[: int(limit)], presence.totals()
         return _answer(

@@ -262,6 +262,11 @@ async def test_list_refuses_a_limit_that_means_nothing(ask: Ask, limit: str) -> 
     assert (answer.status, answer.json()["error"]) == (400, "invalid_query")
 
 
+async def test_list_refuses_a_query_that_django_does_not_read(ask: Ask) -> None:
+    answer = await ask("GET", "/-/channels?" + "&".join(f"a{number}=" for number in range(2000)))
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_query")
+
+
 async def test_list_is_read_only(ask: Ask) -> None:
     answer = await ask("POST", "/-/channels", b"x", "text/plain")
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
