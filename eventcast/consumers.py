@@ -53,6 +53,7 @@ class EventcastConsumer(AsyncConsumer):
         except asyncio.CancelledError:
             if not subscriber.transport.closed:
                 raise
+            await subscriber.transport.finish()
         finally:
             await hub.unsubscribe(channel, subscriber)
 

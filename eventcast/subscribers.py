@@ -50,8 +50,15 @@ class Transport:
         """The handshake is over: pass on what was written so far, and from now on pass on at once."""
         raise NotImplementedError
 
-    def write(self, batch: Batch) -> None:
-        """Pass the messages on after everything written before; never blocks, never raises for a peer that is gone."""
+    def size_of(self, batch: Batch) -> int:
+        """The bytes that the messages take in the form in which they are written."""
+        return len(batch.frames)
+
+    def write(self, batch: Batch) -> bool:
+        """Pass the messages on after everything written before; never blocks, never raises for a peer that is gone.
+
+        :returns: False if the connection is over and they are not passed on.
+        """
         raise NotImplementedError
 
     def write_rest(self, data: bytes, taken: int) -> None:
@@ -61,6 +68,9 @@ class Transport:
     def close(self, code: int, reason: str) -> None:
         """Close the connection with a close frame if possible; nothing is written after it."""
         raise NotImplementedError
+
+    async def finish(self) -> None:
+        """Say goodbye in the task that serves the connection, if :meth:`close` has cancelled it to that end."""
 
     def release(self) -> None:
         """The subscriber has left: let go of everything."""
@@ -98,11 +108,13 @@ class Subscriber:
         """Hand the messages to the transport, within the bound; returns how many it was handed."""
         transport = self.transport
         pending = transport.pending
-        if not pending or pending + len(batch.frames) <= conf.SUBSCRIBER_BUFFER:
+        if not pending or pending + transport.size_of(batch) <= conf.SUBSCRIBER_BUFFER:
             if self.losing and pending <= conf.SUBSCRIBER_BUFFER // 2:
                 self.losing = False  # Not at the edge, where a burst would end and begin with every message.
-            transport.write(batch)
-            return len(batch)
+            if transport.write(batch):
+                return len(batch)
+            self.leave()  # It has said goodbye: nobody's loss.
+            return 0
         return self._overflow(batch)
 
     def straighten(self) -> None:
@@ -123,7 +135,8 @@ class Subscriber:
 
     def _overflow(self, batch: Batch) -> int:
         """Apply the policy to messages there is no room for; returns how many of them were delivered after all."""
-        pending, room, delivered = self.transport.pending, conf.SUBSCRIBER_BUFFER - self.transport.pending, 0
+        transport = self.transport
+        pending, room, delivered = transport.pending, conf.SUBSCRIBER_BUFFER - transport.pending, 0
         drop = conf.SLOW_SUBSCRIBERS == "drop"
         if not self.losing:
             logger.warning(
@@ -135,16 +148,16 @@ class Subscriber:
             )
             self.losing = True
         if drop:
-            for message in batch.messages:
-                if len(message.frame) <= room:
-                    room -= len(message.frame)
-                    self.transport.write(Batch([message]))
+            for alone in (Batch([message]) for message in batch.messages):
+                size = transport.size_of(alone)
+                if size <= room and transport.write(alone):
+                    room -= size
                     delivered += 1
         self.lost += len(batch) - delivered
         if self.channel is not None:
             self.channel.lost += len(batch) - delivered
         if not drop:
-            self.transport.close(TRY_AGAIN_LATER, "Messages come faster than they are read.")
+            transport.close(TRY_AGAIN_LATER, "Messages come faster than they are read.")
             self.leave()
         return delivered
 

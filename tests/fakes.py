@@ -65,8 +65,9 @@ class FakeTransport(Transport):
     def open(self, subscriber: Subscriber) -> None:
         self.opened = True
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> bool:
         self.messages += batch.messages
+        return True
 
     def close(self, code: int, reason: str) -> None:
         self.closed, self.close_code = True, code
@@ -82,15 +83,15 @@ class StuckTransport(FakeTransport):
         super().__init__()
         self.pending = pending
 
-    def write(self, batch: Batch) -> None:
-        super().write(batch)
+    def write(self, batch: Batch) -> bool:
         self.pending += len(batch.frames)
+        return super().write(batch)
 
 
 class FailingTransport(FakeTransport):
     """A transport with a bug: whatever is written, it raises."""
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> bool:
         raise RuntimeError("a bug")
 
 

@@ -74,10 +74,11 @@ class Peer(Transport):
         self._note("write_rest")
         self._keep(data[taken:])
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> bool:
         self._note("write")
         self.handed += len(batch)
         self._keep(batch.frames)
+        return True
 
     def close(self, code: int, reason: str) -> None:
         self.closed = True

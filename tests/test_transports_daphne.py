@@ -79,6 +79,10 @@ class Listener:
             self.after_open()
             while (await receive())["type"] != "websocket.disconnect":
                 pass
+        except asyncio.CancelledError:
+            if not subscriber.transport.closed:
+                raise
+            await subscriber.transport.finish()
         finally:
             subscriber.leave()
             subscriber.transport.release()
@@ -609,6 +613,15 @@ async def test_nothing_is_written_after_the_peers_close_frame_is_answered(site: 
 
 
 @on_reactor
+async def test_message_after_the_peers_close_frame_does_not_count_as_delivered(site: Site) -> None:
+    client, subscriber, _ = await site.connect_straight()
+    client.send_frame(CLOSE, struct.pack("!H", 1000))
+    await client.close_code()
+    site.listener.publish("x")
+    assert (site.listener.channel.delivered, site.listener.channel.lost, subscriber.channel) == (0, 0, None)
+
+
+@on_reactor
 async def test_close_of_a_peer_that_does_not_answer_ends_in_a_reset(site: Site) -> None:
     client, subscriber, protocol = await site.connect_straight()
     protocol.closeHandshakeTimeout = 0.01
@@ -1009,6 +1022,39 @@ async def test_changed_insides_are_left_to_asgi(site: Site, monkeypatch: pytest.
     assert subscriber.transport.name == "asgi"
 
 
+@on_reactor
+async def test_empty_messages_arrive_through_asgi_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Daphne's own send() leaves them out.
+    monkeypatch.setattr(daphne, "problems", lambda: ("a problem",))
+    client, _ = await site.connect()
+    site.listener.publish("a", "", b"", "b")
+    assert [await client.frame() for _ in range(4)] == [(TEXT, b"a"), (TEXT, b""), (2, b""), (TEXT, b"b")]
+
+
+@on_reactor
+async def test_close_code_of_a_server_arrives_through_asgi_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # autobahn raises for it, and the client would be told 1011.
+    monkeypatch.setattr(daphne, "problems", lambda: ("a problem",))
+    client, subscriber = await site.connect()
+    subscriber.transport.close(1013, "too slow")
+    assert await client.frame() == (CLOSE, struct.pack("!H", 1013) + b"too slow")
+
+
+@on_reactor
+async def test_what_twisted_keeps_is_pending_through_asgi_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daphne, "problems", lambda: ("a problem",))
+    _, subscriber = await site.connect()
+    await until(lambda: not subscriber.transport.pending)
+    with full(site.listener.protocols[-1]):
+        site.listener.publish("x" * 5000)
+        await until(lambda: not subscriber.transport._queued)  # type: ignore[attr-defined]
+        assert subscriber.transport.pending == 5004
+
+
+def test_gauge_of_unknown_insides_reads_nothing() -> None:
+    assert daphne.gauge(object())() == 0
+
+
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 Handler = Callable[[dict[str, Any], Any, Any], Coroutine[Any, Any, None]]
@@ -1049,9 +1095,40 @@ async def test_descriptor_of_a_request_is_that_of_its_connection(site: Site, not
     assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
 
 
-@pytest.mark.parametrize("client", [None, ["192.0.2.1", 1]])
-def test_descriptor_of_a_request_of_another_server_is_none(client: Any) -> None:
-    assert daphne.descriptor_of_request({"client": client}) is None
+@on_reactor
+async def test_descriptor_of_a_request_is_never_a_strangers_whatever_address_a_client_claims(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # daphne --proxy-headers: the address in the scope is what the client says.
+    monkeypatch.setattr(site.server, "proxy_forwarded_address_header", "X-Forwarded-For")
+    monkeypatch.setattr(site.server, "proxy_forwarded_port_header", "X-Forwarded-Port")
+    found: list[Any] = []
+    clients: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        clients.append(scope["client"])
+        found.append(daphne.descriptor_of_request(scope))
+
+    victim = await request(site, handler)
+    address, port = victim.writer.get_extra_info("sockname")
+    attacker = await request(site, handler, f"X-Forwarded-For: {address}", f"X-Forwarded-Port: {port}")
+    assert clients[1] == [address, port]
+    assert found[1].getPeer().port == attacker.writer.get_extra_info("sockname")[1]
+
+
+@on_reactor
+async def test_descriptor_is_found_by_a_scope_that_middleware_has_copied(site: Site) -> None:
+    found: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        found.append(daphne.descriptor_of_request({**scope, "user": "somebody", "client": ["192.0.2.1", 1]}))
+
+    client = await request(site, handler)
+    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+
+
+def test_descriptor_of_a_request_of_another_server_is_none() -> None:
+    assert daphne.descriptor_of_request({"client": ["192.0.2.1", 1], "headers": []}) is None
 
 
 @on_reactor

@@ -5,6 +5,7 @@ import contextlib
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from eventcast.fanout import LocalChannel
 from eventcast.messages import Batch, Message
@@ -106,6 +107,33 @@ async def test_pending_is_none_when_all_is_read() -> None:
     await until(lambda: reader.pieces)
     assert transport.pending == 0
     await reader.stop()
+
+
+async def test_pending_includes_the_piece_the_server_is_taking() -> None:
+    transport = make(greeting=b"hello\n")
+    reader = Reader(transport)
+    await until(lambda: reader.pieces == [b"hello\n"])
+    reader.may_read.clear()
+    transport.write(batch("x"))
+    await until(lambda: len(reader.pieces) == 2)
+    assert transport.pending == len(b"data: x\n\n")
+    reader.may_read.set()
+    await until(lambda: not transport.pending)
+    await reader.stop()
+
+
+async def test_size_is_that_of_the_stream_and_not_of_a_frame() -> None:
+    lines = "\n" * 100
+    assert make().size_of(batch(lines)) == len(b"data: \n" * 101 + b"\n")
+
+
+async def test_bound_is_kept_in_bytes_of_the_stream() -> None:
+    transport = make()
+    subscriber = Subscriber(transport)
+    with override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 1000, "SLOW_SUBSCRIBERS": "drop"}):
+        handed = sum(subscriber.deliver(batch("\n" * 50)) for _ in range(10))
+    assert transport.pending <= 1000
+    assert (handed, subscriber.lost) == (2, 8)
 
 
 async def test_pending_includes_what_the_server_keeps() -> None:

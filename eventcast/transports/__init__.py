@@ -30,10 +30,14 @@ def for_websocket(send: Any, protocol: Any) -> Transport:
     :param send: its ASGI ``send``.
     :param protocol: its Daphne protocol, or None if the server is another one; see :func:`daphne.find_protocol`.
     """
-    transport = daphne.transport_for(protocol) if protocol is not None and conf.TRANSPORT == "auto" else None
-    if transport is None:
+    may_be_fast = protocol is not None and conf.TRANSPORT == "auto"
+    transport: Transport | None = daphne.transport_for(protocol) if may_be_fast else None
+    if protocol is None:
         transport = ASGITransport(send)
-        announce("asgi", expected()[1] if protocol is not None else "the server is not Daphne")
+        announce("asgi", "the server is not Daphne")
+    elif transport is None:
+        transport = ASGITransport(daphne.mended(send, protocol), daphne.gauge(protocol))
+        announce("asgi", expected()[1])
     elif transport.name == "twisted":
         announce("twisted", "the connection is wrapped, for example in TLS")
     else:

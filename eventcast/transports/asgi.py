@@ -1,13 +1,15 @@
 """The safe transport: messages through the ASGI ``send``, as the ASGI specification has it, under any server.
 
 ``send`` may wait until the peer has taken what went before (uvicorn, hypercorn and granian do), so messages are kept
-in a queue that a task empties; the task lives only while there is something in it.
+in a queue that a task empties; the task lives only while there is something in it. Daphne's does not wait: what it
+keeps has to be asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,35 +26,62 @@ CLOSE_TIMEOUT = 5.0
 class ASGITransport(Transport):
     """A WebSocket served by any ASGI server.
 
-    To be made in the task that serves the connection: that task is cancelled to give up on a peer that does not even
-    take a close frame, since ASGI has no other way to do so.
+    To be made in the task that serves the connection. To close, that task is cancelled and then sends the close frame
+    itself (:meth:`finish`): granian sends none while the application waits in ``receive()``, and ASGI has no other way
+    to give up on a peer that does not even take that.
+
+    :param send: the connection's ASGI ``send``.
+    :param kept: how many bytes the server keeps of what ``send`` has passed on, if it can be asked.
     """
 
     name = "asgi"
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], kept: Callable[[], int] = lambda: 0) -> None:
         self._send = send
+        self._kept = kept
         self._queue: deque[Message] = deque()
         self._subscriber: Subscriber | None = None
         self._server_task = asyncio.current_task()
         self._writer: asyncio.Task[None] | None = None
-        self.pending = 0
+        self._goodbye: tuple[int, str] | None = None
+        self._queued = 0
+
+    @property
+    def pending(self) -> int:  # type: ignore[override]
+        return self._queued + self._kept()
 
     def open(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
         self._wake()
 
-    def write(self, batch: Batch) -> None:
-        if not self.closed:
-            self._queue.extend(batch.messages)
-            self.pending += len(batch.frames)
-            self._wake()
+    def write(self, batch: Batch) -> bool:
+        if self.closed:
+            return False
+        self._queue.extend(batch.messages)
+        self._queued += len(batch.frames)
+        self._wake()
+        return True
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
             self.closed = True
             self._stop()
-            self._writer = asyncio.ensure_future(self._close(code, reason))
+            self._goodbye = code, reason
+            if self._server_task is not None:
+                self._server_task.cancel()
+
+    async def finish(self) -> None:
+        if self._goodbye is None:
+            return
+        (code, reason), self._goodbye = self._goodbye, None
+        if self._server_task is not None and sys.version_info >= (3, 11):
+            self._server_task.uncancel()  # That was for us: whoever is around us is not cancelled.
+        try:
+            await asyncio.wait_for(
+                self._send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_TIMEOUT
+            )
+        except Exception as error:
+            logger.debug("A subscriber took no close frame: %r", error)
 
     def release(self) -> None:
         self._server_task = None  # Whatever it does from now on, such as middleware's last work, is not ours to end.
@@ -66,7 +95,7 @@ class ASGITransport(Transport):
 
     def _stop(self) -> None:
         self._queue.clear()
-        self.pending = 0
+        self._queued = 0
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
@@ -77,7 +106,7 @@ class ASGITransport(Transport):
                 message = self._queue.popleft()
                 form = "bytes" if message.binary else "text"
                 await self._send({"type": "websocket.send", form: message.data})
-                self.pending -= len(message.frame)
+                self._queued -= len(message.frame)
         except Exception as error:
             # Servers raise what they like when the peer has gone (ASGI says OSError); the disconnect event follows.
             logger.debug("A subscriber is gone: %r", error)
@@ -87,13 +116,3 @@ class ASGITransport(Transport):
         finally:
             if self._writer is asyncio.current_task():
                 self._writer = None
-
-    async def _close(self, code: int, reason: str) -> None:
-        try:
-            await asyncio.wait_for(
-                self._send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_TIMEOUT
-            )
-        except Exception as error:
-            logger.debug("A subscriber took no close frame: %r", error)
-        if self._server_task is not None:
-            self._server_task.cancel()

@@ -6,6 +6,7 @@ which 6 are the kernel's. Under it are autobahn's protocol and Twisted's transpo
 - the raw request target of a WebSocket, which the scope has mangled (``//a/b`` becomes ``/b``, ``/a;b`` ``/a``);
 - a refusal of a handshake with its real status, where ASGI's ``close`` before ``accept`` is always 403;
 - close frames with a code and a reason, where ASGI's ``close`` raises for 1001 and 1013 and loses the reason;
+- empty messages, which ASGI's ``send`` leaves out;
 - a place in Twisted's shutdown, to say goodbye to subscribers;
 - the socket itself.
 
@@ -95,6 +96,31 @@ def refuse(protocol: Any, status: int, code: str) -> bool:
     return True
 
 
+def mended(send: Any, protocol: Any) -> Any:
+    """An ASGI ``send`` that says what Daphne's own does not: empty messages, and close codes of servers."""
+
+    async def mended_send(event: dict[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "websocket.send" and not (event.get("text") or event.get("bytes")):
+            protocol.sendMessage(b"", event.get("bytes") is not None)
+        elif kind == "websocket.close" and protocol.state == protocol.STATE_OPEN:
+            protocol.sendCloseFrame(code=event["code"], reasonUtf8=event.get("reason", "").encode()[:123])
+        else:
+            await send(event)
+
+    return mended_send
+
+
+def gauge(protocol: Any) -> Callable[[], int]:
+    """A function that tells how many bytes Twisted keeps for a connection; always 0 if that cannot be told."""
+    try:
+        descriptor = _descriptor(protocol.transport)
+        pending(descriptor)
+    except Exception:  # insides that nobody here has seen
+        return lambda: 0
+    return functools.partial(pending, descriptor)
+
+
 def transport_for(protocol: Any) -> Transport | None:
     """The fastest safe transport for a connection, or None if Daphne's insides are not what they should be."""
     if problems():
@@ -120,18 +146,27 @@ def descriptor_of_request(scope: Mapping[str, Any]) -> Any | None:
     """Twisted's transport of an HTTP request, or None if it cannot be found or the server is not Daphne.
 
     :class:`eventcast.routing.EventcastRouter` has noted the request in the scope. Without it, the connection is looked
-    for by its client's address among all of the process, which takes the longer the more there are.
+    for among all of the process, which takes the longer the more there are. What proves that it is the right one is
+    the list of headers, one object that the request and its scope share: with ``--proxy-headers`` the client's address
+    in the scope is whatever the client says, and may be somebody else's.
     """
     protocol = scope.get("eventcast.protocol")
     if protocol is not None:
         return None if protocol.channel is None else _descriptor(protocol.channel.transport)
-    if "daphne.server" not in sys.modules or not scope.get("client"):
+    if "daphne.server" not in sys.modules:
         return None
     from twisted.internet import reactor
 
-    client = tuple(scope["client"])
     readers: Any = cast(Any, reactor).getReaders()
-    return next((reader for reader in readers if getattr(reader, "client", None) == client), None)
+    return next((_descriptor(reader) for reader in readers if _serves(reader, scope)), None)
+
+
+def _serves(reader: Any, scope: Mapping[str, Any]) -> bool:
+    protocol = getattr(reader, "protocol", None)
+    protocol = getattr(protocol, "wrappedProtocol", protocol)  # TLS
+    channel = getattr(protocol, "_channel", protocol)  # what chose between HTTP/1.1 and HTTP/2
+    requests = getattr(channel, "requests", None)
+    return any(getattr(request, "clean_headers", None) is scope["headers"] for request in requests or ())
 
 
 def pending(descriptor: Any | None) -> int:
@@ -188,17 +223,18 @@ class TwistedTransport(Transport):
         if self._goodbye is not None:
             self.close(*self._goodbye)
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> bool:
         if self._early is not None:
             self._early.append(batch)
             self._early_size += len(batch.frames)
         elif not self.is_open:
-            pass
+            return False
         elif self._protocol._perMessageCompress is None:
             self._protocol.transport.write(batch.frames)
         else:  # Daphne never agrees to compression, but a server built on it may.
             for message in batch.messages:
                 self._protocol.sendMessage(message.payload, message.binary)
+        return True
 
     def close(self, code: int, reason: str) -> None:
         # Not through ASGI's close: see the top of this file. autobahn gives the peer a second to answer, then resets.
@@ -308,7 +344,7 @@ def _find_problems() -> Iterator[str]:
     from twisted.internet.abstract import FileDescriptor
     from twisted.internet.tcp import Connection
 
-    for name in ("sendCloseFrame", "STATE_OPEN", "serverReject", "handle_reply"):
+    for name in ("sendCloseFrame", "sendMessage", "STATE_OPEN", "serverReject", "handle_reply"):
         if not hasattr(WebSocketProtocol, name):
             yield f"WebSocketProtocol has no {name}"
     if Connection.startWriting is not FileDescriptor.startWriting:

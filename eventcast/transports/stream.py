@@ -41,6 +41,7 @@ class StreamTransport(Transport):
         self._encode = encode
         self._pieces: list[bytes] = [greeting] if greeting else []
         self._size = 0
+        """Bytes that the server has not taken yet: those in pieces, and the piece it is about to take."""
         self._keep_alive = keep_alive
         self._interval = keep_alive_interval
         self._descriptor = descriptor
@@ -54,12 +55,17 @@ class StreamTransport(Transport):
     def open(self, subscriber: Subscriber) -> None:
         self._task = asyncio.current_task()
 
-    def write(self, batch: Batch) -> None:
-        if not self.closed:
-            pieces = [self._encode(message) for message in batch.messages]
-            self._pieces += pieces
-            self._size += sum(map(len, pieces))
-            self._news.set()
+    def size_of(self, batch: Batch) -> int:
+        return sum(len(self._encode(message)) for message in batch.messages)
+
+    def write(self, batch: Batch) -> bool:
+        if self.closed:
+            return False
+        pieces = [self._encode(message) for message in batch.messages]
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
+        self._news.set()
+        return True
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
@@ -86,6 +92,8 @@ class StreamTransport(Transport):
             self._news.clear()
             while daphne.pending(self._descriptor) > HIGH_WATER and not self.closed:  # noqa: ASYNC110 (no event for it)
                 await asyncio.sleep(POLL_INTERVAL)
-            pieces, self._pieces, self._size = self._pieces, [], 0
+            pieces, self._pieces = self._pieces, []
             if pieces:
-                yield b"".join(pieces)
+                piece = b"".join(pieces)
+                yield piece
+                self._size = max(0, self._size - len(piece))  # greetings and keep-alives never counted

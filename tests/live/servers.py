@@ -97,6 +97,19 @@ class Server:
                 raise AssertionError(f"waiting for {pattern!r}: the server {state}\n{self.log[since:]}")
             time.sleep(0.01)
 
+    def wait_until_listening(self, timeout: float = START_TIMEOUT) -> None:
+        """Wait until its port takes connections, for one that says it is there before it is."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout).close()
+                return
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    self.stop()
+                    raise
+                time.sleep(0.01)
+
     def terminate(self) -> None:
         """Send SIGTERM, and don't wait."""
         self.process.send_signal(signal.SIGTERM)
@@ -157,7 +170,9 @@ def granian(log: Path, *options: str) -> Server:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--port", str(port), *options, STANDALONE]
-        return Server(command, r"Started worker-1", log, port=port)
+        server = Server(command, r"Started worker-1", log, port=port)
+    server.wait_until_listening()  # it says so a moment before
+    return server
 
 
 def free_port() -> int:
