@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -480,6 +481,104 @@ async def test_pong_goes_between_frames(site: Site) -> None:
     frames = [await client.frame() for _ in range(40)]
     assert [payload for opcode, payload in frames if opcode == TEXT] == [str(number).encode() for number in range(20)]
     assert frames.count((PONG, b"x")) == 20
+
+
+# --- pings ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pings every few milliseconds, and soon gives up."""
+    monkeypatch.setattr(site.server, "ping_interval", 0.005)
+    monkeypatch.setattr(site.server, "ping_timeout", 0.2)
+
+
+@pytest.mark.usefixtures("quick")
+@on_reactor
+async def test_ping_is_the_same_for_everybody_and_answered_is_followed_by_the_next(site: Site) -> None:
+    client, subscriber, _ = await site.connect_straight()
+    for _ in range(3):
+        assert await client.frame() == (PING, b"")
+        client.send_frame(PONG)
+    assert subscriber.position >= 0
+
+
+@pytest.mark.usefixtures("quick")
+@on_reactor
+async def test_peer_that_answers_no_ping_is_cut_off(site: Site) -> None:
+    client, subscriber, _ = await site.connect_straight()
+    assert await client.rest() == daphne.PING
+    await until(lambda: subscriber.channel is None)
+
+
+@pytest.mark.usefixtures("quick")
+@on_reactor
+async def test_daphne_sends_no_pings_beside_ours(site: Site) -> None:
+    client, _, protocol = await site.connect_straight()
+    client.send_frame(TEXT, b"puts Daphne's own next ping forward")
+    for _ in range(3):
+        assert await client.frame() == (PING, b"")
+        client.send_frame(PONG)
+        protocol.check_timeouts()
+    assert not protocol.autoPingPending
+
+
+@pytest.mark.usefixtures("quick")
+@on_reactor
+async def test_ping_waits_behind_what_is_pending(site: Site) -> None:
+    client, subscriber, protocol = await site.connect_straight()
+    with full(protocol):
+        protocol.sendMessage(b"first", False)
+        await until(lambda: subscriber.transport.pending == len(b"..first" + daphne.PING))
+    assert [await client.frame(), await client.frame()] == [(TEXT, b"first"), (PING, b"")]
+
+
+@pytest.mark.usefixtures("quick")
+@on_reactor
+async def test_pings_go_back_to_daphne_when_the_subscriber_is_released(site: Site) -> None:
+    _, subscriber, protocol = await site.connect_straight()
+    subscriber.transport.release()
+    assert protocol.last_ping <= time.time()
+    assert "dataReceived" not in protocol.__dict__
+
+
+@on_reactor
+async def test_pong_never_reaches_autobahn(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, subscriber, protocol = await site.connect_straight()
+    monkeypatch.setattr(protocol, "onPong", pytest.fail)
+    client.send_frame(PONG)
+    await until(lambda: subscriber.transport.heard)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 7, 11, 19])
+@on_reactor
+async def test_bytes_that_look_like_a_pong_in_the_midst_of_a_frame_belong_to_the_frame(site: Site, size: int) -> None:
+    heard: list[Any] = []
+    client, subscriber, protocol = await site.connect_straight()
+    protocol.onMessage = lambda payload, binary: heard.append(payload)
+    pong = bytes((0x80 | PONG, 0x80)) + b"\0\0\0\0"
+    frame = bytes((0x82, 0x80 | 18)) + b"\0\0\0\0" + 3 * pong
+    transport: Any = subscriber.transport
+    for at in range(0, len(frame), size):
+        transport.heard = False
+        client.writer.write(frame[at : at + size])
+        await until(lambda: transport.heard)
+    await until(lambda: heard)
+    assert heard == [3 * pong]
+    del protocol.onMessage
+
+
+@on_reactor
+async def test_unknown_insides_are_left_to_ping_for_themselves(site: Site) -> None:
+    def hide(protocol: Any, subscriber: Subscriber) -> None:
+        del protocol.last_ping
+
+    site.listener.before_accept = hide
+    _, subscriber = await site.connect()
+    protocol = site.listener.protocols[-1]
+    protocol.last_ping = time.time()  # Daphne's own check wants it
+    assert "dataReceived" not in protocol.__dict__
+    assert subscriber.transport._pulse is None  # type: ignore[attr-defined]
 
 
 @on_reactor
