@@ -1,0 +1,3 @@
+import eventcast = require("./eventcast.js");
+
+export default eventcast;

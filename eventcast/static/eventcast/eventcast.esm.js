@@ -1,0 +1,4 @@
+// For import eventcast from ".../eventcast.esm.js". (Not .mjs: many servers don't serve that as JavaScript.)
+import "./eventcast.js";
+
+export default globalThis.eventcast;

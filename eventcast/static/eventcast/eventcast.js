@@ -1,0 +1,184 @@
+/* eventcast: every URL path is a channel. eventcast("/deploys").on(data => …)   MIT licence */
+(() => {
+  "use strict";
+  if (typeof globalThis.eventcast == "function") return; // the script is on the page twice
+  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first one, the longest of all
+  const STEADY = 10000, OPENING = 15000; // ms: what lasted so long was good; what takes so long to open is given up
+  const LOST = 1006, DISCONNECTED = 3000; // close codes: without a word, and by an operator
+  const page = globalThis.document;
+  const links = new Map(); // by URL, for all channels of one URL share a link
+  const proven = new Set(); // hosts to which a WebSocket has been open
+
+  class Link {
+    channels = new Set();
+    failures = 0;
+
+    constructor(url) {
+      this.url = url;
+      this.host = new URL(url).host;
+      links.set(url, this);
+      this.connect();
+    }
+
+    // An EventSource is for those who cannot open a WebSocket, as behind some proxies: it is tried where none was ever
+    // open, right after one has failed. If the server is down neither opens, and the next try begins anew.
+    connect(plain = !globalThis.WebSocket) {
+      const transport = plain ? "eventsource" : "websocket";
+      this.set("connecting", { transport });
+      if (links.get(this.url) != this) return; // whoever heard that has stopped listening
+      let source;
+      const receive = (data) => this.source == source && this.emit("message", data);
+      const over = (code, reason) => this.source == source && this.lost(plain, code, reason);
+      try {
+        source = this.source = plain ? new EventSource(this.url) : new WebSocket(this.url.replace("http", "ws"));
+      } catch (error) {
+        return this.lost(plain, LOST, error.message);
+      }
+      this.timer = setTimeout(over, OPENING, LOST, "No answer");
+      source.binaryType = "arraybuffer";
+      source.onopen = () => {
+        if (this.source != source) return;
+        clearTimeout(this.timer);
+        this.since = Date.now();
+        if (!plain) proven.add(this.host);
+        this.set("open", { transport });
+      };
+      source.onmessage = (event) => receive(event.data);
+      if (!plain) source.onclose = (event) => over(event.code, event.reason);
+      else source.onerror = () => over(LOST);
+      source.addEventListener("binary", ({ data }) =>
+        receive(Uint8Array.from(atob(data), (char) => char.charCodeAt()).buffer));
+    }
+
+    lost(plain, code, reason) {
+      const opened = this.state == "open", kicked = code == DISCONNECTED;
+      this.stop();
+      if (!opened && !plain && globalThis.EventSource && !proven.has(this.host)) return this.connect(true);
+      if (opened && Date.now() - this.since > STEADY) this.failures = 0;
+      // Full jitter: those who were lost together must not come back together.
+      const from = kicked ? LATEST / 2 : SOON;
+      const to = kicked ? LATEST : Math.min(LATEST, FIRST * 2 ** this.failures++);
+      const delay = Math.round(from + Math.random() * (to - from));
+      this.timer = setTimeout(() => this.connect(), delay);
+      this.set("waiting", { delay, code, reason });
+      if (code == LOST) this.emit("error", Object.assign(Error(reason || "No connection to " + this.url), { code }));
+    }
+
+    hurry() {
+      if (this.state != "waiting" || this.detail.code == DISCONNECTED) return;
+      clearTimeout(this.timer);
+      this.connect();
+    }
+
+    stop() {
+      const { source } = this;
+      clearTimeout(this.timer);
+      this.source = null;
+      source?.close();
+    }
+
+    set(state, detail) {
+      this.state = state;
+      this.detail = detail;
+      this.emit("state", state, detail);
+    }
+
+    emit(...event) {
+      for (const channel of [...this.channels]) if (channel.link == this) channel.emit(...event);
+    }
+  }
+
+  class Channel {
+    listeners = { message: new Set(), state: new Set(), error: new Set() };
+
+    constructor(url, options) {
+      const { href } = new URL(url, globalThis.location?.href);
+      if (!/^(http|ws)s?:/.test(href)) throw TypeError("Not a channel's URL: " + href);
+      this.url = href.replace(/^ws/, "http").replace(/#.*/, "");
+      this.decodes = options.json;
+    }
+
+    get state() {
+      return this.link ? this.link.state : "closed";
+    }
+
+    json() {
+      this.decodes = true;
+      return this;
+    }
+
+    on(type, listener) {
+      if (!listener) [type, listener] = ["message", type];
+      if (!this.listeners[type]) throw TypeError("No such event: " + type);
+      if (typeof listener != "function") throw TypeError("Not a function: " + listener);
+      this.listeners[type].add(listener);
+      if (!this.link) {
+        this.link = links.get(this.url) || new Link(this.url);
+        this.link.channels.add(this);
+      }
+      if (type == "state") queueMicrotask(() => this.link && this.call(listener, this.state, this.link.detail));
+      return this;
+    }
+
+    off(type, listener) {
+      if (!listener) [type, listener] = ["message", type];
+      this.listeners[type].delete(listener);
+      return this;
+    }
+
+    close() {
+      const { link } = this;
+      if (!link) return;
+      this.link = null;
+      link.channels.delete(this);
+      if (!link.channels.size) {
+        links.delete(this.url);
+        link.stop();
+      }
+      this.emit("state", "closed", {});
+    }
+
+    emit(type, data, detail) {
+      if (type == "message" && this.decodes && typeof data == "string") {
+        try {
+          data = JSON.parse(data);
+        } catch (error) {
+          return this.emit("error", Object.assign(error, { data }));
+        }
+      }
+      for (const listener of [...this.listeners[type]]) this.call(listener, data, detail);
+    }
+
+    call(listener, ...values) {
+      try {
+        listener(...values);
+      } catch (error) {
+        setTimeout(() => { throw error; }); // to the console: the other listeners shall hear all the same
+      }
+    }
+
+    async send(data) {
+      const type = typeof data == "string" ? "text/plain;charset=utf-8"
+        : data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob ? "application/octet-stream"
+        : "application/json";
+      const body = type.endsWith("json") ? JSON.stringify(data) : data;
+      const headers = { Accept: "application/json", "Content-Type": type };
+      const answer = await fetch(this.url, { method: "POST", headers, body });
+      const said = await answer.json().catch(() => ({}));
+      if (answer.ok) return said;
+      const { status } = answer;
+      throw Object.assign(Error(said.detail || "Refused with status " + status), { status, code: said.error });
+    }
+  }
+
+  const eventcast = globalThis.eventcast = (url, options = {}) => new Channel(url, options);
+  // The path of the channel with this name, such as "/a b" or "//a", so encoded that browsers leave it as it is.
+  eventcast.path = (name) => {
+    const path = encodeURIComponent(name.slice(1));
+    return "/" + (/\/\/|\/\.\.?(\/|$)/.test(name) ? path : path.replace(/%2F/g, "/"));
+  };
+  const hurry = () => links.forEach((link) => link.hurry());
+  globalThis.addEventListener?.("online", hurry);
+  page?.addEventListener("visibilitychange", () => page.hidden || hurry());
+  if (typeof module == "object") module.exports = eventcast;
+})();
