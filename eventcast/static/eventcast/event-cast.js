@@ -1,0 +1,109 @@
+/* <event-cast path="/deploys"></event-cast> appends each message to itself; with "toast" it is a stack of pop-ups that
+   go away. Text stays text: nothing is taken for HTML. Needs eventcast.js before it.   MIT licence */
+(() => {
+  "use strict";
+  if (customElements.get("event-cast")) return; // the script is on the page twice
+
+  // No rule is specific, so that any rule of the page wins. A sheet made by script needs no leave of the page's CSP.
+  const LOOKS = `
+    :where(event-cast) { display: block }
+    :where(event-cast > div) { white-space: pre-wrap; overflow-wrap: anywhere }
+    :where(event-cast[toast]) {
+      position: fixed; right: 1rem; bottom: 1rem; z-index: 2147483647; width: min(22rem, 100vw - 2rem);
+      pointer-events: none }
+    :where(event-cast[toast] > div) {
+      display: flex; justify-content: space-between; gap: .75rem; margin-top: .5rem; padding: .75rem 1rem;
+      max-height: 40vh; overflow: auto; pointer-events: auto; font: .9375rem/1.45 system-ui, sans-serif;
+      color: #f4f4f5; background: #26262b; border: 1px solid #55555e; border-radius: .625rem;
+      box-shadow: 0 .5rem 1.5rem #0005 }
+    :where(event-cast[toast] button) {
+      align-self: start; margin: -.25rem -.5rem -.25rem 0; padding: 0 .5rem; font: 1.375rem/1.5 system-ui, sans-serif;
+      color: inherit; background: none; border: 0; border-radius: .375rem; cursor: pointer }
+    :where(event-cast[toast] button:hover) { background: #fff2 }
+    @media (prefers-reduced-motion: no-preference) { :where(event-cast[toast] > div) { animation: event-cast .25s } }
+    @keyframes event-cast { from { opacity: 0; transform: translateY(.75rem) } }`;
+  let sheet;
+
+  const setDefault = (element, name, value) => element.hasAttribute(name) || element.setAttribute(name, value);
+
+  class EventCast extends HTMLElement {
+    static observedAttributes = ["path"];
+    shown = [];
+    waiting = [];
+
+    connectedCallback() {
+      const root = this.getRootNode();
+      if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(LOOKS);
+      if (!root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+      // A live region: read out by screen readers when they have nothing else to say. The focus stays where it is.
+      setDefault(this, "role", this.hasAttribute("toast") ? "status" : "log");
+      setDefault(this, "aria-live", "polite");
+      setDefault(this, "aria-atomic", "false"); // what is new, and not all toasts once more
+      this.attributeChangedCallback();
+    }
+
+    disconnectedCallback() {
+      this.channel?.close();
+      this.channel = null;
+    }
+
+    attributeChangedCallback() {
+      if (!this.isConnected) return;
+      const before = this.channel, path = this.getAttribute("path");
+      this.channel = path && eventcast(path)
+        .on("state", (state) => this.setAttribute("state", state))
+        .on((data) => this.take(data));
+      before?.close(); // now that the other one is there, and can share its socket
+    }
+
+    get max() {
+      return +this.getAttribute("max") || (this.hasAttribute("toast") ? 5 : 100);
+    }
+
+    // Shown once a frame, so that no flood freezes the page. A page in the background has no frames, and keeps the last.
+    take(detail) {
+      if (!this.dispatchEvent(new CustomEvent("message", { detail, cancelable: true }))) return;
+      if (this.waiting.push(detail) == 1) requestAnimationFrame(() => this.show());
+      if (this.waiting.length > this.max) this.waiting.shift();
+    }
+
+    show() {
+      const atEnd = this.scrollHeight - this.scrollTop - this.clientHeight < 4;
+      for (const data of this.waiting.splice(0)) {
+        const item = document.createElement("div"), text = document.createElement("span");
+        text.textContent = data.byteLength >= 0 ? data.byteLength + " bytes" : data;
+        item.append(text);
+        this.append(item);
+        this.shown.push(item);
+        if (this.hasAttribute("toast")) this.leaveLater(item);
+      }
+      while (this.shown.length > this.max) this.shown.shift().remove();
+      if (atEnd) this.scrollTop = this.scrollHeight;
+    }
+
+    leaveLater(item) {
+      let timer;
+      const leave = () => {
+        stay();
+        this.shown = this.shown.filter((one) => one != item);
+        if (matchMedia("(prefers-reduced-motion: reduce)").matches) item.remove();
+        else item.animate({ opacity: 0 }, 200).onfinish = () => item.remove();
+      };
+      const stay = () => clearTimeout(timer);
+      const wait = () => {
+        stay();
+        if (!item.matches(":hover, :focus-within")) timer = setTimeout(leave, 1000 * (this.getAttribute("toast") || 8));
+      };
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: "×", onclick: leave });
+      button.setAttribute("aria-label", this.getAttribute("dismiss") || "Dismiss");
+      item.append(button);
+      Object.assign(item, { onmouseenter: stay, onmouseleave: wait }); // it stays as long as somebody is at it
+      item.addEventListener("focusin", stay);
+      item.addEventListener("focusout", () => setTimeout(wait));
+      wait();
+    }
+  }
+
+  customElements.define("event-cast", EventCast);
+})();
