@@ -14,7 +14,11 @@ from eventcast.conf import Conf, conf
 from eventcast.layers import InMemoryChannelLayer
 
 SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
-CHOICES = {"SLOW_SUBSCRIBERS": ("close", "drop"), "TRANSPORT": ("auto", "asgi")}
+CHOICES: dict[str, tuple[object, ...]] = {
+    "SLOW_SUBSCRIBERS": ("close", "drop"),
+    "TRANSPORT": ("auto", "asgi"),
+    "CHANNEL_PAGE": (True, False),
+}
 
 
 @register("eventcast")
@@ -32,7 +36,7 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
                 )
             )
         elif name in CHOICES:
-            if value not in CHOICES[name]:
+            if not any(type(value) is type(choice) and value == choice for choice in CHOICES[name]):  # 1 is not True
                 choices = " or ".join(map(repr, CHOICES[name]))
                 found.append(Error(f"EVENTCAST[{name!r}] is {choices}, not {value!r}.", id="eventcast.E002"))
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:

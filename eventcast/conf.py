@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
-Value = TypeVar("Value", int, str)
+Value = TypeVar("Value", bool, int, str)
 
 
 class Conf:
@@ -45,6 +45,11 @@ class Conf:
     def TRANSPORT(self) -> str:
         """``"auto"`` takes the fastest way the server allows; ``"asgi"`` uses nothing but the ASGI ``send``."""
         return self._get("TRANSPORT", "auto")
+
+    @property
+    def CHANNEL_PAGE(self) -> bool:
+        """Whether a browser that opens a channel's URL gets a page with its messages; without, it gets JSON."""
+        return self._get("CHANNEL_PAGE", True)
 
     @property
     def CHANNEL_LAYER(self) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP side: whoever POSTs to a path speaks on that channel; whoever GETs it learns who listens."""
+"""The HTTP side: whoever POSTs to a path speaks on that channel; whoever GETs it listens, or learns who does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import bodies, names, presence, publishing, streams
+from eventcast import bodies, names, pages, presence, publishing, streams
+from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
 
@@ -32,7 +33,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 # token from. What keeps other sites' pages out is who may publish, not a token.
 @csrf_exempt
 async def channel(request: HttpRequest) -> HttpResponseBase:
-    """A channel's own URL: publish (POST, PUT) or ask about it (GET)."""
+    """A channel's own URL: publish (POST, PUT); listen, look at it or ask about it (GET)."""
     try:
         name = names.channel_from_request(request)
         if request.method in ("POST", "PUT"):
@@ -47,10 +48,13 @@ async def channel(request: HttpRequest) -> HttpResponseBase:
 
 
 async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
-    """What the client accepts best: a stream, or information."""
-    form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
+    """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON."""
+    page = [pages.HTML] if conf.CHANNEL_PAGE else []
+    form = request.get_preferred_type(["application/json", *page, streams.SSE, streams.NDJSON])
     response: HttpResponseBase
-    if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
+    if form == pages.HTML:
+        response = pages.channel_page(request, name)
+    elif form in (streams.SSE, streams.NDJSON) and request.method == "GET":
         response = streams.stream(request, name, form)
     else:
         response = _answer(_described(presence.channel_info(name)) | SCOPE)

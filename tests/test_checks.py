@@ -53,7 +53,14 @@ def test_size_that_is_no_positive_number_is_an_error(name: str, value: Any) -> N
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SLOW_SUBSCRIBERS", "wait"), ("TRANSPORT", "fast"), ("TRANSPORT", None)],
+    [
+        ("SLOW_SUBSCRIBERS", "wait"),
+        ("TRANSPORT", "fast"),
+        ("TRANSPORT", None),
+        ("CHANNEL_PAGE", "off"),
+        ("CHANNEL_PAGE", 1),
+        ("CHANNEL_PAGE", []),
+    ],
 )
 def test_choice_that_is_none_of_them_is_an_error(name: str, value: Any) -> None:
     assert ids(eventcast={name: value}) == ["eventcast.E002"]

@@ -14,6 +14,7 @@ DEFAULTS = {
     "SUBSCRIBER_BUFFER": 1024 * 1024,
     "SLOW_SUBSCRIBERS": "close",
     "TRANSPORT": "auto",
+    "CHANNEL_PAGE": True,
 }
 
 

@@ -229,7 +229,18 @@ async def test_options_names_the_methods(ask: Ask) -> None:
     assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST, PUT")
 
 
-@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "image/png", "text/html,*/*;q=0.8"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        "application/json",
+        "image/png",
+        "application/json,text/html",
+        "text/html;q=0.9,*/*",
+        "text/html;q=0",
+    ],
+)
 async def test_get_tells_about_the_channel(ask: Ask, listener: FakeTransport, accept: str | None) -> None:
     answer = await ask("GET", "/a", headers=[("Accept", accept)] if accept else ())
     assert answer.status == 200
@@ -238,6 +249,42 @@ async def test_get_tells_about_the_channel(ask: Ask, listener: FakeTransport, ac
     }  # fmt: skip
     assert answer.headers["vary"] == "Accept"
     assert answer.headers["cache-control"] == "no-store"
+
+
+BROWSER = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("accept", [BROWSER[1], "text/html", "text/*", "text/html,text/event-stream;q=0.9"])
+async def test_get_is_the_page_to_a_browser(ask: Ask, method: str, accept: str) -> None:
+    answer = await ask(method, "/a", headers=[("Accept", accept)])
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["vary"] == "Accept"
+    assert "<h1" in answer.body.decode()
+
+
+async def test_get_tells_a_browser_too_where_the_page_is_turned_off(ask: Ask) -> None:
+    with override_settings(EVENTCAST={"CHANNEL_PAGE": False}):
+        answer = await ask("GET", "/a", headers=[BROWSER])
+    assert (answer.status, answer.json()["channel"], answer.headers["vary"]) == (200, "/a", "Accept")
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("/-/x", 404, "reserved_path"),
+        ("/" + "a" * 1024, 414, "channel_too_long"),
+        ("/-/channels?limit=x", 400, "invalid_query"),
+    ],
+)
+async def test_refusal_is_json_to_a_browser_too(ask: Ask, target: str, status: int, code: str) -> None:
+    answer = await ask("GET", target, headers=[BROWSER])
+    assert (answer.status, answer.json()["error"]) == (status, code)
+
+
+async def test_list_is_json_to_a_browser_too(ask: Ask) -> None:
+    assert (await ask("GET", "/-/channels", headers=[BROWSER])).json()["channels"] == []
 
 
 async def test_list_is_paged_by_name(ask: Ask) -> None:

@@ -10,10 +10,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
+from tests.live import conftest as live
 from tests.live.clients import WebSocket
-from tests.live.conftest import Connect, Talk, channel, server, standalone_server, start  # noqa: F401
+from tests.live.conftest import Connect, Talk
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
+
+channel, server, standalone_server, start = live.channel, live.server, live.standalone_server, live.start
 
 # One event loop for all of them: the browser, which takes a second to start, is bound to it.
 LOOP: Any = pytest.mark.asyncio(loop_scope="session")

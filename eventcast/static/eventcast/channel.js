@@ -1,0 +1,142 @@
+/* The channel's page: the state of the connection, the counts, the box to send. Needs eventcast and feed. */
+"use strict";
+
+(() => {
+  const COUNTED = 2000; // ms from one question for the counts to the next
+
+  const $ = (id) => document.getElementById(id);
+  const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
+  const url = location.origin + path;
+  const channel = eventcast(location);
+
+  // --- the connection ------------------------------------------------------------------------------------------------
+
+  const WHY = {
+    1001: "The server is going away.",
+    1012: "The server restarts.",
+    1013: "This page was too slow for what was published.",
+    3000: "An operator has disconnected this page.",
+  };
+  let lostAt = 0, tryAt = 0, countdown;
+
+  function onState(state, { transport, delay, code }) {
+    const words = { connecting: "Connecting", open: "Live", waiting: "Disconnected", closed: "Not connected" };
+    // While it is down, a try is not worth a change of what is shown.
+    const down = lostAt && state != "open" && state != "closed";
+    $("state").textContent = down ? words.waiting : words[state];
+    $("state").parentNode.dataset.state = down ? "waiting" : state;
+    $("state").parentNode.title = transport == "eventsource" ? "over Server-Sent Events" : "";
+    clearInterval(countdown);
+    if (state == "waiting") {
+      lostAt ||= Date.now();
+      tryAt = Date.now() + delay;
+      const why = WHY[code] ?? (code == 1000 ? "The server has closed the connection." : "The server is gone.");
+      $("subscribers").textContent = "–";
+      if ($("gone").hidden || WHY[code]) $("gone-why").textContent = why;
+      $("gone").hidden = false;
+      countdown = setInterval(tick, 250);
+      tick();
+    } else if (state == "open") {
+      if (lostAt) feed.add({ gap: `Reconnected after ${seconds(Date.now() - lostAt)}; what was published meanwhile is missing` });
+      lostAt = 0;
+      $("gone").hidden = true;
+      count();
+    } else if (down) $("gone-when").textContent = "Reconnecting…";
+  }
+
+  const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
+
+  function tick() {
+    $("gone-when").textContent = `Reconnecting in ${seconds(tryAt - Date.now())}`;
+  }
+
+  $("reconnect").onclick = () => {
+    channel.close();
+    channel.on("state", onState);
+  };
+
+  // --- counts --------------------------------------------------------------------------------------------------------
+
+  let asking = false;
+
+  async function count() {
+    if (document.hidden || asking || channel.state != "open") return;
+    asking = true;
+    const put = (id, value) => { $(id).textContent = value?.toLocaleString() ?? "–"; };
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "application/json" }, cache: "no-store" });
+      const info = answer.ok ? await answer.json() : {};
+      put("subscribers", info.subscribers);
+      put("count", info.messages);
+      put("lost", info.lost);
+      $("losses").hidden = !info.lost;
+    } catch {
+      // The server is gone: the socket will tell.
+    }
+    asking = false;
+  }
+
+  setInterval(count, COUNTED);
+  document.addEventListener("visibilitychange", count);
+
+  // --- sending -------------------------------------------------------------------------------------------------------
+
+  $("send").onsubmit = async (event) => {
+    event.preventDefault();
+    const said = $("sent");
+    delete said.dataset.failed;
+    said.textContent = "";
+    try {
+      const { subscribers } = await channel.send($("data").value);
+      said.textContent = subscribers == 1 ? "Reached 1 subscriber" : `Reached ${subscribers} subscribers`;
+      $("data").value = "";
+    } catch (error) {
+      said.dataset.failed = "";
+      said.textContent = error.status ? error.message : "The server cannot be reached: nothing was sent.";
+    }
+    $("data").focus();
+    count();
+  };
+
+  $("data").onkeydown = (event) => {
+    if (event.key == "Enter" && (event.ctrlKey || event.metaKey)) $("send").requestSubmit();
+  };
+
+  // --- lines to copy -------------------------------------------------------------------------------------------------
+
+  $("code").open = matchMedia("(min-width: 60rem)").matches; // where there is room
+  const script = $("eventcast-script").src;
+  const own = path.replace(/^\/\//, "/%2F"); // that no browser takes it for another host
+  for (const [title, text] of [
+    ["Publish with curl", `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
+    ["Listen with curl", `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
+    ["Listen in JavaScript", `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = (event) => console.log(event.data)`],
+    ["Listen on a page", `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
+  ]) {
+    const figure = $("snippet").content.cloneNode(true).firstElementChild;
+    figure.querySelector("span").textContent = title;
+    figure.querySelector("pre").textContent = text;
+    figure.querySelector(".copy").source = () => text;
+    $("snippets").append(figure);
+  }
+
+  document.addEventListener("click", ({ target }) => target.source && copy(target, target.source()));
+
+  async function copy(button, text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Pages without TLS have no clipboard, but may still do what Ctrl + C does.
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  }
+
+  channel.on("state", onState).on((data) => feed.add({ data, at: new Date() }));
+})();

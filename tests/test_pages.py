@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import RequestFactory, override_settings
+
+from eventcast.pages import channel_page, content_security_policy
+
+ODD = "/<script>alert(1)</script>/\"q\"/'a'/\n/\u202e%2F\\"
+
+
+def page(name: str = "/orders/42", **headers: str) -> str:
+    return channel_page(RequestFactory(headers=headers).get("/anything"), name).content.decode()
+
+
+def test_page_is_html_that_no_cache_keeps() -> None:
+    response = channel_page(RequestFactory().get("/a"), "/a")
+    assert response["Content-Type"] == "text/html; charset=utf-8"
+    assert response["Cache-Control"] == "no-store"
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_page_shows_the_name() -> None:
+    assert "<h1" in page()
+    assert re.search(r"<h1[^>]*>/orders/42</h1>", page())
+
+
+def test_page_escapes_the_name() -> None:
+    found = page(ODD)
+    assert "<script>alert" not in found
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;/&quot;q&quot;/&#x27;a&#x27;/\\n/\\u202e%2F\\\\</h1>" in found
+    assert "/%3Cscript%3Ealert%281%29%3C/script%3E/%22q%22/%27a%27/%0A/%E2%80%AE%252F%5C" in found
+
+
+def test_page_has_no_script_style_or_handler_of_its_own() -> None:
+    found = page()
+    assert re.findall(r"<script(?![^>]* src=)[^>]*>", found) == []
+    assert "<style" not in found
+    assert not re.search(r"\s(style|on\w+)=", found)
+
+
+def test_page_takes_its_files_from_the_static_url() -> None:
+    with override_settings(STATIC_URL="https://files.example.com/s/"):
+        response = channel_page(RequestFactory().get("/a"), "/a")
+    assert 'src="https://files.example.com/s/eventcast/eventcast.js"' in response.content.decode()
+    policy = response["Content-Security-Policy"]
+    assert "script-src 'self' https://files.example.com;" in policy
+    assert "style-src 'self' https://files.example.com;" in policy
+
+
+@pytest.mark.parametrize("templates", [[], [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]])
+def test_page_needs_no_template_engine_of_the_site(templates: list[dict[str, str]]) -> None:
+    with override_settings(TEMPLATES=templates):
+        assert "<h1" in page()
+
+
+def test_page_of_the_site_goes_before_ours() -> None:
+    loaders = [("django.template.loaders.locmem.Loader", {"eventcast/channel.html": "mine: {{ name }}"})]
+    engine = {"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": {"loaders": loaders}}
+    with override_settings(TEMPLATES=[engine]):
+        assert page("/a") == "mine: /a"
+
+
+def test_page_runs_no_context_processor() -> None:
+    engine = {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["tests.test_pages.forbidden"]},
+    }
+    with override_settings(TEMPLATES=[engine]):
+        assert "<h1" in page()
+
+
+def forbidden(request: object) -> dict[str, object]:
+    raise AssertionError("a context processor may ask the database, and the page is made in the event loop")
+
+
+def test_policy_allows_nothing_but_the_page_itself() -> None:
+    policy = dict(rule.split(" ", 1) for rule in content_security_policy("example.com:8000", "/static/").split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": "'self' ws://example.com:8000 wss://example.com:8000",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_policy_names_the_host_of_static_files_without_a_scheme() -> None:
+    assert "script-src 'self' https://files.example.com;" in content_security_policy("a", "//files.example.com/s/")
