@@ -52,14 +52,23 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser profile for all pages that want nothing special: it has the static files in its cache."""
+    context = await browser.new_context()
+    yield context
+    await context.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Opens pages: ``await visit(url)``, each in a browser profile of its own; fails if one of them has an error.
+async def visit(browser: Browser, shared_context: BrowserContext) -> AsyncIterator[Visit]:
+    """Opens pages, ``await visit(url)``; the test fails if one of them has an error or breaks its policy.
 
     ``html`` is what the page consists of, in place of what the server would answer; ``headers`` come with it.
-    ``before`` is a script that runs before those of the page. Other options are those of ``Browser.new_context``.
+    ``before`` is a script that runs before those of the page. Other options are those of ``Browser.new_context``, and
+    make the page have a browser profile of its own.
     """
-    contexts: list[BrowserContext] = []
+    pages: list[Page] = []
     errors: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
@@ -69,8 +78,9 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
     async def visit(
         url: str, *, html: str | None = None, headers: dict[str, str] | None = None, before: str = "", **options: Any
     ) -> Page:
-        contexts.append(await browser.new_context(**options))
-        page = await contexts[-1].new_page()
+        context = await browser.new_context(**options) if options else shared_context
+        page = await context.new_page()
+        pages.append(page)
         page.on("console", heard)
         page.on("pageerror", lambda error: errors.append(str(error)))
         if before:
@@ -81,8 +91,8 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
         return page
 
     yield visit
-    for context in contexts:
-        await context.close()
+    for page in pages:
+        await (page.close() if page.context is shared_context else page.context.close())
     assert errors == []
 
 

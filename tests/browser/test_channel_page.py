@@ -55,23 +55,24 @@ async def test_page_indents_json_and_changes_no_token(visit: Visit, server: Serv
     )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<script>alert(1)</script>",
-        "<img src=x onerror=alert(1)>",
-        '{"broken": [1, 2',
-        "{}}",
-        "&lt;b&gt;",
-        "a\n\tb ",
-        "",
-    ],
-)
-async def test_page_shows_text_as_it_is(visit: Visit, server: Server, channel: str, http: Talk, text: str) -> None:
+TEXTS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '{"broken": [1, 2',
+    "{}}",
+    "&lt;b&gt;",
+    "a\n\tb ",
+    "",
+]
+
+
+async def test_page_shows_text_as_it_is(visit: Visit, server: Server, channel: str, http: Talk) -> None:
     page = await open_channel(visit, server, channel)
-    await http(server).post(channel, text)
-    await expect(messages(page).locator(".kind")).to_have_text("text")
-    assert await messages(page).locator("pre").text_content() == text
+    speaker = http(server)
+    for text in TEXTS:
+        await speaker.post(channel, text)
+    await expect(messages(page).locator(".kind")).to_have_text(["text"] * len(TEXTS))
+    assert await messages(page).locator("pre").all_text_contents() == TEXTS[::-1]
     assert await page.locator("script").count() == 4
     assert await page.locator("#list img").count() == 0
 
@@ -134,7 +135,9 @@ async def test_page_says_why_a_message_was_refused(visit: Visit, server: Server,
 
 
 async def test_page_counts_who_is_there(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
-    page = await open_channel(visit, server, channel)
+    # It asks every two seconds.
+    hurried = "const interval = setInterval; setInterval = (ask, pause) => interval(ask, pause / 20)"
+    page = await open_channel(visit, server, channel, before=hurried)
     await expect(page.locator("#subscribers")).to_have_text("1")
     client = await connect(server, channel)
     await expect(page.locator("#subscribers")).to_have_text("2")
@@ -145,15 +148,10 @@ async def test_page_counts_who_is_there(visit: Visit, server: Server, channel: s
 @pytest.mark.parametrize(
     "target",
     [
-        "/" + quote("a b/中文"),
-        "/a%2Fb%252F",
+        "/" + quote("a b/中文") + "/a%2Fb%252F/%3Fa=b%23c",
         "//host/a//b",
-        "/a%0Ab%0D",
-        "/%22%27%60/" + quote("<script>alert(1)</script>"),
-        "/%3Fa=b%23c",
         "/a%2F..%2Fb",
-        "/a%5Cb;c&d",
-        "/[a]{b}^|",
+        "/a%0Ab%0D/%22%27%60/" + quote("<script>alert(1)</script>") + "/[a]{b}^|/a%5Cb;c&d",
         "/%E2%80%AE%F0%9F%98%80/" + "long/" * 180,
     ],
 )
@@ -200,13 +198,13 @@ async def test_page_survives_a_flood_and_keeps_the_newest(
 ) -> None:
     page = await open_channel(visit, server, channel)
     speaker = http(server)
-    for start in range(0, 20_000, 1000):
+    for start in range(0, 10_000, 1000):
         lines = "\n".join(f'{{"number": {number}}}' for number in range(start, start + 1000))
         await speaker.post(channel, lines, "application/x-ndjson")
-    await expect(page.locator("#rest")).to_have_text(re.compile(r"^The newest 200 of 20.000 messages$"))
+    await expect(page.locator("#rest")).to_have_text(re.compile(r"^The newest 200 of 10.000 messages$"))
     await expect(messages(page)).to_have_count(200)
-    assert "19999" in await messages(page).first.inner_text()
-    assert "19800" in await messages(page).last.inner_text()
+    assert "9999" in await messages(page).first.inner_text()
+    assert "9800" in await messages(page).last.inner_text()
 
 
 async def test_page_keeps_only_so_many_bytes(visit: Visit, server: Server, channel: str) -> None:
@@ -257,22 +255,22 @@ async def test_page_sends_without_javascript(visit: Visit, server: Server, chann
     assert await client.receive() == "plain"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-async def test_page_fits_the_screen(
-    visit: Visit, server: Server, channel: str, http: Talk, scheme: str, width: int
-) -> None:
-    page = await open_channel(visit, server, channel, viewport={"width": width, "height": 800}, color_scheme=scheme)
+async def test_page_fits_the_screen_and_is_as_dark(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+    page = await open_channel(visit, server, channel)
     await http(server).post(channel, "x" * 3000)
     await http(server).post(channel, bytes(range(256)), "application/octet-stream")
     await expect(messages(page)).to_have_count(2)
-    await page.locator("details summary").click()
-    assert await page.evaluate("document.documentElement.scrollWidth") == width
-    ground, text = await page.evaluate(
-        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
-    )
-    brightness = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ground, text)]
-    assert (brightness[0] > brightness[1]) is (scheme == "light")
+    await expect(page.locator("details")).to_have_attribute("open", "")
+    for width in (390, 1280):
+        await page.set_viewport_size({"width": width, "height": 800})
+        assert await page.evaluate("document.documentElement.scrollWidth") == width
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        ground, text = await page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
+        brightness = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ground, text)]
+        assert (brightness[0] > brightness[1]) is (scheme == "light")
 
 
 async def test_page_copies_without_tls(visit: Visit, server: Server, channel: str, http: Talk) -> None:
