@@ -30,7 +30,12 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page that a test makes up has no address, and may not connect to this machine.
+    "--disable-features=LocalNetworkAccessChecks",
 ]
+
+TIMEOUT = 10_000
+"""Milliseconds until a wait for a page is given up."""
 
 Visit = Callable[..., Awaitable[Page]]
 
@@ -65,8 +70,8 @@ async def visit(browser: Browser, shared_context: BrowserContext) -> AsyncIterat
     """Opens pages, ``await visit(url)``; the test fails if one of them has an error or breaks its policy.
 
     ``html`` is what the page consists of, in place of what the server would answer; ``headers`` come with it.
-    ``before`` is a script that runs before those of the page. Other options are those of ``Browser.new_context``, and
-    make the page have a browser profile of its own.
+    ``before`` is a script that runs before those of the page. With ``clock`` time goes on as ``page.clock`` says; other
+    options are those of ``Browser.new_context``. Both make the page have a browser profile of its own.
     """
     pages: list[Page] = []
     errors: list[str] = []
@@ -76,17 +81,27 @@ async def visit(browser: Browser, shared_context: BrowserContext) -> AsyncIterat
             errors.append(message.text)
 
     async def visit(
-        url: str, *, html: str | None = None, headers: dict[str, str] | None = None, before: str = "", **options: Any
+        url: str,
+        *,
+        html: str | None = None,
+        headers: dict[str, str] | None = None,
+        before: str = "",
+        clock: bool = False,
+        **options: Any,
     ) -> Page:
-        context = await browser.new_context(**options) if options else shared_context
+        context = await browser.new_context(**options) if options or clock else shared_context
         page = await context.new_page()
+        page.set_default_timeout(TIMEOUT)
         pages.append(page)
         page.on("console", heard)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        if clock:
+            await page.clock.install(time=0)
         if before:
             await page.add_init_script(before)
         if html is not None:
-            await page.route(url, lambda route: route.fulfill(body=html, content_type="text/html", headers=headers))
+            answer = {"body": html, "content_type": "text/html; charset=utf-8", "headers": headers}
+            await page.route(url, lambda route: route.fulfill(**answer))
         await page.goto(url)
         return page
 
