@@ -44,8 +44,8 @@
         this.set("open", { transport });
       };
       source.onmessage = (event) => receive(event.data);
-      if (!plain) source.onclose = (event) => over(event.code, event.reason);
-      else source.onerror = () => over(LOST);
+      source.onclose = (event) => over(event.code, event.reason);
+      source.onerror = () => plain && over(LOST); // a WebSocket closes as well, and npm's ws throws if nobody looks
       source.addEventListener("binary", ({ data }) =>
         receive(Uint8Array.from(atob(data), (char) => char.charCodeAt()).buffer));
     }
