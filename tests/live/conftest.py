@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from tests.live import servers
 from tests.live.clients import WebSocket
 from tests.live.http_client import HTTP
 from tests.live.servers import TRACEBACK, Server
+
+# Versions that run in the Node of Debian 12, which is 18.
+NPM_PACKAGES = ("ws@8.18.3", "eventsource@3.0.7", "typescript@5.9.3")
 
 Connect = Callable[..., Awaitable[WebSocket]]
 Talk = Callable[[Server], HTTP]
@@ -97,6 +102,20 @@ async def http() -> AsyncIterator[Talk]:
     yield connect
     for client in opened:
         await client.close()
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Node finds the packages of npm that the tests use."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = tmp_path_factory.mktemp("node")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *NPM_PACKAGES]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if finished.returncode:
+        pytest.skip(f"npm could not install {', '.join(NPM_PACKAGES)}: {finished.stderr}")
+    return folder
 
 
 _numbers = itertools.count(1)

@@ -42,20 +42,6 @@ def curl(*arguments: str) -> dict[str, object]:
     return found
 
 
-@pytest.fixture(scope="session")
-def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Node finds npm's ws."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "ws@8.18.3"]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if finished.returncode:
-        pytest.skip(f"npm could not install ws: {finished.stderr}")
-    return folder
-
-
 class Listener:
     """The JavaScript client, running in Node."""
 
