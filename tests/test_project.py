@@ -93,7 +93,10 @@ def test_eventcast_settings_are_empty_by_default() -> None:
 def test_eventcast_settings_have_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_MAX_MESSAGE_SIZE", "65536")
     monkeypatch.setenv("EVENTCAST_SLOW_SUBSCRIBERS", "drop")
-    assert environment.eventcast_settings() == {"MAX_MESSAGE_SIZE": 65536, "SLOW_SUBSCRIBERS": "drop"}
+    monkeypatch.setenv("EVENTCAST_CHANNEL_PAGE", "off")
+    assert environment.eventcast_settings() == {
+        "MAX_MESSAGE_SIZE": 65536, "SLOW_SUBSCRIBERS": "drop", "CHANNEL_PAGE": False,
+    }  # fmt: skip
 
 
 def test_eventcast_settings_refuse_rubbish_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

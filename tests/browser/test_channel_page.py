@@ -246,6 +246,19 @@ async def test_page_reconnects_when_told(visit: Visit, start: Start) -> None:
     await expect(page.locator("#state")).to_have_text("Live")
 
 
+async def test_page_lives_under_the_mount_of_a_site(visit: Visit, start: Start, http: Talk) -> None:
+    # A site without a template engine, whose static files are elsewhere.
+    site = start(servers.daphne, application=servers.SITE, env={"DJANGO_SETTINGS_MODULE": "tests.site.settings"})
+    page = await open_channel(visit, site, "/live/a")
+    await expect(page.locator("h1")).to_have_text("/live/a")
+    await page.get_by_role("textbox", name="Message").fill("hello")
+    await page.get_by_role("button", name="Send").click()
+    await expect(messages(page).locator("pre")).to_have_text(["hello"])
+    assert "/assets/eventcast/eventcast.js" in await page.locator("#snippets pre").last.inner_text()
+    browser = [("Accept", "text/html,*/*;q=0.8")]
+    assert (await http(site).request("GET", "/live/-/a", headers=browser)).error == "reserved_path"
+
+
 async def test_page_sends_without_javascript(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
     page = await visit(server.url + channel, java_script_enabled=False)
     client = await connect(server, channel)

@@ -11,6 +11,7 @@ django_application = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 from django.urls import path  # noqa: E402
 
 import eventcast.routing  # noqa: E402
@@ -18,7 +19,7 @@ from tests.site.consumers import EchoConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": ASGIStaticFilesHandler(django_application),
         "websocket": AuthMiddlewareStack(
             URLRouter(
                 [

@@ -1,0 +1,26 @@
+"""The files that browsers get: small, and nothing in them that takes text for code or for HTML."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+import eventcast
+
+STATIC = Path(eventcast.__file__).parent / "static" / "eventcast"
+SCRIPTS = sorted(STATIC.rglob("*.js"))
+
+
+def test_client_is_under_4_kilobytes_compressed() -> None:
+    assert len(gzip.compress((STATIC / "eventcast.js").read_bytes())) < 4096
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_script_takes_no_text_for_html_or_code(script: Path) -> None:
+    dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML|DOMParser|\beval\b|Function\("
+    # "createContextualFragment" and the attributes of a frame parse HTML too.
+    dangerous += r"|createContextualFragment|srcdoc"
+    assert re.findall(dangerous, script.read_text()) == []
