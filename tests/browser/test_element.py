@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from django.template import Context, Template
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import LOOP, Visit
 from tests.live.conftest import Talk
 from tests.live.servers import Server
+from tests.test_documentation import section
 
 pytestmark = LOOP
 
@@ -129,6 +132,21 @@ async def test_toast_can_be_dismissed(visit: Visit, server: Server, channel: str
     await page.locator("event-cast > div", has_text="one").get_by_role("button", name="关闭").click()
     await expect(page.locator("event-cast > div")).to_have_count(1)
     await expect(page.locator("event-cast")).to_contain_text("two")
+
+
+async def test_examples_of_the_readme_work(visit: Visit, server: Server, http: Talk) -> None:
+    examples = re.findall(r"^```html\n(.*?)^```", section("In the browser"), re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    page = await visit(server.url + "/blank", html=Template("".join(examples)).render(Context()))
+    log, toasts = page.locator("event-cast").first, page.locator("event-cast").last
+    for element in (log, toasts):
+        await expect(element).to_have_attribute("state", "open")
+    speaker = http(server)
+    assert await speaker.count("/deploys") == 1, "the script and the element share a connection"
+    await speaker.post("/log", "a line")
+    await expect(log).to_have_text("a line")
+    await speaker.post("/deploys", '{"service": "web"}', "application/json")
+    await expect(toasts).to_contain_text('{"service": "web"}')
 
 
 async def test_element_without_a_path_is_quiet(visit: Visit, server: Server, channel: str) -> None:
