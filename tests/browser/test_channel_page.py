@@ -43,6 +43,7 @@ async def test_page_shows_messages_as_they_come_the_newest_first(
     for text in ("one", "two"):
         await http(server).post(channel, text)
     await expect(messages(page).locator("pre")).to_have_text(["two", "one"])
+    await expect(page.locator("#count")).to_have_text("2")
     await expect(page.locator("#empty")).to_be_hidden()
 
 

@@ -57,23 +57,35 @@
 
   // --- counts --------------------------------------------------------------------------------------------------------
 
-  let asking = false;
+  let asking = false, messages, drawn = false;
+
+  const put = (id, value) => { $(id).textContent = value?.toLocaleString() ?? "–"; };
 
   async function count() {
     if (document.hidden || asking || channel.state != "open") return;
     asking = true;
-    const put = (id, value) => { $(id).textContent = value?.toLocaleString() ?? "–"; };
     try {
       const answer = await fetch(location.href, { headers: { Accept: "application/json" }, cache: "no-store" });
       const info = answer.ok ? await answer.json() : {};
       put("subscribers", info.subscribers);
-      put("count", info.messages);
+      put("count", messages = info.messages);
       put("lost", info.lost);
       $("losses").hidden = !info.lost;
     } catch {
       // The server is gone: the socket will tell.
     }
     asking = false;
+  }
+
+  // What has come since the last answer is counted here: the figure keeps up with the list.
+  function countOne() {
+    messages++;
+    if (drawn) return;
+    drawn = true;
+    requestAnimationFrame(() => {
+      drawn = false;
+      if (messages) put("count", messages);
+    });
   }
 
   setInterval(count, COUNTED);
@@ -110,7 +122,7 @@
   for (const [title, text] of [
     ["Publish with curl", `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
     ["Listen with curl", `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
-    ["Listen in JavaScript", `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = (event) => console.log(event.data)`],
+    ["Listen in JavaScript", `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
     ["Listen on a page", `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
   ]) {
     const figure = $("snippet").content.cloneNode(true).firstElementChild;
@@ -138,5 +150,8 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   }
 
-  channel.on("state", onState).on((data) => feed.add({ data, at: new Date() }));
+  channel.on("state", onState).on((data) => {
+    feed.add({ data, at: new Date() });
+    countOne();
+  });
 })();
