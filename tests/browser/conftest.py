@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.live import conftest as live
 from tests.live.clients import WebSocket
@@ -34,8 +34,10 @@ OPTIONS = [
     "--disable-features=LocalNetworkAccessChecks",
 ]
 
-TIMEOUT = 10_000
-"""Milliseconds until a wait for a page is given up."""
+TIMEOUT = 20_000
+"""Milliseconds until a wait for a page is given up: far above what anything here takes."""
+
+expect.set_options(timeout=TIMEOUT)
 
 Visit = Callable[..., Awaitable[Page]]
 

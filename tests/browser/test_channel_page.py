@@ -239,7 +239,8 @@ async def test_page_says_that_the_server_is_gone_and_comes_back_by_itself(visit:
 
 async def test_page_reconnects_when_told(visit: Visit, start: Start) -> None:
     server = start(servers.daphne)
-    page = await open_channel(visit, server, "/a", before="Math.random = () => 0.999")
+    page = await open_channel(visit, server, "/a", before="Math.random = () => 0.999", clock=True)
+    await page.clock.pause_at(3600)  # by itself it comes back no more
     server.stop()
     await expect(page.locator("#gone")).to_contain_text("The server is going away. Reconnecting in 4 s")
     start(servers.daphne, "-p", str(server.port))

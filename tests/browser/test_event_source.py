@@ -35,7 +35,7 @@ async def test_eventsource_hears_everything_and_comes_back(visit: Visit, start: 
     server.process.wait()
     again = start(servers.daphne, "-p", str(server.port))
     again.allows_tracebacks = True  # Django's, if it is stopped before it knows that the stream has ended
-    await page.wait_for_function("opened == 2")
+    await page.wait_for_function("opened == 2", timeout=60_000)
     await http(again).wait_for_count("/a", 1)
     await http(again).post("/a", "back")
     await page.wait_for_function("heard.at(-1) == 'back'")
