@@ -218,7 +218,7 @@ async def test_page_keeps_only_so_many_bytes(visit: Visit, server: Server, chann
 
 async def test_page_says_that_the_server_is_gone_and_comes_back_by_itself(visit: Visit, start: Start) -> None:
     server = start(servers.daphne)
-    page = await open_channel(visit, server, "/a")
+    page = await open_channel(visit, server, "/a", before="Math.random = () => 0.2")  # waits 1.2 s, then 2
     server.kill()
     await expect(page.locator("#state")).to_have_text("Disconnected")
     await expect(page.locator("#gone")).to_contain_text(re.compile(r"The server is gone\. Reconnecting"))
