@@ -46,16 +46,18 @@ def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpRespon
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
     if current_hub().stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
-    descriptor = daphne.descriptor_of_request(scope)
+    daphne_request = daphne.find_request(scope)
+    descriptor = daphne.descriptor_of(daphne_request)
     if descriptor is not None:
-        current_hub().close_at_shutdown(descriptor)
+        current_hub().close_at_shutdown(daphne_request)
         daphne.give_up_after(descriptor, DEAD_AFTER)
     if form == SSE:
         transport = StreamTransport(
             "sse",
             lambda message: message.event,
-            greeting=b"retry: %d\n\n" % (1000 * random.uniform(*RETRY)),
-            keep_alive=b":\n\n",
+            # Without a blank line, which some readers take for the end of an event without data.
+            greeting=b"retry: %d\n" % (1000 * random.uniform(*RETRY)),
+            keep_alive=b":\n",
             keep_alive_interval=KEEP_ALIVE,
             descriptor=descriptor,
         )
