@@ -45,7 +45,7 @@ class EventcastConsumer(AsyncConsumer):
         # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
         try:
             if protocol is not None:
-                hub.close_at_shutdown(protocol.transport)
+                hub.close_at_shutdown(protocol)
             await send({"type": "websocket.accept"})
             subscriber.transport.open(subscriber)
             while (await receive())["type"] != "websocket.disconnect":

@@ -133,11 +133,11 @@ class Hub:
                 subscriber.transport.close(DISCONNECTED, "Disconnected by an operator.")
                 subscriber.leave()
 
-    def close_at_shutdown(self, transport: Any) -> None:
-        """Have :meth:`say_goodbye` called when the server stops; ``transport`` is Twisted's, of any connection."""
+    def close_at_shutdown(self, protocol: Any) -> None:
+        """Have :meth:`say_goodbye` called when the server stops; ``protocol`` is Daphne's, of any connection."""
         if not self._watching:
             self._watching = True
-            daphne.at_shutdown(transport, self.say_goodbye)
+            daphne.at_shutdown(protocol, self.say_goodbye)
 
     def say_goodbye(self) -> list[Transport]:
         """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""

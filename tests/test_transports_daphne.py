@@ -1187,7 +1187,7 @@ async def test_descriptor_of_a_request_is_that_of_its_connection(site: Site, not
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if noted:  # as EventcastRouter does
             scope["eventcast.protocol"] = daphne.find_protocol(send, scope["client"])
-        found.append(daphne.descriptor_of_request(scope))
+        found.append(daphne.descriptor_of(daphne.find_request(scope)))
 
     await site.connect()  # there are others
     client = await request(site, handler)
@@ -1206,7 +1206,7 @@ async def test_descriptor_of_a_request_is_never_a_strangers_whatever_address_a_c
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
         clients.append(scope["client"])
-        found.append(daphne.descriptor_of_request(scope))
+        found.append(daphne.descriptor_of(daphne.find_request(scope)))
 
     victim = await request(site, handler)
     address, port = victim.writer.get_extra_info("sockname")
@@ -1220,14 +1220,15 @@ async def test_descriptor_is_found_by_a_scope_that_middleware_has_copied(site: S
     found: list[Any] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        found.append(daphne.descriptor_of_request({**scope, "user": "somebody", "client": ["192.0.2.1", 1]}))
+        copied = {**scope, "user": "somebody", "client": ["192.0.2.1", 1]}
+        found.append(daphne.descriptor_of(daphne.find_request(copied)))
 
     client = await request(site, handler)
     assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
 
 
 def test_descriptor_of_a_request_of_another_server_is_none() -> None:
-    assert daphne.descriptor_of_request({"client": ["192.0.2.1", 1], "headers": []}) is None
+    assert daphne.find_request({"client": ["192.0.2.1", 1], "headers": []}) is None
 
 
 @on_reactor
@@ -1235,7 +1236,7 @@ async def test_pending_of_a_request_is_what_twisted_keeps(site: Site) -> None:
     pending: list[int] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        descriptor = daphne.descriptor_of_request(scope)
+        descriptor = daphne.descriptor_of(daphne.find_request(scope))
         await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Length", b"5000")]})
         before = daphne.pending(descriptor)
         await send({"type": "http.response.body", "body": b"x" * 5000, "more_body": True})
@@ -1248,7 +1249,7 @@ async def test_pending_of_a_request_is_what_twisted_keeps(site: Site) -> None:
 @on_reactor
 async def test_abort_cuts_a_request_off(site: Site) -> None:
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        assert daphne.abort(daphne.descriptor_of_request(scope))
+        assert daphne.abort(daphne.descriptor_of(daphne.find_request(scope)))
 
     client = await request(site, handler)
     assert await client.rest() == b""
@@ -1259,7 +1260,7 @@ async def test_give_up_after_sets_the_time_the_kernel_waits(site: Site) -> None:
     times: list[int] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        descriptor: Any = daphne.descriptor_of_request(scope)
+        descriptor: Any = daphne.descriptor_of(daphne.find_request(scope))
         daphne.give_up_after(descriptor, 1.5)
         times.append(descriptor.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
 
@@ -1318,7 +1319,7 @@ async def test_at_shutdown_says_goodbye_before_daphne_has_ended_its_applications
         return [subscriber.transport]
 
     reactor.addSystemEventTrigger("before", "shutdown", site.server.kill_all_applications)
-    daphne.at_shutdown(protocol.transport, goodbye)
+    daphne.at_shutdown(protocol, goodbye)
     await shut_down(before)
     assert present == [True]
     assert await client.close_code() == 1001
@@ -1333,7 +1334,7 @@ async def test_at_shutdown_waits_until_close_frames_have_left(site: Site) -> Non
         subscriber.transport.close(1001, "")
         return [subscriber.transport]
 
-    daphne.at_shutdown(protocol.transport, goodbye)
+    daphne.at_shutdown(protocol, goodbye)
     await shut_down(before)
     assert subscriber.transport.pending == 0
 
@@ -1343,7 +1344,7 @@ async def test_at_shutdown_gives_up_on_who_does_not_read(site: Site, monkeypatch
     monkeypatch.setattr(daphne, "FLUSH_TIMEOUT", 0.05)
     _, subscriber, protocol = await site.connect_straight()
     before = triggers()
-    daphne.at_shutdown(protocol.transport, lambda: [subscriber.transport])
+    daphne.at_shutdown(protocol, lambda: [subscriber.transport])
     with full(protocol):
         protocol.sendPing(b"")
         await shut_down(before)
@@ -1351,7 +1352,17 @@ async def test_at_shutdown_gives_up_on_who_does_not_read(site: Site, monkeypatch
 
 
 @on_reactor
-async def test_at_shutdown_ignores_a_connection_without_a_reactor(site: Site) -> None:
-    before = triggers()
-    daphne.at_shutdown(object(), list)
-    assert triggers() == before
+async def test_at_shutdown_ends_applications_that_daphne_fails_to_end(site: Site) -> None:
+    # One connection without an application is enough: Daphne's own raises KeyError, and cancels nobody after it.
+    await site.connect_straight()
+    before, protocol = triggers(), site.listener.protocols[-1]
+    half_received = object()
+    site.server.connections = {half_received: {"connected": time.time()}, **site.server.connections}
+    try:
+        with pytest.raises(KeyError):
+            site.server.kill_all_applications()
+        daphne.at_shutdown(protocol, list)
+        await shut_down(before)
+        assert site.listener.running == 0
+    finally:
+        del site.server.connections[half_received]

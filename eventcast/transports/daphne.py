@@ -152,31 +152,34 @@ def _descriptor(transport: Any) -> Any | None:
     return transport if isinstance(transport, Connection) else None
 
 
-def descriptor_of_request(scope: Mapping[str, Any]) -> Any | None:
-    """Twisted's transport of an HTTP request, or None if it cannot be found or the server is not Daphne.
+def find_request(scope: Mapping[str, Any]) -> Any | None:
+    """Daphne's HTTP request with this scope, or None if it cannot be found or the server is not Daphne.
 
     :class:`eventcast.routing.EventcastRouter` has noted the request in the scope. Without it, the connection is looked
     for among all of the process, which takes the longer the more there are. What proves that it is the right one is
     the list of headers, one object that the request and its scope share: with ``--proxy-headers`` the client's address
     in the scope is whatever the client says, and may be somebody else's.
     """
-    protocol = scope.get("eventcast.protocol")
-    if protocol is not None:
-        return None if protocol.channel is None else _descriptor(protocol.channel.transport)
+    if (noted := scope.get("eventcast.protocol")) is not None:
+        return noted
     if "daphne.server" not in sys.modules:
         return None
     from twisted.internet import reactor
 
-    readers: Any = cast(Any, reactor).getReaders()
-    return next((_descriptor(reader) for reader in readers if _serves(reader, scope)), None)
+    for reader in cast(Any, reactor).getReaders():
+        protocol = getattr(reader, "protocol", None)
+        protocol = getattr(protocol, "wrappedProtocol", protocol)  # TLS
+        channel = getattr(protocol, "_channel", protocol)  # what chose between HTTP/1.1 and HTTP/2
+        for request in getattr(channel, "requests", None) or ():
+            if getattr(request, "clean_headers", None) is scope["headers"]:
+                return request
+    return None
 
 
-def _serves(reader: Any, scope: Mapping[str, Any]) -> bool:
-    protocol = getattr(reader, "protocol", None)
-    protocol = getattr(protocol, "wrappedProtocol", protocol)  # TLS
-    channel = getattr(protocol, "_channel", protocol)  # what chose between HTTP/1.1 and HTTP/2
-    requests = getattr(channel, "requests", None)
-    return any(getattr(request, "clean_headers", None) is scope["headers"] for request in requests or ())
+def descriptor_of(request: Any | None) -> Any | None:
+    """Twisted's transport of what :func:`find_request` has found; None if there is none, or it is over."""
+    channel = getattr(request, "channel", None)
+    return None if channel is None else _descriptor(channel.transport)
 
 
 def pending(descriptor: Any | None) -> int:
@@ -351,30 +354,32 @@ class DirectTransport(TwistedTransport):
             subscriber.leave()
 
 
-def at_shutdown(transport: Any, goodbye: Callable[[], Any]) -> None:
+def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
     """Have ``goodbye`` called when Twisted shuts down (SIGTERM, Ctrl-C), and flush what it wrote before sockets close.
 
-    Daphne itself just drops its sockets, and a client cannot tell that from a broken network.
-    """
-    from twisted.internet import defer
+    Daphne itself just drops its sockets, and a client cannot tell that from a broken network. And where a request is
+    half received, or a WebSocket was upgraded within the last second, it fails to cancel its applications: tasks that
+    are left when Python ends make it crash now and then (3.11.7: segmentation fault in the garbage collector).
 
-    descriptor = _descriptor(transport)
-    if descriptor is None:
-        return
+    :param protocol: that of any connection or request.
+    """
+    from twisted.internet import defer, reactor
 
     def shut_down() -> Any:
         # At once: Daphne has just cancelled its applications, who leave with the event loop's next turn.
         return defer.Deferred.fromFuture(asyncio.ensure_future(flush(goodbye())))
 
     async def flush(transports: Any) -> None:
+        known = [details.get("application_instance") for details in protocol.server.connections.values()]
+        left = [task for task in known if task is not None and not task.done()]
+        for task in left:
+            task.cancel()
         for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):
-            # Once in any case: streams end by themselves, and their requests' tasks with them. Tasks that are left when
-            # Python ends make it crash now and then (3.11.7: segmentation fault in the garbage collector).
-            await asyncio.sleep(FLUSH_INTERVAL)
-            if not any(transport.pending for transport in transports):
+            await asyncio.sleep(FLUSH_INTERVAL)  # once in any case: streams end by themselves
+            if not any(transport.pending for transport in transports) and all(task.done() for task in left):
                 break
 
-    descriptor.reactor.addSystemEventTrigger("before", "shutdown", shut_down)
+    cast(Any, reactor).addSystemEventTrigger("before", "shutdown", shut_down)
 
 
 @functools.cache
