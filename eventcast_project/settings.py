@@ -28,13 +28,13 @@ HTTPS = environment.flag("DJANGO_HTTPS", default=False)
 
 INSTALLED_APPS = [
     "daphne",  # above staticfiles, whose runserver it replaces
+    "eventcast",  # above the admin, whose index it adds a line to
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "eventcast",
 ]
 
 # All of them can run in the event loop. One that cannot would cost every request a thread.

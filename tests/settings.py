@@ -6,13 +6,13 @@ SECRET_KEY = "not-a-secret-it-only-signs-what-the-tests-make"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
+    "eventcast",  # above the admin, whose index it adds a line to
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "eventcast",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,110 @@
+"""The admin's pages of channels: the list of those that live, and one for each.
+
+Everything stands on what Django's admin has: its list, its permissions, its history, its styles. Where it has rows of a
+table, here are the live channels of this process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote, unquote
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from eventcast import formats, names
+from eventcast.admin import operations, reports
+from eventcast.admin.changelist import LiveChangeList
+from eventcast.admin.endpoints import Endpoints
+from eventcast.admin.rates import rates
+from eventcast.exceptions import InvalidChannel
+from eventcast.layers import is_local
+from eventcast.models import Channel
+
+
+class ChannelAdmin(Endpoints):
+    """Channels in an admin site; for one of your own: ``my_site.register(Channel, ChannelAdmin)``."""
+
+    list_display = ("channel", "subscribers", "rate", "messages", "lost", "last_message")
+    search_fields = ("name",)
+    ordering = ("name",)
+    actions = None
+
+    # --- the columns of the list ------------------------------------------------------------------------------------
+
+    @admin.display(ordering="name")
+    def channel(self, channel: Channel) -> str:
+        """Its name."""
+        return str(channel)
+
+    @admin.display(ordering="subscribers")
+    def subscribers(self, channel: Channel) -> str:
+        """How many listen now."""
+        return formats.number(channel.info.subscribers)
+
+    @admin.display(ordering="rate", description="messages/s")
+    def rate(self, channel: Channel) -> str:
+        """Messages per second, lately."""
+        return formats.per_second(channel.rate)
+
+    @admin.display(ordering="messages")
+    def messages(self, channel: Channel) -> str:
+        """Messages since the channel has had subscribers without a break."""
+        return formats.number(channel.info.figures.messages)
+
+    @admin.display(ordering="lost")
+    def lost(self, channel: Channel) -> str:
+        """Messages times subscribers who did not get them."""
+        return formats.number(channel.info.figures.lost)
+
+    @admin.display(ordering="last_message_at")
+    def last_message(self, channel: Channel) -> str:
+        """How long ago the last message came."""
+        return formats.ago(channel.info.last_message_at)
+
+    # --- the pages --------------------------------------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LiveChangeList]:
+        """Django's list, filled with live channels."""
+        return LiveChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Channel | None:
+        """The channel of this name, whether somebody listens or not; None if it cannot be a channel's name."""
+        try:
+            return Channel(name=names.check_channel(object_id))
+        except InvalidChannel:
+            return None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list of live channels."""
+        context = {"title": "Live channels", "totals": reports.of_all(rates.look()), "is_local": is_local()}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A channel's page."""
+        self.require(self.has_view_permission(request))
+        channel = self.find(request, object_id)
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(channel),
+            "subtitle": None,
+            "opts": self.opts,
+            "original": channel,
+            "is_local": is_local(),
+            "charts": (("subscribers", "Subscribers"), ("rate", "Messages/s")),
+            "may_publish": self.has_publish_permission(request),
+            "may_disconnect": self.has_disconnect_permission(request),
+            **(extra_context or {}),
+        }
+        template = self.change_form_template or "admin/eventcast/channel/change_form.html"
+        return TemplateResponse(request, template, context)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What operators did to a channel."""
+        return super().history_view(request, quote(operations.log_key(unquote(object_id))), extra_context)

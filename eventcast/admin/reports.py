@@ -1,0 +1,100 @@
+"""The figures of a page as JSON: texts ready to be put where they belong, so that the pages' scripts format nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from django.http import HttpRequest, QueryDict
+from django.template.loader import render_to_string
+
+from eventcast import formats, presence
+from eventcast.admin.changelist import LiveChangeList
+from eventcast.admin.rates import Look
+from eventcast.admin.recorder import Point, recorder
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    from eventcast.models import Channel
+
+PAGE = 100
+"""Subscribers on a page."""
+
+
+def of_all(look: Look) -> dict[str, str]:
+    """All channels together."""
+    recorder.look()
+    return {
+        "channels": formats.number(look.totals.channels),
+        "subscribers": formats.number(look.totals.subscribers),
+        "rate": formats.per_second(look.overall),
+    }
+
+
+def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
+    """The rows of the list that the query string asks for, and the links to its pages as the admin makes them."""
+    changelist = cast(LiveChangeList, admin.get_changelist_instance(request))
+    # Columns that are no plain text, which a site may have added, stay as they were when the page was loaded.
+    columns = {name: getattr(admin, name) for name in map(str, changelist.list_display) if hasattr(admin, name)}
+    rows = [
+        {
+            "url": changelist.url_for_result(channel),
+            "cells": {name: text for name, show in columns.items() if type(text := show(channel)) is str},
+        }
+        for channel in changelist.result_list
+    ]
+    context = {"cl": changelist, "opts": changelist.opts}
+    pagination = render_to_string("admin/eventcast/channel/pagination_of_list.html", context)
+    return {"rows": rows, "pagination": pagination, "totals": of_all(changelist.look)}
+
+
+def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
+    """A channel and a page of its subscribers.
+
+    :param query: ``p`` is the number of the page, ``q`` what peer, user or transport contain; ``after`` is the time of
+        the last point that the chart has.
+    """
+    recorder.look()
+    page = max(1, round(_read(query, "p")))
+    found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
+    info = presence.channel_info(name)
+    last = info.last_message_at
+    now = Point(time.time(), info.subscribers, info.figures.messages)
+    return {
+        # For the chart, which needs numbers: counters and when they were read.
+        "points": [*recorder.points(name, _read(query, "after")), now],
+        "cells": {
+            "subscribers": formats.number(info.subscribers),
+            "messages": formats.number(info.figures.messages),
+            "delivered": formats.number(info.figures.delivered),
+            "lost": formats.number(info.figures.lost),
+            "last_message": f"{formats.ago(last)} ({formats.moment(last)})" if last else formats.UNKNOWN,
+        },
+        "rows": [_subscriber(subscriber) for subscriber in found[:PAGE]],
+        "page": page,
+        "more": len(found) > PAGE,
+    }
+
+
+def _read(query: QueryDict, name: str) -> float:
+    """A number of the query string; 0 if it is none that means anything."""
+    try:
+        value = float(query.get(name, 0))
+    except ValueError:
+        return 0.0
+    return value if 0 <= value < 1e12 else 0.0
+
+
+def _subscriber(subscriber: presence.SubscriberInfo) -> dict[str, Any]:
+    return {
+        "id": subscriber.id,
+        "cells": {
+            "peer": subscriber.peer or formats.UNKNOWN,
+            "user": subscriber.user or formats.UNKNOWN,
+            "transport": subscriber.transport,
+            "connected": formats.moment(subscriber.connected_at),
+            "pending": formats.number(subscriber.pending),
+            "lost": formats.number(subscriber.lost),
+        },
+    }

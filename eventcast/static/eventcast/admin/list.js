@@ -1,0 +1,68 @@
+// Keeps the list of channels up to date: the rows that the page's own URL would show now.
+
+import { fill, poll } from "./poll.js";
+
+const list = document.getElementById("eventcast-list");
+const pagination = document.getElementById("eventcast-pagination");
+const empty = document.getElementById("eventcast-empty");
+const totals = document.querySelector(".eventcast-totals");
+let pattern = null; // a row to make others of
+let links = ""; // to the other pages of the list
+
+const linkOf = (row) => row.querySelector("th a");
+const urlOf = (row) => linkOf(row).getAttribute("href").split("?")[0];
+
+function fillRow(row, cells) {
+  for (const cell of row.cells) {
+    const name = [...cell.classList].find((each) => each.startsWith("field-"));
+    const text = cells[name?.slice("field-".length)];
+    const place = cell.querySelector("a") ?? cell;
+    if (text !== undefined && place.textContent !== text) place.textContent = text;
+  }
+}
+
+function makeRow(url) {
+  const row = pattern.cloneNode(true);
+  for (const cell of row.cells) if (!cell.querySelector("a")) cell.textContent = "";
+  const link = linkOf(row);
+  link.setAttribute("href", link.getAttribute("href").replace(/^[^?]*/, () => url));
+  return row;
+}
+
+function showRows(rows) {
+  const body = list.querySelector("tbody");
+  const present = new Map([...body.rows].map((row) => [urlOf(row), row]));
+  pattern ??= body.rows[0].cloneNode(true);
+  const wanted = rows.map(({ url, cells }) => {
+    const row = present.get(url) ?? makeRow(url);
+    present.delete(url);
+    row.classList.remove("eventcast-gone");
+    fillRow(row, cells);
+    return row;
+  });
+  for (const row of present.values()) row.classList.add("eventcast-gone");
+  if (body.matches(":hover")) {
+    // Somebody may be about to click: what is there stays where it is.
+    body.append(...wanted.filter((row) => !row.isConnected));
+  } else if (wanted.length !== body.rows.length || wanted.some((row, index) => row !== body.rows[index])) {
+    body.replaceChildren(...wanted);
+  }
+}
+
+// The table's head comes from the admin's own template, which makes none while there are no rows.
+async function fetchTable() {
+  const page = await fetch(location.href);
+  const found = new DOMParser().parseFromString(await page.text(), "text/html").getElementById("eventcast-list");
+  if (found) list.replaceChildren(...found.childNodes);
+}
+
+poll(
+  () => list.dataset.url + location.search,
+  async (report) => {
+    fill(totals, report.totals);
+    if (links !== report.pagination) pagination.innerHTML = links = report.pagination;
+    empty.hidden = report.rows.length > 0;
+    if (report.rows.length && !list.querySelector("tbody")) await fetchTable();
+    if (list.querySelector("tbody")) showRows(report.rows);
+  },
+);

@@ -1,0 +1,71 @@
+// Asks for figures every so often, but only while somebody looks at the page.
+
+const INTERVAL = 1500; // ms: what changes is seen within two seconds
+const SLOWEST = 15000;
+
+// Give each answer for url() to show(). Returns a function that asks at once. Calls end() when the server says that this
+// user may not look any more: nothing is asked after that.
+export function poll(url, show, end = () => {}) {
+  const trouble = document.getElementById("eventcast-trouble");
+  let timer = 0;
+  let asking = false;
+  let again = false;
+  let failures = 0;
+  let over = false;
+
+  function tell(text) {
+    if (trouble) {
+      trouble.textContent = text;
+      trouble.hidden = !text;
+    }
+  }
+
+  async function ask() {
+    again = asking;
+    if (asking || over || document.hidden) return;
+    clearTimeout(timer);
+    asking = true;
+    try {
+      const answer = await fetch(url(), {
+        headers: { Accept: "application/json" },
+        redirect: "manual", // to the page for logging in
+        signal: AbortSignal.timeout(SLOWEST),
+      });
+      if (answer.type === "opaqueredirect" || answer.status === 403) {
+        over = true;
+        tell("You are logged out, or may not see this any more. Load the page again.");
+        end();
+        return;
+      }
+      if (!answer.ok) throw new Error(`The server answers ${answer.status}.`);
+      const report = await answer.json();
+      failures = 0;
+      tell("");
+      await show(report);
+    } catch (error) {
+      failures += 1;
+      // Not for the first one: it may be that the browser is on its way to another page.
+      if (failures > 1) tell("The server does not answer. Trying again…");
+      console.debug(error);
+    } finally {
+      asking = false;
+    }
+    if (again) ask();
+    else timer = setTimeout(ask, Math.min(INTERVAL * 2 ** Math.max(0, failures - 1), SLOWEST));
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) clearTimeout(timer);
+    else ask();
+  });
+  ask();
+  return ask;
+}
+
+// Put each text into the element of its name below root; what has not changed is not touched.
+export function fill(root, texts) {
+  for (const element of root.querySelectorAll("[data-figure]")) {
+    const text = texts[element.dataset.figure];
+    if (text !== undefined && element.textContent !== text) element.textContent = text;
+  }
+}
