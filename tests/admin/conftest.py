@@ -1,0 +1,128 @@
+"""Fixtures: channels with subscribers, and people with permissions."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from eventcast import presence
+from eventcast.admin.rates import Rates, rates
+from eventcast.hub import current_hub
+from eventcast.publishing import publish
+from eventcast.subscribers import Subscriber
+from tests.fakes import FakeTransport, until
+
+_numbers = itertools.count(1)
+
+
+def url(page: str, *names: str) -> str:
+    """The URL of a page of the admin: ``url("change", "/a")``."""
+    return reverse(f"admin:eventcast_channel_{page}", args=[quote(name) for name in names])
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Clock:
+    """The clock by which the admin looks at rates; nobody has looked yet."""
+    clock = Clock()
+    vars(rates).update(vars(Rates(clock)))
+    return clock
+
+
+class Room:
+    """Channels with subscribers, on an event loop as a server has it; it runs whenever something is done to them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._present: list[tuple[str, Subscriber]] = []
+
+    def enter(self, channel: str, transport: FakeTransport | None = None, **options: Any) -> Subscriber:
+        """Somebody comes to listen."""
+        subscriber = Subscriber(transport or FakeTransport(), **options)
+
+        async def enter() -> None:
+            await current_hub().subscribe(channel, subscriber)
+
+        self._loop.run_until_complete(enter())
+        self._present.append((channel, subscriber))
+        return subscriber
+
+    def fill(self, channels: list[str]) -> None:
+        """One subscriber for each."""
+        for channel in channels:
+            self.enter(channel)
+
+    def publish(self, channel: str, *data: str | bytes) -> None:
+        """Publish, and wait until all of it was broadcast."""
+        before = presence.channel_info(channel).figures.messages
+        for each in data:
+            publish(channel, each)
+        self.run_until(lambda: presence.channel_info(channel).figures.messages == before + len(data))
+
+    def run_until(self, condition: Callable[[], Any]) -> None:
+        self._loop.run_until_complete(until(condition))
+
+    def leave(self, channel: str, subscriber: Subscriber) -> None:
+        """Somebody goes."""
+        self._present.remove((channel, subscriber))
+        self._loop.run_until_complete(self._leave(channel, subscriber))
+
+    async def _leave(self, channel: str, subscriber: Subscriber) -> None:
+        await current_hub().unsubscribe(channel, subscriber)
+
+    def close(self) -> None:
+        """Everybody goes."""
+        for channel, subscriber in list(self._present):
+            self.leave(channel, subscriber)
+        self._loop.close()
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    room = Room()
+    yield room
+    room.close()
+
+
+ClientOf = Callable[..., Client]
+
+
+@pytest.fixture
+def client_of(db: None) -> ClientOf:
+    """Logs people in: ``client_of("view", "publish")`` has these permissions on channels, and no others."""
+
+    def client_of(*permissions: str, **fields: Any) -> Client:
+        user = User.objects.create_user(**{"username": f"user{next(_numbers)}", "is_staff": True, **fields})
+        codenames = [f"{permission}_channel" for permission in permissions]
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        assert user.user_permissions.count() == len(permissions)
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return client_of
+
+
+@pytest.fixture
+def superuser(client_of: ClientOf) -> Client:
+    return client_of(is_superuser=True)
