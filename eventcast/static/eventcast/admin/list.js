@@ -3,7 +3,6 @@
 import { fill, poll } from "./poll.js";
 
 const list = document.getElementById("eventcast-list");
-const pagination = document.getElementById("eventcast-pagination");
 const empty = document.getElementById("eventcast-empty");
 const totals = document.querySelector(".eventcast-totals");
 let pattern = null; // a row to make others of
@@ -60,7 +59,10 @@ poll(
   () => list.dataset.url + location.search,
   async (report) => {
     fill(totals, report.totals);
-    if (links !== report.pagination) pagination.innerHTML = links = report.pagination;
+    if (links !== report.pagination) {
+      links = report.pagination;
+      document.querySelector("#changelist .paginator").outerHTML = links;
+    }
     empty.hidden = report.rows.length > 0;
     if (report.rows.length && !list.querySelector("tbody")) await fetchTable();
     if (list.querySelector("tbody")) showRows(report.rows);
