@@ -5,6 +5,7 @@ const KEPT_SIZE = 16e6; // characters or bytes of them, likewise
 const LONGEST = 20000; // characters shown unless somebody asks for more
 const JSON_LIMIT = 200000; // characters, above which JSON is not indented
 const HEX_LIMIT = 1024; // bytes
+const HEX_ROW = 8; // bytes in a line, which a phone has room for
 const DEEPEST = 40; // levels of JSON that are indented: with more, a short text could become a page without end
 
 export const MISSING = {};
@@ -44,11 +45,11 @@ function isJson(text) {
 
 function hexOf(data) {
   const lines = [];
-  for (let at = 0; at < Math.min(data.length, HEX_LIMIT); at += 16) {
-    const row = [...data.subarray(at, at + 16)];
+  for (let at = 0; at < Math.min(data.length, HEX_LIMIT); at += HEX_ROW) {
+    const row = [...data.subarray(at, at + HEX_ROW)];
     const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
     const text = row.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
-    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.padEnd(47)}  ${text}`);
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.padEnd(3 * HEX_ROW - 1)}  ${text}`);
   }
   if (data.length > HEX_LIMIT) lines.push("…");
   return lines.join("\n");
@@ -71,7 +72,7 @@ function entry({ time, data }) {
   const stamp = element("time", { textContent: clock.format(time) });
   if (data === MISSING) return element("li", { className: "eventcast-gap" }, stamp, " What came before this was not heard.");
   const [kind, text] = describe(data);
-  const body = element("pre", { tabIndex: 0, textContent: text.slice(0, LONGEST) });
+  const body = element("pre", { tabIndex: 0, textContent: text.slice(0, LONGEST), className: typeof data });
   const item = element("li", {}, element("p", {}, stamp, ` ${kind}`), body);
   if (text.length > LONGEST) {
     const more = element("button", { type: "button", className: "button", textContent: "Show all of it" });

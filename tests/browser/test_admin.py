@@ -1,0 +1,455 @@
+"""The admin, as operators with a browser have it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from django.contrib.admin.utils import quote as quote_for_admin
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.conftest import LOOP, Visit
+from tests.live import servers
+from tests.live.clients import WebSocket
+from tests.live.conftest import Connect, Fleet, Start, Talk, check_log
+from tests.live.servers import Server
+from tests.live.waiting import until
+
+pytestmark = LOOP
+
+PEOPLE = """
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+boss = User.objects.create_superuser("boss")
+viewer, clerk = (User.objects.create_user(name, is_staff=True) for name in ("viewer", "clerk"))
+viewer.user_permissions.set(Permission.objects.filter(codename="view_channel"))
+for user in (boss, viewer, clerk):
+    client = Client()
+    client.force_login(user)
+    print(user.username, client.session.session_key)
+"""
+
+LIST = "/admin/eventcast/channel/"
+LINE = "x" * 500_000
+
+BACK = 30_000
+"""Milliseconds until a page must have noticed that the server is gone, or there again: twice its longest wait."""
+
+
+class Staff(NamedTuple):
+    """A database with people who are logged in: one who may do everything, one who may look, one who may do nothing."""
+
+    env: dict[str, str]
+    """The environment of a server that has it."""
+    sessions: dict[str, str]
+    """The session of each, by name."""
+
+
+@pytest.fixture(scope="session")
+def staff(tmp_path_factory: pytest.TempPathFactory) -> Staff:
+    env = {"DATABASE_PATH": str(tmp_path_factory.mktemp("admin") / "db.sqlite3"), "DJANGO_SECRET_KEY": "k" * 50}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "EVENTCAST_"))}
+
+    def manage(*arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments, "--verbosity", "0"]
+        return subprocess.run(
+            command, cwd=servers.ROOT, env=clean | env, check=True, capture_output=True, text=True
+        ).stdout
+
+    manage("migrate")
+    return Staff(env, dict(line.split() for line in manage("shell", "--command", PEOPLE).splitlines()))
+
+
+@pytest.fixture(scope="session")
+def shared_office(tmp_path_factory: pytest.TempPathFactory, staff: Staff) -> Iterator[Server]:
+    fleet = Fleet(tmp_path_factory.mktemp("office"))
+    yield fleet.start(servers.daphne, env=staff.env)
+    fleet.stop()
+
+
+@pytest.fixture
+def office(shared_office: Server) -> Iterator[Server]:
+    """A standalone server with that staff; the test fails if it logs a traceback."""
+    yield shared_office
+    check_log(shared_office)
+
+
+Enter = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+def enter(visit: Visit, staff: Staff) -> Enter:
+    """Opens a page of the admin as one of the staff: ``await enter(server, "/admin/", "viewer")``."""
+
+    async def enter(server: Server, target: str, name: str = "boss", **options: Any) -> Page:
+        cookie = {"name": "sessionid", "value": staff.sessions[name], "domain": "127.0.0.1", "path": "/"}
+        return await visit(server.url + target, storage_state={"cookies": [cookie], "origins": []}, **options)
+
+    return enter
+
+
+def forget_refusals(server: Server) -> None:
+    """Django logs each 403 with the traceback of its PermissionDenied: those are what the test was for."""
+    server.checked = len(server.log)
+
+
+def page_of(name: str) -> str:
+    """The target of a channel's page in the admin."""
+    return f"{LIST}{quote(quote_for_admin(name))}/change/"
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("#result_list tbody tr").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def messages(page: Page) -> Locator:
+    return page.locator("#eventcast-messages > li:not(.eventcast-gap)")
+
+
+async def listen(page: Page) -> Page:
+    await expect(page.locator("#eventcast-heard")).to_contain_text("Listening.")
+    return page
+
+
+# --- the list ---------------------------------------------------------------------------------------------------------
+
+
+async def test_list_moves_within_two_seconds_without_a_reload(
+    office: Server, enter: Enter, connect: Connect, channel: str
+) -> None:
+    names = [f"{channel}/{letter}" for letter in "abc"]
+    for name in names:
+        await connect(office, name)
+    page = await enter(office, f"{LIST}?q={channel}/")
+    await page.evaluate("globalThis.loaded = true")
+    await expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    await expect(row(page, names[0]).locator(".field-subscribers")).to_have_text("1")
+
+    await connect(office, names[0])
+    began = time.monotonic()
+    await expect(row(page, names[0]).locator(".field-subscribers")).to_have_text("2")
+    assert time.monotonic() - began < 2
+
+    newcomer = await connect(office, f"{channel}/d")
+    await expect(row(page, f"{channel}/d").locator(".field-subscribers")).to_have_text("1")
+    await newcomer.leave()
+    await expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    assert await page.evaluate("globalThis.loaded")
+
+
+async def test_list_begins_when_the_first_comes_and_ends_with_the_last(
+    office: Server, enter: Enter, connect: Connect, channel: str
+) -> None:
+    page = await enter(office, f"{LIST}?q={channel}/")
+    await expect(page.locator("#eventcast-empty")).to_have_text("No live channel matches. Go to " + channel + "/")
+    first = await connect(office, f"{channel}/a")
+    await expect(row(page, f"{channel}/a").locator(".field-subscribers")).to_have_text("1")
+    await expect(page.locator("#eventcast-empty")).to_be_hidden()
+    await row(page, f"{channel}/a").get_by_role("link").focus()
+    await first.leave()
+    await expect(page.locator("#eventcast-empty")).to_be_visible()
+
+
+async def test_list_leads_to_a_new_channel(office: Server, enter: Enter, connect: Connect, channel: str) -> None:
+    odd = channel + "/a b/<i>&'\"%2F中"
+    await connect(office, f"{channel}/first")
+    page = await enter(office, f"{LIST}?q={channel}/")
+    await expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    await connect(office, quote(odd))
+    await page.get_by_role("link", name=odd).click()
+    await expect(page.locator("h1").filter(has_text=odd)).to_be_visible()
+    await listen(page)
+
+
+async def test_index_has_a_line_that_moves(
+    office: Server, enter: Enter, connect: Connect, http: Talk, channel: str
+) -> None:
+    page = await enter(office, "/admin/", "viewer")
+    shown = page.locator(".eventcast-totals [data-figure=channels]")
+    for number in range(9):
+        await connect(office, f"{channel}/{number}")
+
+    async def is_so() -> bool:
+        total = (await http(office).request("GET", "/-/channels")).json()["total"]["channels"]
+        return total >= 9 and await shown.inner_text() == str(total)
+
+    await until(is_so, "the line says how many channels there are")
+
+
+async def test_hidden_page_asks_for_nothing(office: Server, enter: Enter) -> None:
+    hidden = "Object.defineProperty(document, 'hidden', {get: () => globalThis.away ?? false})"
+    page = await enter(office, LIST, before=hidden)
+    async with page.expect_response("**/figures/"):
+        pass
+    await page.clock.install()
+    await page.evaluate("globalThis.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.clock.run_for(60_000)
+    assert asked == []
+    async with page.expect_response("**/figures/"):
+        await page.evaluate("globalThis.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+# --- a channel --------------------------------------------------------------------------------------------------------
+
+
+async def test_page_publishes_to_a_raw_client_and_to_its_own_tail(
+    office: Server, enter: Enter, connect: Connect, channel: str
+) -> None:
+    client = await connect(office, channel)
+    page = await listen(await enter(office, page_of(channel)))
+    await page.get_by_role("textbox", name="Message").fill("来自后台\n<b>")
+    await page.get_by_role("button", name="Publish").click()
+    assert await client.receive() == "来自后台\n<b>"
+    await expect(messages(page).locator("pre")).to_have_text(["来自后台\n<b>"])
+    await expect(page.locator("#eventcast-publish [role=status]")).to_contain_text("16 bytes to 2 subscribers")
+    await page.get_by_role("link", name="History").click()
+    await expect(page.locator("#change-history tbody tr")).to_have_count(1)
+
+
+async def test_page_says_why_a_message_is_refused(office: Server, enter: Enter, channel: str) -> None:
+    page = await enter(office, page_of(channel))
+    await page.get_by_role("textbox", name="Message").fill("x" * 1_100_000)
+    await page.get_by_role("textbox", name="Message").press("Control+Enter")
+    await expect(page.locator("#eventcast-publish [role=status]")).to_contain_text("1048576 are allowed")
+
+
+async def test_page_disconnects_exactly_one(
+    office: Server, enter: Enter, connect: Connect, channel: str, http: Talk
+) -> None:
+    clients = [await connect(office, channel) for _ in range(3)]
+    page = await enter(office, page_of(channel))
+    port = clients[1].transport.get_extra_info("sockname")[1]
+    await page.locator("#eventcast-subscribers tr", has_text=f":{port}").get_by_role("button").click()
+    await until(lambda: clients[1].lost.done(), "the second one is disconnected")
+    assert clients[1].close_code == 3000
+    await expect(page.locator("#eventcast-subscribers tr", has_text=f":{port}")).to_have_count(0)
+    await http(office).post(channel, "to those who are left")
+    assert [await client.receive() for client in (clients[0], clients[2])] == ["to those who are left"] * 2
+
+
+async def test_page_disconnects_all_when_that_is_meant(
+    office: Server, enter: Enter, connect: Connect, channel: str
+) -> None:
+    clients = [await connect(office, channel) for _ in range(2)]
+    page = await listen(await enter(office, page_of(channel)))
+    answers = iter([False, True])
+    page.on("dialog", lambda dialog: dialog.accept() if next(answers) else dialog.dismiss())
+    await page.get_by_role("button", name="Disconnect all").click()
+    await clients[0].ping()
+    await page.get_by_role("button", name="Disconnect all").click()
+    await until(lambda: all(client.lost.done() for client in clients), "all are disconnected")
+    assert [client.close_code for client in clients] == [3000, 3000]
+    await listen(page)  # the page's own tail, which comes back
+
+
+async def test_tail_shows_messages_as_what_they_are(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+    page = await listen(await enter(office, page_of(channel)))
+    scripts = await page.locator("script").count()
+    speaker = http(office)
+    for data, kind in (
+        ("<script>alert(1)</script><img src=x onerror=alert(1)>", "text/plain"),
+        (LINE, "text/plain"),
+        (b"\x00\xffhello<b>", "application/octet-stream"),
+        ('{"broken": [1, 2', "application/json"),
+        ('{"a":1.0,"a":[12345678901234567890,{}]}', "application/json"),
+        ("[" * 90_000 + "]" * 90_000, "text/plain"),
+        ("", "text/plain"),
+        ("a\n\tb ", "text/plain"),
+    ):
+        await speaker.post(channel, data, kind)
+    await expect(messages(page)).to_have_count(8)
+    texts = await messages(page).locator("pre").all_text_contents()
+    texts.reverse()
+    kinds = [
+        re.sub(r"^.*?(text|JSON|binary)", r"\1", text) for text in await messages(page).locator("p").all_inner_texts()
+    ]
+    kinds.reverse()
+    assert texts[0] == "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    assert (texts[1], kinds[1]) == (LINE[:20_000], "text, 500,000 bytes")
+    assert (texts[2], kinds[2]) == (
+        "0000  00 ff 68 65 6c 6c 6f 3c  ..hello<\n0008  62 3e                    b>",
+        "binary, 10 bytes",
+    )
+    assert (texts[3], kinds[3]) == ('{"broken": [1, 2', "text, 16 bytes")
+    assert texts[4] == '{\n  "a": 1.0,\n  "a": [\n    12345678901234567890,\n    {}\n  ]\n}'
+    assert texts[5].startswith("[\n  [\n    [")
+    assert texts[6:] == ["", "a\n\tb "]
+    assert await page.locator("script").count() == scripts
+    assert await page.locator("#eventcast-messages img").count() == 0
+    await messages(page).nth(6).get_by_role("button", name="Show all of it").click()
+    assert await messages(page).nth(6).locator("pre").text_content() == LINE
+
+
+async def test_tail_pauses_and_clears(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+    page = await listen(await enter(office, page_of(channel), "viewer"))
+    await page.get_by_role("button", name="Pause").click()
+    for text in ("one", "two"):
+        await http(office).post(channel, text)
+    await page.get_by_role("button", name="Resume (2 new)").click()
+    await expect(messages(page).locator("pre")).to_have_text(["two", "one"])
+    await page.get_by_role("button", name="Clear").click()
+    await expect(messages(page)).to_have_count(0)
+
+
+async def test_tail_keeps_the_newest(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+    page = await listen(await enter(office, page_of(channel)))
+    lines = "\n".join(f"line {number}" for number in range(3000))
+    await http(office).post(channel, lines, "application/x-ndjson")
+    await expect(page.locator("#eventcast-heard")).to_contain_text("3,000 heard")
+    await expect(messages(page)).to_have_count(200)
+    await expect(messages(page).first.locator("pre")).to_have_text("line 2999")
+
+
+async def test_page_that_is_closed_leaves_no_ghost(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+    page = await listen(await enter(office, page_of(channel)))
+    await http(office).wait_for_count(channel, 1)
+    await page.close()
+    await http(office).wait_for_count(channel, 0)
+
+
+async def test_chart_begins_before_the_page(office: Server, enter: Enter, connect: Connect, channel: str) -> None:
+    await connect(office, channel)
+    page = await enter(office, LIST)
+    figures = f"{page_of(channel).removesuffix('change/')}figures/"
+    # The recorder reads the counters as soon as somebody has looked, and then every ten seconds.
+    script = "url => fetch(url).then((answer) => answer.json()).then((report) => report.points.length)"
+
+    async def is_recorded() -> bool:
+        return int(await page.evaluate(script, figures)) > 1
+
+    await until(is_recorded, "a point of the past")
+    await page.goto(office.url + page_of(channel))
+    await expect(page.locator("#eventcast-chart-subscribers b")).not_to_have_text("–")
+    line = await page.locator("#eventcast-chart-subscribers .eventcast-line").get_attribute("d")
+    assert "L" in str(line)
+
+
+# --- permissions ------------------------------------------------------------------------------------------------------
+
+
+async def test_viewer_sees_but_does_nothing(
+    office: Server, enter: Enter, connect: Connect, http: Talk, channel: str
+) -> None:
+    client = await connect(office, channel)
+    page = await listen(await enter(office, page_of(channel), "viewer"))
+    await http(office).post(channel, "hello")
+    await expect(messages(page).locator("pre")).to_have_text(["hello"])
+    await expect(page.locator("#eventcast-subscribers tbody tr")).to_have_count(2)
+    for name in ("Publish", "Disconnect", "Disconnect all"):
+        await expect(page.get_by_role("button", name=name)).to_have_count(0)
+    base = page_of(channel).removesuffix("change/")
+    statuses = await page.evaluate(
+        """async (base) => {
+            const token = document.cookie.match(/csrftoken=(\\w+)/)?.[1] ?? "";
+            const post = (what) => fetch(base + what, {
+                method: "POST", body: new URLSearchParams({data: "no", subscriber: "all", csrfmiddlewaretoken: token}),
+            }).then((answer) => answer.status);
+            return [await post("publish/"), await post("disconnect/")];
+        }""",
+        base,
+    )
+    assert statuses == [403, 403]
+    forget_refusals(office)
+    await client.ping()
+    assert list(client.messages) == ["hello"]
+
+
+async def test_clerk_without_permissions_sees_nothing(
+    office: Server, enter: Enter, connect: Connect, channel: str, http: Talk
+) -> None:
+    await connect(office, channel)
+    page = await enter(office, "/admin/", "clerk")
+    await expect(page.locator(".eventcast-totals")).to_have_count(0)
+    base = page_of(channel).removesuffix("change/")
+    targets = [
+        LIST,
+        f"{LIST}figures/",
+        f"{LIST}totals/",
+        *(f"{base}{end}/" for end in ("change", "figures", "messages")),
+    ]
+    script = "targets => Promise.all(targets.map((target) => fetch(target).then((answer) => answer.status)))"
+    assert await page.evaluate(script, targets) == [403] * len(targets)
+    forget_refusals(office)
+    assert await http(office).count(channel) == 1
+
+
+async def test_page_says_that_its_user_is_logged_out(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+    page = await listen(await enter(office, page_of(channel)))
+    await page.context.clear_cookies()
+    await expect(page.locator("#eventcast-trouble")).to_contain_text("You are logged out")
+    await expect(page.locator("#eventcast-heard")).to_contain_text("Not listening any more.")
+    await http(office).wait_for_count(channel, 0)
+
+
+# --- a server that comes and goes -------------------------------------------------------------------------------------
+
+
+async def test_pages_say_that_the_server_is_gone_and_come_back_by_themselves(
+    start: Start, staff: Staff, enter: Enter
+) -> None:
+    server = start(servers.daphne, env=staff.env)
+    pages = [await enter(server, LIST), await listen(await enter(server, page_of("/a")))]
+    troubles = [page.locator("#eventcast-trouble") for page in pages]
+    for trouble in troubles:
+        await expect(trouble).to_be_hidden()
+    server.kill()
+    server.process.wait()
+    for trouble in troubles:
+        await expect(trouble).to_have_text("The server does not answer. Trying again…", timeout=BACK)
+    state = pages[1].locator("#eventcast-heard")
+    await expect(state).to_contain_text("Not connected. Trying again…")
+
+    again = start(servers.daphne, "-p", str(server.port), env=staff.env)
+    client = await WebSocket.connect(again.port, "/a")
+    for trouble in troubles:
+        await expect(trouble).to_be_hidden(timeout=BACK)
+    await expect(row(pages[0], "/a").locator(".field-messages")).to_have_text("0")
+    await expect(state).to_contain_text("Listening.", timeout=BACK)
+    await pages[1].get_by_role("textbox", name="Message").fill("still here")
+    await pages[1].get_by_role("button", name="Publish").click()
+    assert await client.receive() == "still here"
+    await expect(messages(pages[1]).locator("pre")).to_have_text(["still here"])
+    await expect(pages[1].locator("#eventcast-messages .eventcast-gap")).to_have_count(1)
+    await expect(row(pages[0], "/a").locator(".field-messages")).to_have_text("1")
+    await client.leave()
+    # Not in an orderly way: the pages are asking all the time, and Django logs what is cut short by a shutdown.
+    again.kill()
+
+
+# --- the looks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_pages_fit_the_screen(
+    office: Server, enter: Enter, connect: Connect, http: Talk, channel: str, scheme: str, width: int
+) -> None:
+    long = channel + "/long" * 60
+    await connect(office, long)
+    page = await enter(office, "/admin/", viewport={"width": width, "height": 800}, color_scheme=scheme)
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert await page.evaluate(fits)
+    await page.goto(f"{office.url}{LIST}?q={long}")
+    await expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    assert await page.evaluate(fits)
+    await page.goto(office.url + page_of(long))
+    await listen(page)
+    await http(office).post(long, "x" * 3000)
+    await http(office).post(long, bytes(range(256)), "application/octet-stream")
+    await expect(messages(page)).to_have_count(2)
+    assert await page.evaluate(fits)
+    colours = await page.evaluate(
+        "[...document.querySelectorAll('#eventcast-figures div, #eventcast-figures dd')].slice(0, 2)"
+        ".map((each, index) => getComputedStyle(each)[index ? 'color' : 'backgroundColor'])"
+    )
+    ground, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (ground > text) is (scheme == "light")
