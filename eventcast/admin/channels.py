@@ -93,6 +93,8 @@ class ChannelAdmin(Endpoints):
             "title": str(channel),
             "subtitle": None,
             "opts": self.opts,
+            "media": self.media,
+            "has_view_permission": True,
             "original": channel,
             "is_local": is_local(),
             "charts": (("subscribers", "Subscribers"), ("rate", "Messages/s")),
