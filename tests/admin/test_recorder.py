@@ -5,84 +5,85 @@ import threading
 import pytest
 from django.test import Client
 
+from eventcast.admin import recorder
 from eventcast.admin.recorder import KEEP, SPAN, Recorder
 from tests.admin.conftest import Clock, Room, url
 
 
 @pytest.fixture
-def recorder(clock: Clock) -> Recorder:
+def tape(clock: Clock) -> Recorder:
     return Recorder(clock)
 
 
-def test_points_are_what_was_so_at_each_reading(recorder: Recorder, room: Room, clock: Clock) -> None:
+def test_points_are_what_was_so_at_each_reading(tape: Recorder, room: Room, clock: Clock) -> None:
     start = clock.now
-    recorder.record()
+    tape.record()
     room.fill(["/a", "/a", "/b"])
     clock.advance(10)
-    recorder.record()
+    tape.record()
     room.publish("/a", "one")
     for _ in range(2):
         clock.advance(10)
-        recorder.record()
-    assert recorder.points("/a") == [(start, 0, 0), (start + 10, 2, 0), (start + 20, 2, 1), (start + 30, 2, 1)]
-    assert recorder.points("/b") == [(start, 0, 0), (start + 10, 1, 0), (start + 20, 1, 0), (start + 30, 1, 0)]
+        tape.record()
+    assert tape.points("/a") == [(start, 0, 0), (start + 10, 2, 0), (start + 20, 2, 1), (start + 30, 2, 1)]
+    assert tape.points("/b") == [(start, 0, 0), (start + 10, 1, 0), (start + 20, 1, 0), (start + 30, 1, 0)]
 
 
-def test_points_fall_to_zero_when_everybody_has_left(recorder: Recorder, room: Room, clock: Clock) -> None:
+def test_points_fall_to_zero_when_everybody_has_left(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
-    recorder.record()
+    tape.record()
     room.leave("/a", first)
     clock.advance(10)
-    recorder.record()
-    assert [point.subscribers for point in recorder.points("/a")] == [1, 0]
+    tape.record()
+    assert [point.subscribers for point in tape.points("/a")] == [1, 0]
 
 
-def test_points_are_only_those_after_a_moment(recorder: Recorder, clock: Clock) -> None:
+def test_points_are_only_those_after_a_moment(tape: Recorder, clock: Clock) -> None:
     start = clock.now
     for _ in range(3):
-        recorder.record()
+        tape.record()
         clock.advance(10)
-    assert [point.time for point in recorder.points("/a", after=start)] == [start + 10, start + 20]
+    assert [point.time for point in tape.points("/a", after=start)] == [start + 10, start + 20]
 
 
-def test_points_are_none_before_anybody_has_looked(recorder: Recorder) -> None:
-    assert recorder.points("/a") == []
+def test_points_are_none_before_anybody_has_looked(tape: Recorder) -> None:
+    assert tape.points("/a") == []
 
 
-def test_points_are_forgotten_after_some_minutes(recorder: Recorder, room: Room, clock: Clock) -> None:
+def test_points_are_forgotten_after_some_minutes(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a", "/a"])
     for _ in range(100):
-        recorder.record()
+        tape.record()
         clock.advance(10)
-    points = recorder.points("/a")
+    points = tape.points("/a")
     assert len(points) == SPAN / 10 + 1
     assert {(point.subscribers, point.messages) for point in points} == {(2, 0)}
 
 
-def test_channel_that_is_gone_leaves_nothing_behind(recorder: Recorder, room: Room, clock: Clock) -> None:
+def test_channel_that_is_gone_leaves_nothing_behind(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
-    recorder.record()
+    tape.record()
     room.leave("/a", first)
     for _ in range(40):
         clock.advance(10)
-        recorder.record()
-    assert not any("/a" in part for part in (recorder._before, recorder._latest, *dict(recorder._readings).values()))
+        tape.record()
+    assert not any("/a" in part for part in (tape._before, tape._latest, *dict(tape._readings).values()))
 
 
-def test_recording_goes_on_while_somebody_looks(recorder: Recorder, clock: Clock) -> None:
-    recorder._looked = clock.now
-    recorder.record()
+def test_recording_goes_on_while_somebody_looks(tape: Recorder, clock: Clock) -> None:
+    tape._looked = clock.now
+    tape.record()
     clock.advance(KEEP)
-    assert recorder.forget_unless_wanted()
-    assert recorder.points("/a")
+    assert tape.forget_unless_wanted()
+    assert tape.points("/a")
 
 
-def test_recording_ends_and_is_forgotten_when_nobody_looks(recorder: Recorder, clock: Clock) -> None:
-    recorder._looked = clock.now
-    recorder.record()
+def test_recording_ends_and_is_forgotten_when_nobody_looks(tape: Recorder, clock: Clock) -> None:
+    tape._looked = clock.now
+    tape.record()
     clock.advance(KEEP + 1)
-    assert not recorder.forget_unless_wanted()
-    assert recorder.points("/a") == []
+    assert not tape.forget_unless_wanted()
+    assert tape.points("/a") == []
 
 
 @pytest.mark.parametrize("page", ["totals", "list_figures", "changelist"])
@@ -93,10 +94,8 @@ def test_thread_records_when_a_page_is_looked_at(superuser: Client, page: str) -
 
 
 def test_chart_begins_with_what_was_recorded(superuser: Client, room: Room) -> None:
-    from eventcast.admin.recorder import recorder
-
     room.fill(["/a"])
-    recorder.record()
+    recorder.recorder.record()  # as its thread does it
     first, *_, last = superuser.get(url("figures", "/a")).json()["points"]
     assert first[0] < last[0]
     assert superuser.get(url("figures", "/a"), {"after": last[0] + 3600}).json()["points"][0][0] > last[0]
