@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import quote as urlquote
@@ -75,11 +76,9 @@ class LiveChangeList(ChangeList):
             field = part.lstrip("-")
             if field in get_args(presence.FigureName) and field not in known:
                 known[field] = presence.figure_of_all(cast(presence.FigureName, field))
-            values = known.get(field)
-            names.sort(
-                key=(lambda name, values=values: values.get(name, 0)) if values is not None else None,
-                reverse=part.startswith("-"),
-            )
+            # One that came a moment ago is not in all of them. (A function of C's as the key takes half the time.)
+            values = defaultdict(float, known[field]).__getitem__ if field in known else None
+            names.sort(key=values, reverse=part.startswith("-"))
         return names
 
     def _ordering(self, request: HttpRequest) -> list[str]:

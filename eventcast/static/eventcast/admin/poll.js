@@ -1,6 +1,6 @@
 // Asks for figures every so often, but only while somebody looks at the page.
 
-const INTERVAL = 1200; // ms: what changes is seen within two seconds, from a server that is busy too
+const INTERVAL = 1500; // ms: what changes is seen within two seconds
 const SLOWEST = 15000;
 
 // Give each answer for url() to show(). Returns a function that asks at once. Calls end() when the server says that this
