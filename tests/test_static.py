@@ -23,4 +23,6 @@ def test_script_takes_no_text_for_html_or_code(script: Path) -> None:
     dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML|DOMParser|\beval\b|Function\("
     # "createContextualFragment" and the attributes of a frame parse HTML too.
     dangerous += r"|createContextualFragment|srcdoc"
-    assert re.findall(dangerous, script.read_text()) == []
+    # The admin's list alone takes HTML: its own, rendered by Django's templates, in one place.
+    allowed = ["DOMParser"] if script.relative_to(STATIC).as_posix() == "admin/list.js" else []
+    assert re.findall(dangerous, script.read_text()) == allowed

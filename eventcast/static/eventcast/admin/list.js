@@ -48,10 +48,13 @@ function showRows(rows) {
   }
 }
 
-// The table's head comes from the admin's own template, which makes none while there are no rows.
+// What the server has rendered from the admin's own templates; scripts in it would not run.
+const rendered = (html) => new DOMParser().parseFromString(html, "text/html");
+
+// The table's head comes from such a template, which makes none while there are no rows.
 async function fetchTable() {
   const page = await fetch(location.href);
-  const found = new DOMParser().parseFromString(await page.text(), "text/html").getElementById("eventcast-list");
+  const found = rendered(await page.text()).getElementById("eventcast-list");
   if (found) list.replaceChildren(...found.childNodes);
 }
 
@@ -61,7 +64,7 @@ poll(
     fill(totals, report.totals);
     if (links !== report.pagination) {
       links = report.pagination;
-      document.querySelector("#changelist .paginator").outerHTML = links;
+      document.querySelector("#changelist .paginator").replaceWith(rendered(links).querySelector(".paginator"));
     }
     empty.hidden = report.rows.length > 0;
     if (report.rows.length && !list.querySelector("tbody")) await fetchTable();
