@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.address import IPv4Address
 
-from eventcast.management.server import tcp_endpoint, unix_endpoint
+from eventcast.management.server import UnparsedForms, tcp_endpoint, unix_endpoint
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment
 
@@ -279,3 +280,9 @@ def test_tcp_endpoint_escapes_ipv6_address() -> None:
 
 def test_unix_endpoint_escapes_path() -> None:
     assert unix_endpoint(f"{os.sep}a:b=c") == r"unix:/a\:b\=c:backlog=4096"
+
+
+def test_requests_leave_forms_to_the_application() -> None:
+    # Twisted would parse each of them, for nobody.
+    protocol = UnparsedForms(server=None).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    assert protocol.requestFactory.keywords == {"parsePOSTFormSubmission": False}
