@@ -27,6 +27,14 @@ async def until(condition: Callable[[], Any], *, timeout: float = TIMEOUT) -> No
         await asyncio.sleep(0.001)
 
 
+def close_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Close an event loop when its last tasks are over: a hub's receiver is cancelled when the last subscriber leaves,
+    and has to run for that once more, or it would still wait in the channel layer for the rest of the process."""
+    if tasks := asyncio.all_tasks(loop):
+        loop.run_until_complete(asyncio.wait(tasks, timeout=TIMEOUT))
+    loop.close()
+
+
 def frames_in(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The opcode and payload of each unmasked, unfragmented WebSocket frame; fails if the bytes are anything else."""
     position = 0

@@ -14,7 +14,7 @@ from eventcast.exceptions import LayerUnavailable
 from eventcast.hub import Hub, current_hub, hubs
 from eventcast.layers import InMemoryChannelLayer, get_layer
 from eventcast.subscribers import Subscriber
-from tests.fakes import FakeTransport, FlakyLayer, StuckTransport, layer_in_use, until
+from tests.fakes import FakeTransport, FlakyLayer, StuckTransport, close_loop, layer_in_use, until
 
 
 class Audience:
@@ -298,7 +298,7 @@ async def test_make_room_does_not_wait_for_an_event_loop_that_has_ended() -> Non
         await asyncio.wait_for(ended.hub.make_room("/a"), 1)
     finally:
         await asyncio.to_thread(loop.run_until_complete, ended.leave_all())
-        loop.close()
+        await asyncio.to_thread(close_loop, loop)
 
 
 async def test_make_room_returns_at_once_for_channel_without_subscribers(audience: Audience) -> None:

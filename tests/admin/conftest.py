@@ -18,7 +18,7 @@ from eventcast.admin.rates import Rates, rates
 from eventcast.hub import current_hub
 from eventcast.publishing import publish
 from eventcast.subscribers import Subscriber
-from tests.fakes import FakeTransport, until
+from tests.fakes import FakeTransport, close_loop, until
 
 _numbers = itertools.count(1)
 
@@ -94,7 +94,7 @@ class Room:
         """Everybody goes."""
         for channel, subscriber in list(self._present):
             self.leave(channel, subscriber)
-        self._loop.close()
+        close_loop(self._loop)
 
 
 @pytest.fixture

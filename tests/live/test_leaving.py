@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import eventcast
 from eventcast.consumers import EventcastConsumer
 from eventcast.hub import current_hub
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from tests.fakes import layer_in_use
 from tests.live.waiting import until
 
 
@@ -49,6 +51,13 @@ class Peer:
 
 
 consumer = EventcastConsumer.as_asgi()
+
+
+@pytest.fixture(autouse=True)
+def own_layer() -> Iterator[None]:
+    """A channel layer in which nothing is left of other tests."""
+    with layer_in_use(InMemoryChannelLayer()):
+        yield
 
 
 def listen(channel: str, peer: Peer) -> asyncio.Task[None]:
