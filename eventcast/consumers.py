@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from channels.consumer import AsyncConsumer
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 from eventcast import names, transports
-from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
+from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel
 from eventcast.hub import current_hub
 from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
@@ -33,6 +36,7 @@ class EventcastConsumer(AsyncConsumer):
         await receive()  # websocket.connect
         hub = current_hub()
         try:
+            check_host(scope)
             channel = channel_of(scope, protocol)
             transport = transports.for_websocket(send, protocol)
             subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
@@ -56,6 +60,21 @@ class EventcastConsumer(AsyncConsumer):
             await subscriber.transport.finish()
         finally:
             await hub.unsubscribe(channel, subscriber)
+
+
+def check_host(scope: Mapping[str, Any]) -> None:
+    """Hold a WebSocket to ``ALLOWED_HOSTS``, as Django does with requests: a name of somebody else's that points here
+    would give the pages there a way in. Neither Channels nor Daphne look.
+
+    :raises DisallowedHost: its ``Host`` is not among them.
+    """
+    headers = dict(scope.get("headers") or ())
+    forwarded = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
+    host = (forwarded or headers.get(b"host", b"")).decode("latin-1")
+    # Without DEBUG an empty list allows nobody; with it, this machine: as in django.http.HttpRequest.get_host().
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    if host and not validate_host(split_domain_port(host)[0], allowed):
+        raise DisallowedHost(f"The Host {host!r:.100} is not in ALLOWED_HOSTS.")
 
 
 def channel_of(scope: dict[str, Any], protocol: Any) -> str:

@@ -69,6 +69,51 @@ async def test_what_a_listener_says_is_ignored() -> None:
     await connection.disconnect()
 
 
+# --- the host ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "testserver.evil.example", "a b", "[::2]"])
+async def test_socket_to_a_host_that_is_not_allowed_is_refused_and_counts_for_nobody(host: str) -> None:
+    connection = await connect(headers=[(b"host", host.encode())], extensions={"websocket.http.response": {}})
+    await ended(connection)
+    assert connection.sent[0]["status"] == 400
+    assert json.loads(connection.sent[1]["body"])["error"] == "disallowed_host"
+    assert subscriber_count("/a") == 0
+
+
+@pytest.mark.parametrize("host", ["testserver", "TESTSERVER:8000", "localhost", "[::1]:80", "127.0.0.1:1"])
+async def test_socket_to_an_allowed_host_is_accepted(host: str) -> None:
+    connection = await connect(headers=[(b"host", host.encode())])
+    assert connection.types() == ["websocket.accept"]
+    await connection.disconnect()
+
+
+async def test_socket_without_a_host_is_accepted() -> None:
+    connection = await connect(headers=[])
+    assert connection.types() == ["websocket.accept"]
+    await connection.disconnect()
+
+
+async def test_forwarded_host_counts_only_where_the_site_says_so() -> None:
+    headers = [(b"host", b"inside"), (b"x-forwarded-host", b"testserver")]
+    with override_settings(USE_X_FORWARDED_HOST=True):
+        connection = await connect(headers=headers)
+        assert connection.types() == ["websocket.accept"]
+        await connection.disconnect()
+    connection = await connect(headers=headers)
+    await ended(connection)
+    assert connection.types() == ["websocket.close"]
+
+
+@pytest.mark.parametrize(("debug", "answer"), [(True, "websocket.accept"), (False, "websocket.close")])
+async def test_empty_list_of_hosts_allows_this_machine_under_debug(debug: bool, answer: str) -> None:
+    with override_settings(ALLOWED_HOSTS=[], DEBUG=debug):
+        connection = await connect(headers=[(b"host", b"localhost:8000")])
+        assert connection.types() == [answer]
+        if debug:
+            await connection.disconnect()
+
+
 async def test_message_during_the_handshake_is_heard_after_it() -> None:
     connection = websocket(application, "/a")
     gate = asyncio.Event()
