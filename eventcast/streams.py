@@ -107,5 +107,7 @@ async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport
     except asyncio.CancelledError:
         if not transport.closed:
             raise
+        async for piece in transport:  # of what was published before the server began to stop
+            yield piece
     finally:
         await hub.unsubscribe(channel, subscriber)

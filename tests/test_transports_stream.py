@@ -185,6 +185,16 @@ async def test_close_of_a_server_that_goes_away_ends_the_stream_in_order() -> No
     assert not reader.task.cancelled()
 
 
+async def test_close_of_a_server_that_goes_away_comes_after_what_was_written() -> None:
+    transport = make()
+    transport.write(batch("last"))
+    transport.close(1001, "")
+    transport.write(batch("too late"))
+    reader = Reader(transport)
+    await asyncio.wait_for(reader.task, 10)
+    assert reader.pieces == [b"data: last\n\n"]
+
+
 async def test_close_of_a_reader_that_is_too_slow_cuts_the_connection_off() -> None:
     descriptor = Descriptor()
     transport = make(descriptor=descriptor)

@@ -354,6 +354,10 @@ class DirectTransport(TwistedTransport):
             subscriber.leave()
 
 
+def _name_of(task: asyncio.Task[Any]) -> str:
+    return getattr(task.get_coro(), "__qualname__", "")
+
+
 def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
     """Have ``goodbye`` called when Twisted shuts down (SIGTERM, Ctrl-C), and flush what it wrote before sockets close.
 
@@ -372,6 +376,9 @@ def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
     async def flush(transports: Any) -> None:
         known = [details.get("application_instance") for details in protocol.server.connections.values()]
         left = [task for task in known if task is not None and not task.done()]
+        # And those with which Django waits for clients to go: left alone they would end in an exception that nobody
+        # takes, and a traceback in the log for every stream.
+        left += [task for task in asyncio.all_tasks() if _name_of(task) == "ASGIHandler.listen_for_disconnect"]
         for task in left:
             task.cancel()
         for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):

@@ -69,9 +69,11 @@ class StreamTransport(Transport):
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
-            self.release()
             if code != TRY_AGAIN_LATER:
+                self.closed = True  # What it is owed still leaves.
+                self._news.set()
                 return
+            self.release()
             # It reads nothing, so the end of the response would never reach it either.
             if not daphne.abort(self._descriptor) and self._task is not None:
                 self._task.cancel()
@@ -83,14 +85,14 @@ class StreamTransport(Transport):
         self._news.set()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while not self.closed:
+        while self._pieces or not self.closed:
             if not self._pieces:
                 try:
                     await asyncio.wait_for(self._news.wait(), self._interval)
                 except asyncio.TimeoutError:
                     self._pieces.append(self._keep_alive)
             self._news.clear()
-            while daphne.pending(self._descriptor) > HIGH_WATER and not self.closed:  # noqa: ASYNC110 (no event for it)
+            while not self.closed and daphne.pending(self._descriptor) > HIGH_WATER:  # noqa: ASYNC110 (no event for it)
                 await asyncio.sleep(POLL_INTERVAL)
             pieces, self._pieces = self._pieces, []
             if pieces:

@@ -131,11 +131,24 @@ async def test_stream_that_is_not_read_is_bounded(start: Start, listen: Open, ht
 
 async def test_streams_end_when_the_server_stops(start: Start, listen: Open) -> None:
     server = start(servers.daphne)
-    server.allows_tracebacks = True  # Django's, of a task that it leaves alone when Daphne cancels the request.
     stream = await listen(server, "/a", SSE)
     assert server.stop() < 5
     assert server.process.returncode == 0
     await asyncio.wait_for(stream.reader.read(), TIMEOUT)
+
+
+@pytest.mark.parametrize("form", [SSE, NDJSON])
+async def test_stream_gets_what_was_published_before_the_server_stops(
+    start: Start, listen: Open, http: Talk, form: str
+) -> None:
+    server = start(servers.daphne)
+    stream, speaker = await listen(server, "/a", form), http(server)
+    for number in range(20):
+        assert (await speaker.post("/a", f"number {number}")).status == 201
+    server.terminate()
+    for number in range(20):
+        assert f"number {number}".encode() in await stream.read_until(b"\n\n" if form == SSE else b"\n")
+    assert await asyncio.to_thread(server.process.wait, 10) == 0
 
 
 async def test_curl_hears_a_stream(server: Server, http: Talk, channel: str) -> None:
