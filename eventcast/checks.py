@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,29 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             found.append(Error(f"EVENTCAST[{name!r}] is a number of bytes, not {value!r}.", id="eventcast.E002"))
     return found
+
+
+@register("eventcast")
+def check_application(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """``ASGI_APPLICATION``: what ``runserver`` and ``eventcast serve`` run. Only found, not imported: that is much."""
+    path = getattr(settings, "ASGI_APPLICATION", None)
+    if _module_exists(path) if path else "daphne" not in settings.INSTALLED_APPS:
+        return []
+    return [
+        Warning(
+            f"ASGI_APPLICATION is {path!r}, and there is no such module." if path else "ASGI_APPLICATION is not set.",
+            hint="ASGI_APPLICATION = 'mysite.asgi.application': what runserver and 'eventcast serve' run.",
+            id="eventcast.W003",
+        )
+    ]
+
+
+def _module_exists(path: str) -> bool:
+    """Whether there is a module for ``package.module.name``."""
+    try:
+        return importlib.util.find_spec(path.rpartition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 @register("eventcast")

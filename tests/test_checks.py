@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import override_settings
@@ -95,6 +96,30 @@ def test_ids_are_unique() -> None:
         "eventcast.E003",
         "eventcast.W001",
         "eventcast.W002",
+        "eventcast.W003",
     ]
     assert used.count("eventcast.E002") == 2
-    assert len(used) == 6
+    assert len(used) == 7
+
+
+@pytest.mark.parametrize(
+    "path", ["no_such_project.asgi.application", "tests.no_such_module.application", "application"]
+)
+def test_application_that_is_not_there_is_a_warning(path: str) -> None:
+    with override_settings(ASGI_APPLICATION=path):
+        assert ids() == ["eventcast.W003"]
+
+
+def test_application_that_is_there_is_right() -> None:
+    with override_settings(ASGI_APPLICATION="tests.site.asgi.application"):
+        assert ids() == []
+
+
+@pytest.mark.parametrize(("apps", "expected"), [(["daphne", "eventcast"], ["eventcast.W003"]), (["eventcast"], [])])
+def test_application_is_missed_where_daphnes_runserver_needs_it(apps: list[str], expected: list[str]) -> None:
+    with override_settings(ASGI_APPLICATION=None):
+        settings.INSTALLED_APPS, before = apps, settings.INSTALLED_APPS
+        try:
+            assert [message.id for message in checks.check_application()] == expected
+        finally:
+            settings.INSTALLED_APPS = before
