@@ -14,15 +14,24 @@ class Refused(EventcastError):
     """Raised when a publish or a subscription is turned down; says why, and what to do about it.
 
     The HTTP side answers with ``status`` and ``{"error": code, "detail": detail}``; codes are stable, details are not.
+
+    :param status: for a client that was refused with a status no class here stands for.
+    :param code: the same, of a code.
+    :param retry_after: seconds after which the server asked such a client to come again; None if it did not.
     """
 
-    status: ClassVar[int] = 400
-    code: ClassVar[str] = "refused"
+    status: int = 400
+    code: str = "refused"
     headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, detail: str) -> None:
+    def __init__(
+        self, detail: str, *, status: int | None = None, code: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.status = self.status if status is None else status
+        self.code = self.code if code is None else code
+        self.retry_after = retry_after
 
     def as_json(self) -> bytes:
         """The body of the answer."""
@@ -120,3 +129,7 @@ class LayerUnavailable(Refused):
     status = 503
     code = "layer_unavailable"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class ServerUnreachable(EventcastError, ConnectionError):
+    """Raised by a client when a server gives no answer: it is not there, takes too long, or the connection breaks."""

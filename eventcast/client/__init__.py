@@ -1,0 +1,55 @@
+"""Speaking and listening from Python, as a client of a server elsewhere::
+
+    from eventcast.client import publish, subscribe
+
+    publish("http://127.0.0.1:8000/orders/42", {"paid": True})
+
+    async with subscribe("http://127.0.0.1:8000/orders/42") as messages:
+        async for message in messages:  # str or bytes, as it was published
+            ...
+
+    with subscribe("http://127.0.0.1:8000/orders/42") as messages:  # the same without asyncio
+        for message in messages:
+            ...
+
+It needs no Django project. Publishing needs nothing else either; subscribing needs the package websockets, which
+``eventcast[client]`` brings.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from eventcast.client.publishing import Publisher, apublish, publish
+from eventcast.client.targets import channel_url
+
+if TYPE_CHECKING:
+    from eventcast.client.reconnecting import State
+    from eventcast.client.subscribing import AsyncMessages, Messages, Subscription, subscribe
+
+__all__ = [
+    "AsyncMessages",
+    "Messages",
+    "Publisher",
+    "State",
+    "Subscription",
+    "apublish",
+    "channel_url",
+    "publish",
+    "subscribe",
+]
+
+_HOMES = {
+    "AsyncMessages": "subscribing",
+    "Messages": "subscribing",
+    "State": "reconnecting",
+    "Subscription": "subscribing",
+    "subscribe": "subscribing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: who only publishes needs no websockets.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

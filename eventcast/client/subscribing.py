@@ -1,0 +1,218 @@
+"""Listening over a WebSocket that comes back by itself, with asyncio and without."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from eventcast.client.answers import refusal
+from eventcast.client.reconnecting import Course, OnState
+from eventcast.client.targets import parse_url
+from eventcast.exceptions import EventcastError, ServerUnreachable
+
+try:
+    from websockets.asyncio.client import ClientConnection, connect
+    from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+    from websockets.sync.client import ClientConnection as SyncClientConnection
+    from websockets.sync.client import connect as sync_connect
+except ImportError as error:
+    raise ImportError("Subscribing needs the package websockets: pip install 'eventcast[client]'") from error
+
+OPENING = 15.0
+"""Seconds until a connection that does not open is given up."""
+
+PING_INTERVAL = PING_TIMEOUT = 20.0
+"""Seconds between two pings, and until one that is not answered means that the server is gone."""
+
+CLOSING = 2.0
+"""Seconds that the server has for its side of the closing handshake."""
+
+QUEUE = 1000
+"""Messages kept for whoever takes them too slowly, by default."""
+
+# asyncio's timeout is an OSError only since Python 3.11.
+_NOT_OPENED = (OSError, asyncio.TimeoutError, EOFError, WebSocketException)
+
+
+def subscribe(
+    url: str,
+    *,
+    reconnect: bool = True,
+    wait: bool = False,
+    on_state: OnState | None = None,
+    headers: Mapping[str, str] | None = None,
+    queue: int = QUEUE,
+    tls: ssl.SSLContext | None = None,
+) -> Subscription:
+    """Listen to a channel, with ``async with`` and ``async for``, or with ``with`` and ``for``.
+
+    Once inside, one is subscribed: what is published from then on arrives. Messages are ``str`` or ``bytes``, as they
+    were published. A lost connection comes back by itself after 0.5 to 4, later up to 30 seconds; what is published
+    meanwhile is missing, and ``on_state`` learns of it. Proxies named in the environment are not used.
+
+    :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``, ``ws:`` as well as ``http:``.
+    :param reconnect: whether a lost connection comes back; if not, the loop ends with ``ServerUnreachable``.
+    :param wait: whether to wait for a server that is not there yet; if not, entering raises ``ServerUnreachable``.
+    :param on_state: called with a :class:`State` when it is open, waits to come back, and is closed.
+    :param headers: more headers of the request, such as ``Authorization``.
+    :param queue: messages kept for whoever takes them too slowly. Past that the server keeps some, and then closes the
+        connection; who takes none for half a minute is taken for dead.
+    :param tls: how to check the server's certificate; default: as the system does.
+    :raises Refused: on entering or in the loop, if the server turns the subscription down for good.
+    :raises ValueError: ``url`` is none.
+    """
+    target = parse_url(url)
+    options: dict[str, Any] = {
+        "additional_headers": target.headers | dict(headers or {}),
+        "compression": None,  # of no use for small messages, and it would take the server off its fast path
+        "proxy": None,
+        "open_timeout": OPENING,
+        "ping_interval": PING_INTERVAL,
+        "ping_timeout": PING_TIMEOUT,
+        "close_timeout": CLOSING,
+        "max_size": None,  # how large a message may be is for the server to say
+        "max_queue": queue,
+    }
+    if target.secure and tls is not None:
+        options["ssl"] = tls
+    return Subscription(target.websocket_url, options, {"reconnect": reconnect, "wait": wait, "on_state": on_state})
+
+
+class Subscription:
+    """What :func:`subscribe` returns: enter it to get the messages. It can be entered more than once."""
+
+    def __init__(self, url: str, options: dict[str, Any], course: dict[str, Any]) -> None:
+        self._url, self._options, self._course = url, options, course
+        self._entered: list[Any] = []
+
+    async def __aenter__(self) -> AsyncMessages:
+        messages = AsyncMessages(self._url, self._options, Course(**self._course))
+        await messages.open()
+        self._entered.append(messages)
+        return messages
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._entered.pop().close()
+
+    def __enter__(self) -> Messages:
+        messages = Messages(self._url, self._options, Course(**self._course))
+        messages.open()
+        self._entered.append(messages)
+        return messages
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._entered.pop().close()
+
+
+class AsyncMessages:
+    """The messages of a subscription, by ``async for``."""
+
+    def __init__(self, url: str, options: dict[str, Any], course: Course) -> None:
+        self._url, self._options, self._course = url, options, course
+        self._connection: ClientConnection | None = None
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Subscribe; tries as often as it may. Raises ``EventcastError`` if that is over."""
+        while not self._closed.is_set():
+            try:
+                self._connection = await connect(self._url, **self._options)
+            except _NOT_OPENED as error:
+                await self._wait(self._course.lost(_explain(self._url, error)))
+            else:
+                self._course.opened()
+                return
+
+    async def close(self) -> None:
+        """Stop listening; the loop ends. Nothing happens the second time."""
+        self._closed.set()
+        if self._connection is not None:
+            await self._connection.close()
+        self._course.closed()
+
+    def __aiter__(self) -> AsyncMessages:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        while self._connection is not None and not self._closed.is_set():
+            try:
+                return await self._connection.recv()
+            except ConnectionClosed as error:
+                if self._closed.is_set():
+                    break
+                await self._wait(self._course.lost(_explain(self._url, error), _code(error)))
+                await self.open()
+        raise StopAsyncIteration
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), seconds)
+
+
+class Messages:
+    """The messages of a subscription, by ``for``. :meth:`close` may be called by another thread to end the loop."""
+
+    def __init__(self, url: str, options: dict[str, Any], course: Course) -> None:
+        self._url, self._options, self._course = url, options, course
+        self._connection: SyncClientConnection | None = None
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        """Subscribe; tries as often as it may. Raises ``EventcastError`` if that is over."""
+        while not self._closed.is_set():
+            try:
+                # Entered, and not just called, since websockets 17.1. Left by close(), from whichever thread.
+                self._connection = sync_connect(self._url, **self._options).__enter__()
+            except _NOT_OPENED as error:
+                self._closed.wait(self._course.lost(_explain(self._url, error)))
+            else:
+                self._course.opened()
+                return
+
+    def close(self) -> None:
+        """Stop listening; the loop ends. Nothing happens the second time."""
+        self._closed.set()
+        if self._connection is not None:
+            self._connection.close()
+        self._course.closed()
+
+    def __iter__(self) -> Messages:
+        return self
+
+    def __next__(self) -> str | bytes:
+        while self._connection is not None and not self._closed.is_set():
+            try:
+                return self._connection.recv()
+            except ConnectionClosed as error:
+                if self._closed.is_set():
+                    break
+                self._closed.wait(self._course.lost(_explain(self._url, error), _code(error)))
+                self.open()
+        raise StopIteration
+
+
+def _explain(url: str, error: Exception) -> EventcastError:
+    """The error as one of eventcast's own."""
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        retry_after = response.headers.get("Retry-After")
+        return refusal(
+            response.status_code, bytes(response.body), reason=response.reason_phrase, retry_after=retry_after
+        )
+    if isinstance(error, ConnectionClosed):
+        reason = f": {error.rcvd.reason}" if error.rcvd is not None and error.rcvd.reason else ""
+        explained = f"The connection to {url} was closed with {_code(error)}{reason}"
+    else:
+        explained = f"No answer from {url}: {error or type(error).__name__}"
+    found = ServerUnreachable(explained)
+    found.__cause__ = error
+    return found
+
+
+def _code(error: ConnectionClosed) -> int:
+    """The close code, 1006 if none came."""
+    return 1006 if error.rcvd is None else error.rcvd.code

@@ -1,0 +1,78 @@
+"""What a URL says to a client: whom to connect to, and which target to ask for. Pure functions."""
+
+from __future__ import annotations
+
+import base64
+import string
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+from eventcast.names import url_path
+
+SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
+"""What a URL may begin with, and whether that means TLS."""
+
+_STANDS_IN_A_URL = string.ascii_letters + string.digits + string.punctuation
+
+
+@dataclass(frozen=True)
+class Target:
+    """The place that a URL names."""
+
+    secure: bool
+    """Whether it is reached over TLS."""
+    host: str
+    """Name or address, IPv6 without brackets."""
+    port: int
+    path: str
+    """The path and query as they go over the wire, ASCII only."""
+    headers: dict[str, str]
+    """What the URL's user and password mean in a request: ``Authorization``; empty without them."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL; the port stands there only if it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        """The URL to open a WebSocket to, without user and password."""
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
+
+
+def parse_url(url: str) -> Target:
+    """The target of ``url``: http, https, ws or wss, as both sides of a channel have one path.
+
+    The path is taken as it stands, but for what cannot stand in a URL, such as a blank: that is percent-encoded.
+
+    :raises ValueError: it is no such URL, or has a fragment.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise ValueError(f"Not a URL of http, https, ws or wss, such as http://127.0.0.1:8000/a: {url!r:.200}")
+    if "#" in url:
+        raise ValueError(f"A fragment is not sent to a server, for a # in the channel's name write %23: {url!r:.200}")
+    secure = SCHEMES[parts.scheme]
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {}
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+    host = parts.hostname.encode("idna").decode() if not parts.hostname.isascii() else parts.hostname
+    port = (443 if secure else 80) if parts.port is None else parts.port
+    return Target(secure, host, port, quote(path, safe=_STANDS_IN_A_URL), headers)
+
+
+def channel_url(server: str, channel: str) -> str:
+    """The URL of a channel.
+
+    :param server: a URL of the server, such as ``"http://127.0.0.1:8000"``; its path says nothing about channels.
+    :param channel: the name as :func:`eventcast.publish` takes it: the whole path, not percent-encoded.
+    :raises ValueError: one of them is not what it should be.
+    """
+    if not channel.startswith("/"):
+        raise ValueError(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+    parse_url(server)
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc}{url_path(channel)}"

@@ -1,0 +1,66 @@
+"""The client in a Python without a Django project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import eventcast.client
+from eventcast.client import Publisher, publish
+from eventcast.exceptions import InvalidMessage, ServerUnreachable
+from tests.live.servers import ROOT, free_port
+from tests.test_project import own_environment
+
+
+def run(program: str) -> str:
+    """What a program prints in a process that knows no settings."""
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        env=own_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return finished.stdout
+
+
+def test_client_needs_no_settings() -> None:
+    program = "from eventcast.client import publish, subscribe; from django.conf import settings"
+    assert run(f"{program}; print(settings.configured)") == "False\n"
+
+
+def test_publish_needs_no_websockets() -> None:
+    program = (
+        "import sys; sys.modules['websockets'] = None; from eventcast.client import publish; print(publish.__name__)"
+    )
+    assert run(program) == "publish\n"
+
+
+def test_subscribe_names_the_package_it_needs() -> None:
+    program = """import sys; sys.modules["websockets"] = None
+try:
+    from eventcast.client import subscribe
+except ImportError as error:
+    print(error)
+"""
+    assert "pip install 'eventcast[client]'" in run(program)
+
+
+@pytest.mark.parametrize("name", eventcast.client.__all__)
+def test_every_name_is_there_and_explained(name: str) -> None:
+    assert getattr(eventcast.client, name).__doc__
+
+
+def test_publish_raises_where_no_server_is() -> None:
+    with pytest.raises(ServerUnreachable, match="127"):
+        publish(f"http://127.0.0.1:{free_port()}/a", "x")
+
+
+@pytest.mark.parametrize("data", [object(), "\ud800", {"not": float("nan")}])
+def test_publish_raises_before_it_connects_for_what_no_message_is(data: object) -> None:
+    with Publisher(f"http://127.0.0.1:{free_port()}/a") as publisher, pytest.raises(InvalidMessage):
+        publisher.publish(data)

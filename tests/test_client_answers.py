@@ -1,0 +1,38 @@
+"""What a refusal means to a client."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventcast.client.answers import refusal
+from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused, ReservedChannel
+
+
+@pytest.mark.parametrize("error", [MessageTooLarge("so"), ReservedChannel("so"), LayerUnavailable("so")])
+def test_refusal_is_what_the_server_raised(error: Refused) -> None:
+    found = refusal(error.status, error.as_json())
+    assert type(found) is type(error)
+    assert (found.status, found.code, found.detail) == (error.status, error.code, "so")
+
+
+def test_refusal_keeps_a_code_that_is_new_to_it() -> None:
+    found = refusal(429, b'{"error": "too_many", "detail": "Wait."}', retry_after="7")
+    assert type(found) is Refused
+    assert (found.status, found.code, found.detail, found.retry_after) == (429, "too_many", "Wait.", 7.0)
+
+
+def test_refusal_reads_the_code_in_the_reason() -> None:
+    found = refusal(404, b"<html>", reason="reserved_path")
+    assert type(found) is ReservedChannel
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null", b"\xff"])
+def test_refusal_takes_any_body(body: bytes) -> None:
+    found = refusal(502, body, reason="Bad Gateway")
+    assert (found.status, found.code) == (502, "refused")
+    assert "502 Bad Gateway" in found.detail
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_refusal_leaves_other_times_out_of_account(value: str | None) -> None:
+    assert refusal(503, b"", retry_after=value).retry_after is None
