@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
+from eventcast.client.targets import parse_url
 from eventcast.conf import Conf, conf
 from eventcast.layers import InMemoryChannelLayer
 
@@ -40,9 +41,19 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
             if not any(type(value) is type(choice) and value == choice for choice in CHOICES[name]):  # 1 is not True
                 choices = " or ".join(map(repr, CHOICES[name]))
                 found.append(Error(f"EVENTCAST[{name!r}] is {choices}, not {value!r}.", id="eventcast.E002"))
+        elif name == "URL":
+            if not _is_url(value):
+                found.append(Error(f"EVENTCAST['URL'] is an http or https URL, not {value!r}.", id="eventcast.E002"))
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             found.append(Error(f"EVENTCAST[{name!r}] is a number of bytes, not {value!r}.", id="eventcast.E002"))
     return found
+
+
+def _is_url(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.startswith("http") and bool(parse_url(value))
+    except ValueError:
+        return False
 
 
 @register("eventcast")

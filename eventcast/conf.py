@@ -52,6 +52,11 @@ class Conf:
         return self._get("CHANNEL_PAGE", True)
 
     @property
+    def URL(self) -> str:
+        """Where the server is that ``manage.py eventcast publish`` and its like talk to."""
+        return self._get("URL", "http://127.0.0.1:8000")
+
+    @property
     def CHANNEL_LAYER(self) -> str:
         """The alias used in ``CHANNEL_LAYERS``: ``"eventcast"`` if it is there, else ``"default"``."""
         return "eventcast" if "eventcast" in getattr(settings, "CHANNEL_LAYERS", {}) else "default"

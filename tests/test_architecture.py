@@ -27,8 +27,8 @@ FLOORS = [
     {"routing", "urls"},
     {"models", "formats", "migrations"},
     {"admin", "templatetags"},
-    {"checks", "bench"},
-    {"apps"},
+    {"checks", "bench", "commandline"},
+    {"apps", "__main__"},
     {"management"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

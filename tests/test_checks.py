@@ -67,9 +67,16 @@ def test_choice_that_is_none_of_them_is_an_error(name: str, value: Any) -> None:
     assert ids(eventcast={name: value}) == ["eventcast.E002"]
 
 
+@pytest.mark.parametrize(
+    "value", ["", "127.0.0.1:8000", "http://", "ws://127.0.0.1:8000", "http://h:port", "ftp://h", b"http://h", None, 80]
+)
+def test_url_that_is_none_of_http_is_an_error(value: Any) -> None:
+    assert ids(eventcast={"URL": value}) == ["eventcast.E002"]
+
+
 def test_every_setting_with_a_right_value_is_right() -> None:
     right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in checks.SETTINGS}
-    assert ids(eventcast=right) == []
+    assert ids(eventcast=right | {"URL": "https://events.example.com/live/"}) == []
 
 
 @pytest.mark.parametrize("alias", ["default", "eventcast"])
@@ -89,7 +96,7 @@ def test_layer_that_cannot_be_imported_is_an_error() -> None:
 def test_ids_are_unique() -> None:
     source = Path(checks.__file__).read_text()
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', source)
-    # E002 is one kind of mistake, found for two kinds of settings.
+    # E002 is one kind of mistake, found for three kinds of settings.
     assert sorted(set(used)) == [
         "eventcast.E001",
         "eventcast.E002",
@@ -98,8 +105,8 @@ def test_ids_are_unique() -> None:
         "eventcast.W002",
         "eventcast.W003",
     ]
-    assert used.count("eventcast.E002") == 2
-    assert len(used) == 7
+    assert used.count("eventcast.E002") == 3
+    assert len(used) == 8
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import eventcast.routing  # noqa: F401  every module that defines an error is loaded with it
+from eventcast import commandline
+from eventcast.commandline.tools import TOOLS
 from eventcast.conf import Conf, conf
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
@@ -92,6 +94,16 @@ def test_options_of_serve_are_those_of_the_code() -> None:
     short = {"-b": "--bind", "-p": "--port", "-u": "--unix-socket"}
     documented = {option for cell, _ in rows("Deployment") for option in re.findall(r"`(-[-\w]+)", cell)}
     assert {short.get(option, option) for option in documented} == options(serve)
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+    documented = {int(code) for code, _ in rows("From the command line and from Python")}
+    assert documented == set(commandline.ExitCode)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_both_command_lines_have_every_tool(tool: type[commandline.Tool]) -> None:
+    assert tool.name in {subcommand.name for subcommand in SUBCOMMANDS}
 
 
 def test_floors_name_every_module() -> None:

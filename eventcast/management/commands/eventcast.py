@@ -9,13 +9,14 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from eventcast.management.subcommands import Subcommand
 from eventcast.management.subcommands.bench import Bench
+from eventcast.management.subcommands.remote import REMOTE
 from eventcast.management.subcommands.serve import Serve
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, Bench)
+SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Bench)
 
 
 class Command(BaseCommand):
-    help = "Every URL path is a channel: serve them."
+    help = "Every URL path is a channel: serve them, publish, subscribe."
 
     def add_arguments(self, parser: CommandParser) -> None:
         subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)

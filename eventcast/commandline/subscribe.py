@@ -1,0 +1,128 @@
+"""``eventcast subscribe``: messages to standard output, or to a command each."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import sys
+from typing import Any
+
+from eventcast.client import channel_url
+from eventcast.commandline import Tool, channel
+from eventcast.messages import Message
+
+
+class Subscribe(Tool):
+    """Print the messages of one or more channels, one a line, or run a command for each.
+
+    Binary messages are printed as they are, or as base64 with --json. A lost connection comes back by itself. SIGTERM
+    ends this in good order, with 0.
+    """
+
+    name = "subscribe"
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("paths", nargs="+", type=channel, metavar="PATH", help="a channel, such as /orders/42")
+        add("-n", "--count", type=_count, metavar="COUNT", help="end after so many messages (default: never)")
+        add("--json", action="store_true", help="a JSON object for each, with time, channel, and data or base64")
+        add(
+            "--exec",
+            metavar="CMD",
+            help="run this shell command for each message, one after the other, with the message on its standard input",
+        )
+        add("--wait", action="store_true", help="wait for a server that is not there yet")
+
+    def run(self, **options: Any) -> None:
+        from eventcast.client import subscribe  # here, so that the other commands do without websockets
+
+        async def listen(path: str) -> None:
+            url = channel_url(self.url, path)
+            tell = functools.partial(_tell, path)
+            subscription = subscribe(url, wait=options["wait"], headers=self.headers, on_state=tell)
+            async with subscription as messages:
+                async for data in messages:
+                    await handler.handle(Message(data, path))
+
+        handler = _Handler(options["count"], as_json=options["json"], command=options["exec"])
+        with contextlib.suppress(BrokenPipeError):
+            asyncio.run(_until_done(handler, [listen(path) for path in dict.fromkeys(options["paths"])]))
+            return
+        # Whoever read has had enough. What is still to be flushed at the end would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Handler:
+    """Does with each message what was asked for.
+
+    :param count: messages after which it is :attr:`done`.
+    """
+
+    def __init__(self, count: int | None, *, as_json: bool, command: str | None) -> None:
+        self.done = asyncio.Event()
+        self._left = count
+        self._as_json = as_json
+        self._command = command
+        self._turn = asyncio.Lock()
+
+    async def handle(self, message: Message) -> None:
+        async with self._turn:
+            if self.done.is_set():
+                return
+            if self._command is not None:
+                await _execute(self._command, message.line if self._as_json else message.payload)
+            else:
+                output = sys.stdout.buffer
+                output.write(message.line if self._as_json else message.payload + b"\n")
+                output.flush()
+            if self._left is not None:
+                self._left -= 1
+                if not self._left:
+                    self.done.set()
+
+
+async def _until_done(handler: _Handler, listening: list[Any]) -> None:
+    """Listen until the handler is done, SIGTERM comes, or a subscription fails."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows
+        loop.add_signal_handler(signal.SIGTERM, handler.done.set)
+    done = asyncio.create_task(handler.done.wait())
+    tasks = [asyncio.create_task(each) for each in listening]
+    await asyncio.wait([done, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in [done, *tasks]:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _execute(command: str, data: bytes) -> None:
+    """Run a shell command with ``data`` on its standard input; that it fails is said and no more."""
+    process = await asyncio.create_subprocess_shell(command, stdin=asyncio.subprocess.PIPE)
+    try:
+        await process.communicate(data)
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        raise
+    if process.returncode:
+        print(f"The command failed with {process.returncode}: {command}", file=sys.stderr, flush=True)
+
+
+def _tell(path: str, state: Any) -> None:
+    if state.name == "waiting":
+        print(f"{path}: {state.reason}. Trying again in {state.delay:.1f} s.", file=sys.stderr, flush=True)
+    elif state.name == "open" and state.missed:
+        print(f"{path}: here again. Messages of {state.missed:.1f} s are missing.", file=sys.stderr, flush=True)
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {value!r}")
+    return int(value)

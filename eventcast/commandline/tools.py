@@ -1,0 +1,10 @@
+"""Every tool there is."""
+
+from __future__ import annotations
+
+from eventcast.commandline import Tool
+from eventcast.commandline.channels import Channels
+from eventcast.commandline.publish import Publish
+from eventcast.commandline.subscribe import Subscribe
+
+TOOLS: tuple[type[Tool], ...] = (Publish, Subscribe, Channels)

@@ -1,0 +1,50 @@
+"""``manage.py eventcast publish``, ``subscribe`` and ``channels``: the tools of ``eventcast.commandline``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, ClassVar
+
+from django.core.management import CommandError
+
+from eventcast import commandline
+from eventcast.commandline.channels import Channels
+from eventcast.commandline.publish import Publish
+from eventcast.commandline.subscribe import Subscribe
+from eventcast.conf import conf
+from eventcast.management.subcommands import Subcommand
+
+
+class _Remote(Subcommand):
+    tool: ClassVar[type[commandline.Tool]]
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        commandline.add_arguments(cls.tool, parser, f"EVENTCAST['URL'], which is {conf.URL}")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            commandline.run(self.tool, conf.URL, options)
+        except commandline.Failed as failure:
+            raise CommandError(str(failure), returncode=failure.exit_code) from failure
+
+
+class PublishSubcommand(_Remote):
+    __doc__ = Publish.__doc__
+    name = Publish.name
+    tool = Publish
+
+
+class SubscribeSubcommand(_Remote):
+    __doc__ = Subscribe.__doc__
+    name = Subscribe.name
+    tool = Subscribe
+
+
+class ChannelsSubcommand(_Remote):
+    __doc__ = Channels.__doc__
+    name = Channels.name
+    tool = Channels
+
+
+REMOTE: tuple[type[Subcommand], ...] = (PublishSubcommand, SubscribeSubcommand, ChannelsSubcommand)

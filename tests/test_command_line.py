@@ -1,0 +1,161 @@
+"""What the command lines take and make of it, without a server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from eventcast import commandline
+from eventcast.commandline import lines
+from eventcast.commandline.tools import TOOLS
+from eventcast.exceptions import MessageTooLarge, ServerUnreachable
+from tests.live.servers import ROOT, free_port
+from tests.test_project import own_environment
+
+MANAGE, MODULE = ["manage.py", "eventcast"], ["-m", "eventcast"]
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=ROOT,
+        env=own_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)
+
+
+def messages_of(pipe: tuple[int, int], data: bytes) -> list[str | bytes]:
+    reading, writing = pipe
+    os.write(writing, data)
+    os.close(writing)
+    return [message for batch in lines.batches(reading) for message in batch]
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "messages"),
+    [
+        (b"", []),
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\nb", ["a", "b"]),
+        (b"\n\na\n", ["", "", "a"]),
+        (b"a\r\nb\rc\n", ["a\r", "b\rc"]),
+        ("张\u2028三\x85\x0c\n".encode(), ["张\u2028三\x85\x0c"]),
+        (b"a\n\xff\x00\nb\n", ["a", b"\xff\x00", "b"]),
+    ],
+)
+def test_batches_keep_every_line_exactly(pipe: tuple[int, int], data: bytes, messages: list[str | bytes]) -> None:
+    assert messages_of(pipe, data) == messages
+
+
+def test_batches_hand_on_a_line_before_the_next_comes(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    found = lines.batches(reading)
+    os.write(writing, b"one\ntw")
+    assert next(found) == ["one"]
+    os.write(writing, b"o\nthree\n")
+    assert next(found) == ["two", "three"]
+    os.close(writing)
+    assert list(found) == []
+
+
+def test_batches_are_no_longer_than_a_request_should_be(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.write(writing, b"\n" * 2500)
+    os.close(writing)
+    assert [len(batch) for batch in lines.batches(reading)] == [1000, 1000, 500]
+
+
+def test_batches_refuse_a_line_that_does_not_end() -> None:
+    with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
+        next(lines.batches(endless.fileno()))
+
+
+def test_whole_is_one_message(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.write(writing, b"a\nb\n")
+    os.close(writing)
+    assert lines.whole(reading) == "a\nb\n"
+
+
+def test_whole_refuses_what_does_not_end() -> None:
+    with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
+        lines.whole(endless.fileno())
+
+
+# --- arguments and exit codes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_help_tells_the_exit_codes(tool: type[commandline.Tool]) -> None:
+    parser = argparse.ArgumentParser()
+    commandline.add_arguments(tool, parser, "somewhere")
+    text = " ".join(parser.format_help().split())
+    assert all(f" {code} " in text for code in commandline.ExitCode)
+
+
+@pytest.mark.parametrize("program", [MANAGE, MODULE], ids=["manage.py", "module"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["publish"],
+        ["publish", "no-slash", "x"],
+        ["subscribe"],
+        ["subscribe", "/a", "-n", "0"],
+        ["subscribe", "/a", "-n", "x"],
+        ["channels", "--no-such-option"],
+        ["channels", "-H", "no colon"],
+        ["publish", "/a", "x", "--url", "not a URL"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(program: list[str], arguments: list[str]) -> None:
+    finished = run(*program, *arguments)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("program", [MANAGE, MODULE], ids=["manage.py", "module"])
+@pytest.mark.parametrize("arguments", [["publish", "/a", "x"], ["subscribe", "/a"], ["channels"]], ids=" ".join)
+def test_unreachable_server_exits_with_3(program: list[str], arguments: list[str]) -> None:
+    port = free_port()
+    finished = run(*program, *arguments, EVENTCAST_URL=f"http://127.0.0.1:{port}")
+    assert finished.returncode == 3
+    assert str(port) in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_run_turns_ctrl_c_into_its_exit_code() -> None:
+    class Interrupted(commandline.Tool):
+        def run(self, **options: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(commandline.Failed) as failed:
+        commandline.run(Interrupted, "http://localhost", {"url": None, "header": []})
+    assert failed.value.exit_code == 130
+
+
+def test_run_takes_the_url_of_the_options_first() -> None:
+    class Looking(commandline.Tool):
+        def run(self, **options: object) -> None:
+            raise ServerUnreachable(self.url)
+
+    for given, used in [(None, "http://default"), ("http://option", "http://option")]:
+        with pytest.raises(commandline.Failed, match=used):
+            commandline.run(Looking, "http://default", {"url": given, "header": []})
