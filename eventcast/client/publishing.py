@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import itertools
 import json
 import select
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
@@ -20,6 +19,13 @@ from eventcast.messages import to_data
 
 TIMEOUT = 10.0
 """Seconds until a server that says nothing is given up."""
+
+BATCH = 1000
+"""Messages in one request: enough that the request itself costs next to nothing."""
+
+BATCH_SIZE = 64 * 1024
+"""Characters in one request, unless one message has more. Percent-encoded that is well below 1 MiB, which is all that
+nginx takes by default."""
 
 FORM = "application/x-www-form-urlencoded"
 TEXT = "text/plain; charset=utf-8"
@@ -144,21 +150,23 @@ class Publisher(HTTPConnection):
         """The same, to be awaited: it waits in a thread."""
         return await asyncio.to_thread(self.publish, data)
 
-    def publish_many(self, messages: Iterable[Any]) -> int:
-        """Send several messages, in order, each as by :meth:`publish`; text that stands together goes in one request.
+    def publish_texts(self, texts: Sequence[str]) -> int:
+        """Send texts in one request: all of them, in order, or none if one is refused."""
+        # A form keeps every message exactly. Lines of text (NDJSON) would lose blank ones and CR before LF.
+        body = "&".join([f"data={quote_plus(_encoded(text))}" for text in texts])
+        return self._post(body.encode("ascii"), FORM)
 
+    def publish_many(self, messages: Iterable[Any]) -> int:
+        """Send several messages, in order, each as :meth:`publish` would, but texts by the thousand in one request.
+
+        :param messages: may be an iterator without end: no more are taken from it than go in one request.
         :returns: how many subscribers the process that answered last has on the channel; 0 if there is no message.
-        :raises Refused: one of them was turned down. Those before it, but for what would have gone in one request with
-            it, have been published; those after it have not.
+        :raises Refused: one of them was turned down, and with it those in the same request. All before have been
+            published, those after it have not.
         """
         subscribers = 0
-        for kind, group in itertools.groupby(map(to_data, messages), type):
-            found = list(group)
-            if kind is bytes or len(found) == 1:
-                for message in found:
-                    subscribers = self.publish(message)
-            else:
-                subscribers = self._post(_form(found), FORM)
+        for request in _requests(map(to_data, messages)):
+            subscribers = self.publish(request) if isinstance(request, bytes) else self.publish_texts(request)
         return subscribers
 
     def _post(self, body: bytes, kind: str) -> int:
@@ -166,9 +174,24 @@ class Publisher(HTTPConnection):
         return int(answer.get("subscribers") or 0)
 
 
-def _form(texts: Iterable[Any]) -> bytes:
-    """A form keeps every message exactly. Lines of text (NDJSON) would lose blank ones and CR before LF."""
-    return "&".join([f"data={quote_plus(_encoded(text))}" for text in texts]).encode("ascii")
+def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
+    """The messages as they go out: texts together as long as there are few, a binary one by itself."""
+    texts: list[str] = []
+    size = 0
+    for message in messages:
+        if isinstance(message, bytes):
+            if texts:
+                yield texts
+            yield message
+            texts, size = [], 0
+            continue
+        if texts and (len(texts) == BATCH or size + len(message) > BATCH_SIZE):
+            yield texts
+            texts, size = [], 0
+        texts.append(message)
+        size += len(message)
+    if texts:
+        yield texts
 
 
 def _encoded(text: str) -> bytes:

@@ -25,8 +25,8 @@ except ImportError as error:
 OPENING = 15.0
 """Seconds until a connection that does not open is given up."""
 
-PING_INTERVAL = PING_TIMEOUT = 20.0
-"""Seconds between two pings, and until one that is not answered means that the server is gone."""
+PING_INTERVAL = 20.0
+"""Seconds between two pings, by default; what is silent for as long after one is gone."""
 
 CLOSING = 2.0
 """Seconds that the server has for its side of the closing handshake."""
@@ -46,6 +46,7 @@ def subscribe(
     on_state: OnState | None = None,
     headers: Mapping[str, str] | None = None,
     queue: int = QUEUE,
+    ping_interval: float = PING_INTERVAL,
     tls: ssl.SSLContext | None = None,
 ) -> Subscription:
     """Listen to a channel, with ``async with`` and ``async for``, or with ``with`` and ``for``.
@@ -61,6 +62,8 @@ def subscribe(
     :param headers: more headers of the request, such as ``Authorization``.
     :param queue: messages kept for whoever takes them too slowly. Past that the server keeps some, and then closes the
         connection; who takes none for half a minute is taken for dead.
+    :param ping_interval: seconds between two pings. A server that leaves one unanswered for as long is gone, and so are
+        those who vanish without a word.
     :param tls: how to check the server's certificate; default: as the system does.
     :raises Refused: on entering or in the loop, if the server turns the subscription down for good.
     :raises ValueError: ``url`` is none.
@@ -71,8 +74,8 @@ def subscribe(
         "compression": None,  # of no use for small messages, and it would take the server off its fast path
         "proxy": None,
         "open_timeout": OPENING,
-        "ping_interval": PING_INTERVAL,
-        "ping_timeout": PING_TIMEOUT,
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_interval,
         "close_timeout": CLOSING,
         "max_size": None,  # how large a message may be is for the server to say
         "max_queue": queue,
@@ -204,7 +207,9 @@ def _explain(url: str, error: Exception) -> EventcastError:
             response.status_code, bytes(response.body), reason=response.reason_phrase, retry_after=retry_after
         )
     if isinstance(error, ConnectionClosed):
-        reason = f": {error.rcvd.reason}" if error.rcvd is not None and error.rcvd.reason else ""
+        # Without a close frame of the server's, the client may have had a reason of its own: an unanswered ping.
+        frame = error.rcvd or error.sent
+        reason = f": {frame.reason}" if frame is not None and frame.reason else ""
         explained = f"The connection to {url} was closed with {_code(error)}{reason}"
     else:
         explained = f"No answer from {url}: {error or type(error).__name__}"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from eventcast.client.publishing import BATCH
 from eventcast.exceptions import MessageTooLarge
 
 READ = 64 * 1024
 """Bytes to read at most at a time: what a pipe holds."""
-
-BATCH = 1000
-"""Lines in one request: enough that the request itself costs next to nothing."""
 
 LONGEST = 16 * 1024 * 1024
 """Bytes of one message from a pipe, sixteen times what servers take by default. No more is kept in memory."""

@@ -51,16 +51,21 @@ class Publish(Tool):
 def _publish(publisher: Publisher, batch: Sequence[str | bytes]) -> None:
     """Publish all of them, in order."""
     for kind, group in itertools.groupby(batch, type):
-        run = list(group)
-        for request in [run] if kind is str else [[message] for message in run]:
-            _publish_in_one(publisher, request)
+        if kind is str:
+            _publish_in_one(publisher, [str(text) for text in group])
+        else:
+            for data in group:
+                _publish_in_one(publisher, [data])
 
 
-def _publish_in_one(publisher: Publisher, request: Sequence[str | bytes]) -> None:
+def _publish_in_one(publisher: Publisher, request: Sequence[Any]) -> None:
     """Publish what goes in one request. If that is refused nobody has got any of it, so it may be sent once more."""
     while True:
         try:
-            publisher.publish_many(request)
+            if len(request) == 1:
+                publisher.publish(request[0])
+            else:
+                publisher.publish_texts(request)
             return
         except MessageTooLarge:
             # The request, or one of its messages: by halves, until that one is found and all before it is published.

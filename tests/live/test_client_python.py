@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from datetime import date
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from eventcast.client import Publisher, State, apublish, channel_url, publish, subscribe
-from eventcast.exceptions import ChannelTooLong, MessageTooLarge, ReservedChannel, ServerUnreachable
+from eventcast.exceptions import ChannelTooLong, DisallowedHost, MessageTooLarge, ReservedChannel, ServerUnreachable
 from tests.live import servers
 from tests.live.conftest import Connect, Start, Talk
 from tests.live.servers import Server
@@ -170,6 +171,48 @@ def test_subscription_comes_back_without_asyncio(start: Start, channel: str) -> 
         publish(again.url + channel, "after")
         reader.join(TIMEOUT)
         assert found == ["after"]
+
+
+async def test_subscription_notices_a_server_that_is_silent(start: Start, channel: str) -> None:
+    server = start(servers.daphne)
+    states: list[State] = []
+    async with subscribe(server.url + channel, on_state=states.append, ping_interval=0.2) as messages:
+        following = asyncio.create_task(messages.__anext__())
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            await until(lambda: states[-1].name == "waiting", "the silence noticed")
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert "ping timeout" in states[-1].reason
+        await until(lambda: states[-1].name == "open", "open again", 60)
+        await apublish(server.url + channel, "after")
+        assert await asyncio.wait_for(following, TIMEOUT) == "after"
+
+
+def test_subscription_notices_a_server_that_is_silent_without_asyncio(start: Start, channel: str) -> None:
+    server = start(servers.daphne)
+    with subscribe(server.url + channel, reconnect=False, ping_interval=0.2) as messages:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(ServerUnreachable, match="ping timeout"):
+                next(messages)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+
+
+def test_publish_sends_headers_of_its_own(server: Server, channel: str) -> None:
+    with pytest.raises(DisallowedHost):
+        publish(server.url + channel, "x", headers={"Host": "example.com"})
+
+
+async def test_publish_many_takes_what_is_too_much_for_one_request(
+    start: Start, channel: str, connect: Connect
+) -> None:
+    server = start(servers.daphne, env={"EVENTCAST_MAX_BODY_SIZE": "250000"})
+    listener = await connect(server, channel)
+    with Publisher(server.url + channel) as publisher:
+        await asyncio.to_thread(publisher.publish_many, (f"{number:01000}" for number in range(1500)))
+    assert await listener.receive_many(1500) == [f"{number:01000}" for number in range(1500)]
 
 
 async def test_subscription_ends_with_the_connection_without_reconnect(start: Start, channel: str) -> None:
