@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import enum
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -81,6 +83,10 @@ def run(tool: type[Tool], url: str, options: dict[str, Any]) -> None:
     chosen = tool(options.pop("url") or url, dict(options.pop("header")))
     try:
         chosen.run(**options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has had enough. What is still to be flushed when Python ends would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Refused as error:
         raise Failed(f"Refused: {error.status} {error.code}. {error.detail}", ExitCode.REFUSED) from error
     except ServerUnreachable as error:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import os
 import signal
 import sys
 from typing import Any
@@ -50,11 +49,7 @@ class Subscribe(Tool):
                     await handler.handle(Message(data, path))
 
         handler = _Handler(options["count"], as_json=options["json"], command=options["exec"])
-        with contextlib.suppress(BrokenPipeError):
-            asyncio.run(_until_done(handler, [listen(path) for path in dict.fromkeys(options["paths"])]))
-            return
-        # Whoever read has had enough. What is still to be flushed at the end would fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        asyncio.run(_until_done(handler, [listen(path) for path in dict.fromkeys(options["paths"])]))
 
 
 class _Handler:

@@ -193,6 +193,25 @@ async def test_publish_waits_as_long_as_the_server_asks(channel: str, run: Run, 
     assert b"Slowly." in errors
 
 
+async def test_publish_sends_headers_of_its_own(server: Server, channel: str, run: Run) -> None:
+    code, _, errors = await (await run(server, "publish", channel, "x", "-H", "Host: example.com")).end()
+    assert code == 1
+    assert "400 disallowed_host" in errors
+
+
+@pytest.mark.slow
+async def test_publish_takes_no_more_memory_for_more_lines(server: Server, channel: str, run: Run) -> None:
+    program = "import resource, sys; from eventcast.__main__ import main; main(sys.argv[1:])\n"
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    peaks = []
+    for count in (1, LINES):
+        speaker = await run(server, "publish", channel, "-", program=("-c", program))
+        code, peak, errors = await speaker.end(b"a line of a log\n" * count)
+        assert (code, errors) == (0, "")
+        peaks.append(int(peak))
+    assert peaks[1] - peaks[0] < 8, f"{peaks} MiB"
+
+
 @pytest.mark.slow
 async def test_publish_loses_none_of_100_000_lines(
     server: Server, channel: str, run: Run, http: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -349,6 +368,14 @@ async def test_channels_lists_all_pages_as_json(start: Start, run: Run, connect:
     assert (code, errors) == (0, "")
     assert [each["channel"] for each in found] == sorted(f"/{number}" for number in range(1100))
     assert {each["subscribers"] for each in found} == {1}
+
+
+async def test_channels_end_quietly_when_nobody_reads(server: Server) -> None:
+    command = f"({sys.executable} -m eventcast channels; echo $? >&2) | true"
+    shell = await asyncio.create_subprocess_shell(
+        command, cwd=ROOT, env=own_environment(EVENTCAST_URL=server.url), stderr=asyncio.subprocess.PIPE
+    )
+    assert await shell.communicate() == (None, b"0\n")
 
 
 async def test_channels_are_found_below_the_mount(start: Start, run: Run, connect: Connect) -> None:

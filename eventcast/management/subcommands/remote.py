@@ -20,7 +20,7 @@ class _Remote(Subcommand):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        commandline.add_arguments(cls.tool, parser, f"EVENTCAST['URL'], which is {conf.URL}")
+        commandline.add_arguments(cls.tool, parser, "EVENTCAST['URL'] of the settings")
 
     def handle(self, **options: Any) -> None:
         try:
