@@ -29,7 +29,7 @@ def test_lost_waits_longer_each_time_up_to_a_limit() -> None:
     for _ in range(50):
         subscription, _told = course(wait=True)
         longest = [max(known, subscription.lost(LOST)) for known in longest]
-    assert longest[0] <= FIRST < max(longest) <= LATEST
+    assert max(longest[:3]) <= FIRST < max(longest) <= LATEST
 
 
 def test_lost_raises_before_it_was_open() -> None:

@@ -94,7 +94,8 @@ class Course:
         # Full jitter: those who were lost together must not come back together.
         if code == DISCONNECTED:
             return random.uniform(LATEST / 2, LATEST)
-        longest = min(LATEST, FIRST * 2 ** min(self._failures, 10))
+        # Three tries within seconds, for that is how long a restart takes; then ever fewer.
+        longest = min(LATEST, FIRST * 2 ** min(max(0, self._failures - 2), 10))
         self._failures += 1
         return random.uniform(SOON, longest)
 

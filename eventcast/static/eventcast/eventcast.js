@@ -57,7 +57,8 @@
       if (opened && Date.now() - this.since > STEADY) this.failures = 0;
       // Full jitter: those who were lost together must not come back together.
       const from = kicked ? LATEST / 2 : SOON;
-      const to = kicked ? LATEST : Math.min(LATEST, FIRST * 2 ** this.failures++);
+      // Three tries within seconds, for that is how long a restart takes; then ever fewer.
+      const to = kicked ? LATEST : Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
       const delay = Math.round(from + Math.random() * (to - from));
       this.timer = setTimeout(() => this.connect(), delay);
       this.set("waiting", { delay, code, reason });
