@@ -247,7 +247,8 @@ def test_serve_tells_of_port_in_use() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["-p", "70000"], 2, "70000 is not a port"),
+        (["-p", "70000"], 2, "'70000' is not a port"),
+        (["-p", "abc"], 2, "'abc' is not a port"),
         (["-p", "x"], 2, "--port"),
         (["-p", "0", "-b", "no.such.host.invalid"], 1, "no.such.host.invalid"),
         (["-u", "/no/such/folder/socket"], 1, "/no/such/folder/socket"),

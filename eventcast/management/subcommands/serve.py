@@ -89,10 +89,9 @@ class Serve(Subcommand):
 
 
 def _port(value: str) -> int:
-    port = int(value)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port: 0 to 65535")
-    return port
+    if not (value.isascii() and value.isdecimal() and int(value) <= 65535):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a port: 0 to 65535")
+    return int(value)
 
 
 def _application() -> Any:
