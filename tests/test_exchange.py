@@ -27,7 +27,8 @@ def lines_run(function: Callable[[], object]) -> int:
 
     before = sys.gettrace()
     gc.collect()
-    gc.disable()  # the collector runs finalizers, and what others have registered with it: lines that are not the call's
+    # The collector runs finalizers, and what others have registered with it: lines that are not the call's.
+    gc.disable()
     sys.settrace(trace)
     try:
         function()
