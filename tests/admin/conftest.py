@@ -19,6 +19,7 @@ from eventcast.hub import current_hub
 from eventcast.publishing import publish
 from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, close_loop, until
+from tests.layer_tools import Clock
 
 _numbers = itertools.count(1)
 
@@ -26,19 +27,6 @@ _numbers = itertools.count(1)
 def url(page: str, *names: str) -> str:
     """The URL of a page of the admin: ``url("change", "/a")``."""
     return reverse(f"admin:eventcast_channel_{page}", args=[quote(name) for name in names])
-
-
-class Clock:
-    """Time that passes only when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture(autouse=True)
