@@ -7,7 +7,7 @@ which 6 are the kernel's. Under it are autobahn's protocol and Twisted's transpo
 - a refusal of a handshake with its real status, where ASGI's ``close`` before ``accept`` is always 403;
 - close frames with a code and a reason, where ASGI's ``close`` raises for 1001 and 1013 and loses the reason;
 - empty messages, which ASGI's ``send`` leaves out;
-- pings that cost a tenth of autobahn's, see ``transports.pulse``;
+- pings that cost less than autobahn's, see ``transports.pulse``;
 - a place in Twisted's shutdown, to say goodbye to subscribers;
 - the socket itself.
 
