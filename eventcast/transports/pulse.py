@@ -1,6 +1,6 @@
 """Whether a peer is still there: a ping now and then, and an end to who does not answer.
 
-Ten thousand silent subscribers are five hundred pings a second. Daphne's own take a timer, a payload of their own, three
+Ten thousand silent subscribers are five hundred pings a second. Daphne's own take a timer, a payload, three
 system calls and a parse of the answer each, which shows in what a broadcast costs; these are one ``send``.
 """
 
