@@ -58,6 +58,12 @@ class ReservedChannel(InvalidChannel):
     code = "reserved_path"
 
 
+class InvalidPattern(Refused, ValueError):
+    """Raised when a pattern of channels cannot be read, or not be matched quickly."""
+
+    code = "invalid_pattern"
+
+
 class InvalidMessage(Refused, ValueError):
     """Raised when a message cannot be sent as it is, for example text that UTF-8 cannot encode."""
 

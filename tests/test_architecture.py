@@ -16,7 +16,7 @@ HOUSE = Path(eventcast.__file__).parent
 FLOORS = [
     {"exceptions", "conf"},
     {"names", "messages", "figures"},
-    {"pages", "subscribers", "client"},
+    {"pages", "patterns", "subscribers", "client"},
     {"transports", "layers"},
     {"memberships", "fanout"},
     {"hub"},

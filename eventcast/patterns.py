@@ -1,0 +1,125 @@
+"""Patterns of channels, written as Django's ``path()`` writes them: ``/orders/<int:id>/paid``. Pure functions.
+
+What may be in one is what can be matched quickly whatever a client makes of it: at most one converter between two
+slashes, ``path`` only at the end, and Django's own converters. Regular expressions never come from a client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from django.urls.converters import DEFAULT_CONVERTERS
+
+from eventcast import names
+from eventcast.exceptions import InvalidPattern
+
+_CONVERTER = re.compile(r"<(?:(?P<kind>[^<>:]*):)?(?P<parameter>[^<>:]*)>")
+
+MAX_CONVERTERS = 16
+"""Converters in one pattern: bounds the work of a match."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """What stands between two slashes: literal text, with or without one converter in it."""
+
+    before: str
+    kind: str = ""
+    """The converter's name; empty where there is none, and ``before`` is all."""
+    after: str = ""
+
+    @property
+    def expression(self) -> str:
+        kind = f"(?:{DEFAULT_CONVERTERS[self.kind].regex})" if self.kind else ""
+        return re.escape(self.before) + kind + re.escape(self.after)
+
+    def covers(self, other: _Segment) -> bool:
+        """Whether everything that ``other`` matches is matched by this one; may be False where nobody can tell."""
+        same_shape = (self.before, self.after) == (other.before, other.after)
+        if not other.kind:
+            return re.fullmatch(self.expression, other.before) is not None
+        if other.kind == "path":
+            return same_shape and self.kind == "path"
+        if self.kind in ("str", "path"):
+            return other.before.startswith(self.before) and other.after.endswith(self.after)
+        return same_shape and self.kind == other.kind
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Many channels by one name; made by :func:`parse`. Two with the same text are equal."""
+
+    text: str
+    """As it was written."""
+    segments: tuple[_Segment, ...]
+
+    @property
+    def literal(self) -> str:
+        """What every channel that matches begins with: the text before the first converter."""
+        return self.text.partition("<")[0]
+
+    def matches(self, channel: str) -> bool:
+        """Whether the channel is one of those."""
+        return self._expression.fullmatch(channel) is not None
+
+    def covers(self, other: Pattern) -> bool:
+        """Whether every channel that ``other`` matches is surely matched by this one, too."""
+        for position, (mine, theirs) in enumerate(zip(self.segments, other.segments, strict=False)):
+            if mine.kind == "path" and not mine.before:
+                # It goes over slashes: all that is left of the other, which is not nothing.
+                rest = other.segments[position:]
+                return len(rest) > 1 or not (rest[0].before == "" and not rest[0].kind)
+            if not mine.covers(theirs):
+                return False
+        return len(self.segments) == len(other.segments)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        # DOTALL: a channel's name may hold a line feed.
+        return re.compile("/".join(segment.expression for segment in self.segments), re.DOTALL)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Pattern:
+    """The pattern that ``text`` means: an absolute path with converters as in Django's ``path()``.
+
+    Known are Django's own: ``str`` (the default), ``int``, ``slug``, ``uuid`` and, at the end only, ``path``. Without
+    any it matches the channel of that name.
+
+    :raises InvalidPattern: it cannot be read, or could not be matched quickly: two converters between two slashes,
+        ``path`` before the end, or more than 16 converters.
+    :raises InvalidChannel, ChannelTooLong: as of a channel's name.
+    """
+    names.check_channel(text)
+    segments = tuple(_parse_segment(segment, text) for segment in text.split("/"))
+    kinds = [segment.kind for segment in segments]
+    if "path" in kinds[:-1] or (kinds[-1] == "path" and segments[-1].after):
+        raise InvalidPattern(
+            f"'path' goes over slashes and may stand at a pattern's end only, not as in {text!r:.200}."
+        )
+    if sum(map(bool, kinds)) > MAX_CONVERTERS:
+        raise InvalidPattern(f"A pattern has at most {MAX_CONVERTERS} converters.")
+    return Pattern(text, segments)
+
+
+def _parse_segment(text: str, whole: str) -> _Segment:
+    found = list(_CONVERTER.finditer(text))
+    literal = _CONVERTER.sub("", text)
+    if "<" in literal or ">" in literal:
+        raise InvalidPattern(f"A converter is written as in '/orders/<int:id>', not as in {whole!r:.200}.")
+    if not found:
+        return _Segment(text)
+    if len(found) > 1:
+        raise InvalidPattern(f"Between two slashes stands at most one converter, not as in {whole!r:.200}.")
+    kind, parameter = found[0]["kind"], found[0]["parameter"]
+    kind = "str" if kind is None else kind
+    if kind not in DEFAULT_CONVERTERS:
+        raise InvalidPattern(f"There is no converter {kind!r:.50}, only {', '.join(sorted(DEFAULT_CONVERTERS))}.")
+    if not parameter.isidentifier():
+        raise InvalidPattern(f"A converter has a name, as in '<int:id>', not {found[0][0]!r:.50}.")
+    return _Segment(text[: found[0].start()], kind, text[found[0].end() :])
