@@ -22,6 +22,7 @@ CONTRACT = {
     "InvalidChannel": (400, "invalid_channel"),
     "ChannelTooLong": (414, "channel_too_long"),
     "ReservedChannel": (404, "reserved_path"),
+    "InvalidPattern": (400, "invalid_pattern"),
     "InvalidMessage": (400, "invalid_message"),
     "MissingData": (400, "missing_data"),
     "MalformedBody": (400, "malformed_body"),
