@@ -20,6 +20,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "SLOW_SUBSCRIBERS": ("close", "drop"),
     "TRANSPORT": ("auto", "asgi"),
     "CHANNEL_PAGE": (True, False),
+    "PATTERN_SUBSCRIPTIONS": (True, False),
 }
 
 

@@ -52,6 +52,11 @@ class Conf:
         return self._get("CHANNEL_PAGE", True)
 
     @property
+    def PATTERN_SUBSCRIPTIONS(self) -> bool:
+        """Whether one may subscribe to a pattern of channels. With Redis that makes two messages of each published."""
+        return self._get("PATTERN_SUBSCRIPTIONS", True)
+
+    @property
     def URL(self) -> str:
         """Where the server is that ``manage.py eventcast publish`` and its like talk to."""
         return self._get("URL", "http://127.0.0.1:8000")

@@ -1,4 +1,4 @@
-"""The WebSocket side: whoever opens a socket to a path listens to that channel."""
+"""The WebSocket side: whoever opens a socket to a path listens to that channel, or to all that match a pattern."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from eventcast import names, transports
+from eventcast import names, patterns, transports
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel
 from eventcast.hub import current_hub
+from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
 
@@ -37,12 +38,12 @@ class EventcastConsumer(AsyncConsumer):
         hub = current_hub()
         try:
             check_host(scope)
-            channel = channel_of(scope, protocol)
+            wanted = wanted_by(scope, protocol)
             transport = transports.for_websocket(send, protocol)
             subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")
-            await hub.subscribe(channel, subscriber)
+            await hub.subscribe(wanted, subscriber)
         except Refused as refusal:
             await refuse(refusal, scope, send, protocol)
             return
@@ -59,7 +60,7 @@ class EventcastConsumer(AsyncConsumer):
                 raise
             await subscriber.transport.finish()
         finally:
-            await hub.unsubscribe(channel, subscriber)
+            await hub.unsubscribe(wanted, subscriber)
 
 
 def check_host(scope: Mapping[str, Any]) -> None:
@@ -77,10 +78,11 @@ def check_host(scope: Mapping[str, Any]) -> None:
         raise DisallowedHost(f"The Host {host!r:.100} is not in ALLOWED_HOSTS.")
 
 
-def channel_of(scope: dict[str, Any], protocol: Any) -> str:
-    """The channel that a WebSocket asks for, named by the request target as the client sent it.
+def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
+    """The channel, or the pattern of channels, that a WebSocket asks for by its request target as the client sent it.
 
-    :raises InvalidChannel: it cannot be a channel's name; ``ReservedChannel``: it is not for channels.
+    :raises InvalidChannel: it cannot be a channel's name; ``ReservedChannel``: it is not for channels;
+        ``InvalidPattern``, ``InvalidQuery``: it is none that can be listened to.
     """
     target = daphne.request_target(protocol) if protocol is not None else None
     channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
@@ -89,6 +91,8 @@ def channel_of(scope: dict[str, Any], protocol: Any) -> str:
     mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
     if not channel.startswith(mount) or (mount.startswith("//") and mount.strip("/")):
         raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
+    if channel == mount + patterns.SUBSCRIBE:
+        return patterns.from_query(scope["query_string"], mount)
     return names.check_not_reserved(channel, mount)
 
 

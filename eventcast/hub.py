@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -16,11 +17,13 @@ import weakref
 from collections import deque
 from typing import Any
 
-from eventcast import messages
+from eventcast import messages, names
 from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.figures import Figures
 from eventcast.memberships import Memberships
+from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber, Transport
+from eventcast.subscriptions import PatternTree
 from eventcast.transports import daphne
 
 logger = logging.getLogger("eventcast.hub")
@@ -40,6 +43,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.channels: dict[str, LocalChannel] = {}
+        self.patterns = PatternTree()
         self.stopping = False
         """Whether the server is shutting down: nobody is let in any more."""
         self._watching = False
@@ -50,40 +54,65 @@ class Hub:
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
 
-    async def subscribe(self, name: str, subscriber: Subscriber) -> None:
-        """Let ``subscriber`` hear the channel ``name``, until :meth:`unsubscribe`.
+    async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
+        """Let ``subscriber`` hear a channel, or all that match a pattern, until :meth:`unsubscribe`.
+
+        Who listens by a pattern hears each message's :attr:`~eventcast.messages.Message.envelope`.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
         """
-        await self._memberships.join(name)
-        channel = self.channels.get(name)
-        if channel is None:
-            channel = self.channels[name] = LocalChannel(name)
+        await self._memberships.join(_joined_for(wanted))
+        if isinstance(wanted, Pattern):
+            channel = self.patterns.make(wanted)
+        elif (found := self.channels.get(wanted)) is not None:
+            channel = found
+        else:
+            channel = self.channels[wanted] = LocalChannel(wanted)
         channel.add(subscriber)
 
-    async def unsubscribe(self, name: str, subscriber: Subscriber) -> None:
+    async def unsubscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
         """Forget a subscriber that :meth:`subscribe` has let in."""
         subscriber.leave()
         subscriber.transport.release()
-        channel = self.channels.get(name)
+        channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count:
             # Before the layer is told, which may take a while: who comes meanwhile begins anew.
-            del self.channels[name]
+            if isinstance(wanted, Pattern):
+                self.patterns.remove(wanted)
+            else:
+                del self.channels[wanted]
             self.past += channel.figures
-        await self._memberships.leave(name)
+        await self._memberships.leave(_joined_for(wanted))
+
+    def heard_by(self, name: str) -> list[LocalChannel]:
+        """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
+        found = self.patterns.matching(name)
+        if (channel := self.channels.get(name)) is not None:
+            found.append(channel)
+        return found
 
     def _accept(self, event: dict[str, Any]) -> None:
         """Put what came from the layer in line to be written."""
         try:
+            if event["type"] == messages.PATTERNS_TYPE:
+                # Looked for before anything is decoded: a message that no pattern matches is to cost nothing here.
+                if channels := self.patterns.matching(event["channel"]):
+                    enveloped = [message.envelope for message in messages.from_layer(event)[1]]
+                    for channel in channels:
+                        self._line_up(channel, enveloped)
+                elif not self.patterns and names.ALL not in self._memberships:
+                    self._memberships.leave_unwanted(names.ALL)
+                return
             name, received = messages.from_layer(event)
         except (KeyError, TypeError, AttributeError) as error:
             logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
             return
-        channel = self.channels.get(name)
-        if channel is None:
-            if name not in self._memberships:
-                self._memberships.leave_unwanted(name)
-            return
+        if (found := self.channels.get(name)) is not None:
+            self._line_up(found, received)
+        elif name not in self._memberships:
+            self._memberships.leave_unwanted(name)
+
+    def _line_up(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
         if not channel.scheduled:
             channel.scheduled = True
@@ -114,21 +143,25 @@ class Hub:
 
         On any event loop; not for one that has ended, whose hub writes nothing any more.
         """
-        channel, loop = self.channels.get(name), self._loop()
-        if channel is None or loop is None:
-            return
-        while channel.backlog > BACKLOG_LIMIT // 2 and loop.is_running():  # noqa: ASYNC110 (rare, and nothing to signal)
-            await asyncio.sleep(SLICE)
+        loop = self._loop()
+        for channel in self.heard_by(name):
+            while channel.backlog > BACKLOG_LIMIT // 2 and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and nothing to signal)
+                await asyncio.sleep(SLICE)
 
     def disconnect(self, name: str, id: int | None = None) -> None:
-        """Close the subscriber with this ``id``, or all, of a channel. Safe in any thread; they go a moment later."""
+        """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own.
+
+        Those who hear it by a pattern, and others with it, go only by their ``id``. Safe in any thread; they go a
+        moment later.
+        """
         loop = self._loop()
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # closed: nobody is left there
                 loop.call_soon_threadsafe(self._disconnect, name, id)
 
     def _disconnect(self, name: str, id: int | None) -> None:
-        for subscriber in self.channels.get(name, ()):
+        own = self.channels.get(name, ())
+        for subscriber in own if id is None else itertools.chain.from_iterable(self.heard_by(name)):
             if id is None or subscriber.id == id:
                 subscriber.transport.close(DISCONNECTED, "Disconnected by an operator.")
                 subscriber.leave()
@@ -143,12 +176,17 @@ class Hub:
         """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""
         self.stopping = True
         transports = []
-        for channel in list(self.channels.values()):
+        for channel in [*self.channels.values(), *self.patterns]:
             for subscriber in channel:
                 transports.append(subscriber.transport)
                 subscriber.transport.close(GOING_AWAY, "The server is going away.")
                 subscriber.leave()
         return transports
+
+
+def _joined_for(wanted: str | Pattern) -> str:
+    """What the process has to be a member of for a subscription: which channels a pattern means nobody can tell."""
+    return names.ALL if isinstance(wanted, Pattern) else wanted
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

@@ -17,6 +17,9 @@ from eventcast.exceptions import InvalidMessage, MessageTooLarge
 LAYER_TYPE = "eventcast.messages"
 """The ``type`` of what eventcast puts on the channel layer."""
 
+PATTERNS_TYPE = "eventcast.patterns"
+"""The ``type`` of the same, once more for those who listen to many channels by a pattern."""
+
 # RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
 _TEXT, _BINARY = 0x81, 0x82
 
@@ -30,7 +33,7 @@ class Message:
     :param channel: the channel it was published to.
     """
 
-    __slots__ = ("_event", "_frame", "_line", "channel", "data", "payload", "time")
+    __slots__ = ("_envelope", "_event", "_frame", "_line", "channel", "data", "payload", "time")
 
     def __init__(self, data: str | bytes, channel: str = "") -> None:
         self.data = data
@@ -41,6 +44,7 @@ class Message:
         self._frame: bytes | None = None
         self._event: bytes | None = None
         self._line: bytes | None = None
+        self._envelope: Message | None = None
 
     @property
     def binary(self) -> bool:
@@ -77,6 +81,15 @@ class Message:
             record = {"time": round(self.time, 6), "channel": self.channel} | form
             self._line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         return self._line
+
+    @property
+    def envelope(self) -> Message:
+        """The message for those who listen to many channels: :attr:`line` as a text message, which says on which
+        channel it came. As a line of a stream it is that line, not one around it."""
+        if self._envelope is None:
+            self._envelope = Message(self.line[:-1].decode(), self.channel)
+            self._envelope.time, self._envelope._line = self.time, self.line
+        return self._envelope
 
     def __repr__(self) -> str:
         return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
@@ -157,6 +170,11 @@ def check_data(data: str | bytes) -> str | bytes:
 def to_layer(channel: str, messages: Iterable[str | bytes]) -> dict[str, Any]:
     """One channel layer message for all that is published to ``channel`` at once: plain types, as layers want them."""
     return {"type": LAYER_TYPE, "channel": channel, "messages": list(messages)}
+
+
+def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`to_layer` made, for the group of those who listen by a pattern."""
+    return {**event, "type": PATTERNS_TYPE}
 
 
 def from_layer(event: dict[str, Any]) -> tuple[str, list[Message]]:

@@ -19,6 +19,9 @@ from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+ALL = "*"
+"""Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
+
 RESERVED_PREFIX = "-/"
 """Below the mount, paths that begin so are the server's own and never channels."""
 

@@ -7,22 +7,28 @@ slashes, ``path`` only at the end, and Django's own converters. Regular expressi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from urllib.parse import parse_qs
 
 from django.urls.converters import DEFAULT_CONVERTERS
 
 from eventcast import names
-from eventcast.exceptions import InvalidPattern
+from eventcast.conf import conf
+from eventcast.exceptions import InvalidPattern, InvalidQuery, ReservedChannel
 
 _CONVERTER = re.compile(r"<(?:(?P<kind>[^<>:]*):)?(?P<parameter>[^<>:]*)>")
+
+SUBSCRIBE = "-/subscribe"
+"""Where one subscribes by a pattern, below the mount."""
 
 MAX_CONVERTERS = 16
 """Converters in one pattern: bounds the work of a match."""
 
 
 @dataclass(frozen=True)
-class _Segment:
+class Segment:
     """What stands between two slashes: literal text, with or without one converter in it."""
 
     before: str
@@ -30,16 +36,23 @@ class _Segment:
     """The converter's name; empty where there is none, and ``before`` is all."""
     after: str = ""
 
-    @property
+    @cached_property
     def expression(self) -> str:
+        """The regular expression of what it matches."""
         kind = f"(?:{DEFAULT_CONVERTERS[self.kind].regex})" if self.kind else ""
         return re.escape(self.before) + kind + re.escape(self.after)
 
-    def covers(self, other: _Segment) -> bool:
+    @cached_property
+    def matches(self) -> Callable[[str], object]:
+        """Whether a text is what it stands for."""
+        # DOTALL: a channel's name may hold a line feed.
+        return re.compile(self.expression, re.DOTALL).fullmatch
+
+    def covers(self, other: Segment) -> bool:
         """Whether everything that ``other`` matches is matched by this one; may be False where nobody can tell."""
         same_shape = (self.before, self.after) == (other.before, other.after)
         if not other.kind:
-            return re.fullmatch(self.expression, other.before) is not None
+            return self.matches(other.before) is not None
         if other.kind == "path":
             return same_shape and self.kind == "path"
         if self.kind in ("str", "path"):
@@ -53,7 +66,7 @@ class Pattern:
 
     text: str
     """As it was written."""
-    segments: tuple[_Segment, ...]
+    segments: tuple[Segment, ...]
 
     @property
     def literal(self) -> str:
@@ -77,11 +90,33 @@ class Pattern:
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        # DOTALL: a channel's name may hold a line feed.
         return re.compile("/".join(segment.expression for segment in self.segments), re.DOTALL)
 
     def __str__(self) -> str:
         return self.text
+
+
+def from_query(query: bytes, mount: str) -> Pattern:
+    """The pattern that a subscription to ``<mount>-/subscribe?pattern=…`` asks for.
+
+    :param query: the raw query string.
+    :raises InvalidQuery: it has not one parameter ``pattern``, or is not percent-encoded UTF-8.
+    :raises InvalidPattern, InvalidChannel: as :func:`parse`; also for what lies outside the mount.
+    :raises ReservedChannel: pattern subscriptions are turned off (``PATTERN_SUBSCRIPTIONS``).
+    """
+    if not conf.PATTERN_SUBSCRIPTIONS:
+        raise ReservedChannel("Subscribing by a pattern is turned off here (EVENTCAST['PATTERN_SUBSCRIPTIONS']).")
+    try:
+        fields = parse_qs(query.decode(), keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError:
+        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
+    texts = fields.get("pattern", [])
+    if len(texts) != 1:
+        raise InvalidQuery("Say once what to listen to: ?pattern=/orders/<int:id>, percent-encoded.")
+    pattern = parse(texts[0])
+    if not pattern.literal.startswith(mount):
+        raise InvalidPattern(f"Channels here begin with {mount}, and so do patterns.")
+    return pattern
 
 
 @lru_cache(maxsize=1024)
@@ -107,13 +142,13 @@ def parse(text: str) -> Pattern:
     return Pattern(text, segments)
 
 
-def _parse_segment(text: str, whole: str) -> _Segment:
+def _parse_segment(text: str, whole: str) -> Segment:
     found = list(_CONVERTER.finditer(text))
     literal = _CONVERTER.sub("", text)
     if "<" in literal or ">" in literal:
         raise InvalidPattern(f"A converter is written as in '/orders/<int:id>', not as in {whole!r:.200}.")
     if not found:
-        return _Segment(text)
+        return Segment(text)
     if len(found) > 1:
         raise InvalidPattern(f"Between two slashes stands at most one converter, not as in {whole!r:.200}.")
     kind, parameter = found[0]["kind"], found[0]["parameter"]
@@ -122,4 +157,4 @@ def _parse_segment(text: str, whole: str) -> _Segment:
         raise InvalidPattern(f"There is no converter {kind!r:.50}, only {', '.join(sorted(DEFAULT_CONVERTERS))}.")
     if not parameter.isidentifier():
         raise InvalidPattern(f"A converter has a name, as in '<int:id>', not {found[0][0]!r:.50}.")
-    return _Segment(text[: found[0].start()], kind, text[found[0].end() :])
+    return Segment(text[: found[0].start()], kind, text[found[0].end() :])

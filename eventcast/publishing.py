@@ -11,10 +11,14 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 
 from eventcast import hub, messages, names, presence
+from eventcast.conf import conf
 from eventcast.exceptions import EventcastError, LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 
 logger = logging.getLogger("eventcast.publish")
+
+EVERYWHERE = names.group_name(names.ALL)
+"""The group of those processes that somebody listens in by a pattern."""
 
 
 def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
@@ -57,7 +61,7 @@ async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
     """
     event = _event(channel, data)
     try:
-        await get_layer().group_send(names.group_name(channel), event)
+        await _asend(get_layer(), event)
     except Exception as error:
         raise _unavailable(channel, error) from error
     for each in hub.hubs():  # a subscriber's event loop may be another than the publisher's
@@ -80,10 +84,11 @@ def _after_commit(event: dict[str, Any], using: str | None) -> None:
 
 def _send(event: dict[str, Any]) -> None:
     channel, layer = event["channel"], get_layer()
-    group = names.group_name(channel)
     if isinstance(layer, InMemoryChannelLayer):
         # Needs no event loop and waits for none, so it cannot hang when the loop stops (SIGTERM during a sync view).
-        layer.group_send_nowait(group, event)
+        layer.group_send_nowait(names.group_name(channel), event)
+        if conf.PATTERN_SUBSCRIPTIONS:
+            layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
         return
     try:
         asyncio.get_running_loop()
@@ -92,9 +97,15 @@ def _send(event: dict[str, Any]) -> None:
     else:
         raise EventcastError("publish() cannot wait on the thread of a running event loop: await apublish() there.")
     try:
-        async_to_sync(layer.group_send)(group, event)
+        async_to_sync(_asend)(layer, event)
     except Exception as error:
         raise _unavailable(channel, error) from error
+
+
+async def _asend(layer: Any, event: dict[str, Any]) -> None:
+    await layer.group_send(names.group_name(event["channel"]), event)
+    if conf.PATTERN_SUBSCRIPTIONS:
+        await layer.group_send(EVERYWHERE, messages.for_patterns(event))
 
 
 def _unavailable(channel: str, error: Exception) -> LayerUnavailable:

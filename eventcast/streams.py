@@ -13,6 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from eventcast.exceptions import LayerUnavailable, StreamingUnavailable
 from eventcast.hub import current_hub
 from eventcast.messages import Message
+from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
 from eventcast.transports.stream import StreamTransport
@@ -34,8 +35,8 @@ RETRY = (1.0, 5.0)
 """Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
 
 
-def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpResponse:
-    """Subscribe to ``channel`` by a response that never ends.
+def stream(request: HttpRequest, wanted: str | Pattern, form: str) -> StreamingHttpResponse:
+    """Subscribe to a channel, or to all that match a pattern, by a response that never ends.
 
     :param form: its media type, :data:`SSE` or :data:`NDJSON`.
     :raises StreamingUnavailable: the server is not an ASGI server.
@@ -66,7 +67,7 @@ def stream(request: HttpRequest, channel: str, form: str) -> StreamingHttpRespon
             "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
         )
     subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
-    response = _Response(_body(channel, subscriber, transport), content_type=form)
+    response = _Response(_body(wanted, subscriber, transport), content_type=form)
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
     return response
@@ -92,13 +93,15 @@ class _Response(StreamingHttpResponse):
             await self._body.aclose()
 
 
-async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport) -> AsyncGenerator[bytes, None]:
+async def _body(
+    wanted: str | Pattern, subscriber: Subscriber, transport: StreamTransport
+) -> AsyncGenerator[bytes, None]:
     # The subscription lives and ends in here: a response whose client has left before is never iterated nor closed.
     hub = current_hub()
     try:
-        await hub.subscribe(channel, subscriber)
+        await hub.subscribe(wanted, subscriber)
     except LayerUnavailable as error:
-        logger.warning("A stream of %s ends before it begins: %s", channel, error)
+        logger.warning("A stream of %s ends before it begins: %s", wanted, error)
         return
     try:
         transport.open(subscriber)
@@ -110,4 +113,4 @@ async def _body(channel: str, subscriber: Subscriber, transport: StreamTransport
         async for piece in transport:  # of what was published before the server began to stop
             yield piece
     finally:
-        await hub.unsubscribe(channel, subscriber)
+        await hub.unsubscribe(wanted, subscriber)

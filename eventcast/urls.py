@@ -7,6 +7,7 @@ from eventcast import views
 app_name = "eventcast"
 urlpatterns = [
     path("-/channels", views.channels, name="channels"),
+    path("-/subscribe", views.subscribe, name="subscribe"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
     re_path(r"^/*-/", views.reserved),
     # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.

@@ -13,7 +13,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import bodies, names, pages, presence, publishing, streams
+from eventcast import bodies, names, pages, patterns, presence, publishing, streams
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
@@ -92,10 +92,31 @@ async def channels(request: HttpRequest) -> HttpResponse:
             {
                 "channels": [_described(info) for info in page],
                 "next": page[-1].channel if len(found) > len(page) else None,
+                "patterns": [
+                    {"pattern": info.pattern, "subscribers": info.subscribers} | asdict(info.figures)
+                    for info in presence.live_patterns(limit=LARGEST_PAGE)
+                ],
                 "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
             }
             | SCOPE
         )
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+@csrf_exempt
+async def subscribe(request: HttpRequest) -> HttpResponseBase:
+    """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
+        mount = names.channel_from_request(request).removesuffix(patterns.SUBSCRIBE)
+        pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
+        form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
+        if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
+            return streams.stream(request, pattern, form)
+        listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
+        return _answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
     except Refused as refusal:
         return refused(request, refusal)
 

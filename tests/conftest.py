@@ -6,7 +6,12 @@ import os
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
+
+# No test is timed: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Taken out of the environment, so that the servers the tests start don't take it for a setting.
 REQUIRE_ALL = os.environ.pop("EVENTCAST_REQUIRE_ALL", "") not in ("", "0")

@@ -19,6 +19,7 @@ FLOORS = [
     {"pages", "patterns", "subscribers", "client"},
     {"transports", "layers"},
     {"memberships", "fanout"},
+    {"subscriptions"},
     {"hub"},
     {"presence"},
     {"publishing"},
@@ -41,6 +42,7 @@ ENGINE = {
     "layers",
     "memberships",
     "fanout",
+    "subscriptions",
     "hub",
     "presence",
 }

@@ -15,6 +15,7 @@ DEFAULTS = {
     "SLOW_SUBSCRIBERS": "close",
     "TRANSPORT": "auto",
     "CHANNEL_PAGE": True,
+    "PATTERN_SUBSCRIPTIONS": True,
     "URL": "http://127.0.0.1:8000",
 }
 

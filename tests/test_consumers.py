@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.test import override_settings
 
 from eventcast import consumers, presence
-from eventcast.consumers import EventcastConsumer, channel_of
+from eventcast.consumers import EventcastConsumer, wanted_by
 from eventcast.exceptions import ReservedChannel
 from eventcast.hub import current_hub
 from eventcast.presence import subscriber_count
@@ -342,20 +342,20 @@ class Protocol:
 def test_channel_is_named_by_the_target_and_not_by_the_scope(target: str, mangled: str) -> None:
     if "%FF" in target:
         with pytest.raises(ValueError, match="UTF-8"):
-            channel_of({"path": mangled}, Protocol(target))
+            wanted_by({"path": mangled}, Protocol(target))
     else:
         expected = {"//a/b": "//a/b", "/a;b": "/a;b", "/a%2525": "/a%25", "/a?b": "/a"}[target]
-        assert channel_of({"path": mangled}, Protocol(target)) == expected
+        assert wanted_by({"path": mangled}, Protocol(target)) == expected
 
 
 def test_channel_must_lie_below_the_mount() -> None:
     scope = {"path": "/live/a", "path_remaining": "a"}
     with pytest.raises(ReservedChannel):
-        channel_of(scope, Protocol("//x/live/a"))
+        wanted_by(scope, Protocol("//x/live/a"))
 
 
 def test_channel_keeps_its_mount() -> None:
-    assert channel_of({"path": "/live/a", "path_remaining": "a"}, None) == "/live/a"
+    assert wanted_by({"path": "/live/a", "path_remaining": "a"}, None) == "/live/a"
 
 
 def test_consumer_asks_for_no_layer_channel_of_its_own() -> None:

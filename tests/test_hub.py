@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 import weakref
 from collections.abc import AsyncIterator
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from eventcast import fanout, hub, names, presence, publishing
+from eventcast import fanout, hub, messages, names, patterns, presence, publishing
 from eventcast.exceptions import LayerUnavailable
 from eventcast.hub import Hub, current_hub, hubs
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, FlakyLayer, StuckTransport, close_loop, layer_in_use, until
 
@@ -22,9 +24,9 @@ class Audience:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.present: list[tuple[str, Subscriber]] = []
+        self.present: list[tuple[str | Pattern, Subscriber]] = []
 
-    async def join(self, channel: str, transport: FakeTransport | None = None) -> FakeTransport:
+    async def join(self, channel: str | Pattern, transport: FakeTransport | None = None) -> FakeTransport:
         transport = transport or FakeTransport()
         subscriber = Subscriber(transport)
         await self.hub.subscribe(channel, subscriber)
@@ -400,3 +402,97 @@ async def test_subscribers_of_two_loops_hear_one_publish(audience: Audience) -> 
     done.set()
     await asyncio.to_thread(thread.join, 10)
     assert (count, here.data, there.data) == (2, ["x"], ["x"])
+
+
+# --- by a pattern -----------------------------------------------------------------------------------------------------
+
+
+def lines(transport: FakeTransport) -> list[tuple[str, str]]:
+    """The channel and text of each envelope that arrived."""
+    found = [json.loads(data) for data in transport.data]
+    return [(message["channel"], message["data"]) for message in found]
+
+
+async def test_subscriber_by_a_pattern_hears_every_channel_that_matches(audience: Audience) -> None:
+    listener = await audience.join(patterns.parse("/a/<int:id>"))
+    for channel in ("/a/1", "/b", "/a/x", "/a/2"):
+        publishing.publish(channel, f"to {channel}")
+    await until(lambda: len(listener.data) == 2)
+    assert lines(listener) == [("/a/1", "to /a/1"), ("/a/2", "to /a/2")]
+
+
+async def test_subscribers_of_the_channel_hear_the_message_itself(audience: Audience) -> None:
+    by_name, by_pattern = await audience.join("/a"), await audience.join(patterns.parse("/<x>"))
+    publishing.publish("/a", b"\x00")
+    await until(lambda: by_name.data and by_pattern.data)
+    assert by_name.data == [b"\x00"]
+    assert json.loads(by_pattern.data[0])["base64"] == "AA=="
+
+
+async def test_subscriber_by_a_pattern_is_counted_on_the_channels_it_hears(audience: Audience) -> None:
+    await audience.join("/a")
+    await audience.join(patterns.parse("/<x>"))
+    assert publishing.publish("/a", "x") == 2
+    assert publishing.publish("/b", "x") == 1
+    assert publishing.publish("/b/c", "x") == 0
+
+
+async def test_patterns_that_differ_in_names_share_a_channel(audience: Audience) -> None:
+    transports = [await audience.join(patterns.parse(text)) for text in ("/<a>", "/<str:b>")]
+    assert len(audience.hub.patterns) == 1
+    publishing.publish("/x", "hello")
+    await until(lambda: all(transport.data for transport in transports))
+
+
+async def test_last_subscriber_by_a_pattern_leaves_nothing_behind(audience: Audience) -> None:
+    texts = ("/a/<x>", "/a/<x>/b", "/a/<path:x>", "/a")
+    transports = [await audience.join(patterns.parse(text)) for text in texts]
+    for transport in transports:
+        await audience.leave(transport)
+    assert not audience.hub.patterns
+    assert audience.hub.patterns._root.empty
+    assert not get_layer().groups  # type: ignore[attr-defined]
+
+
+async def test_patterns_leave_apart_from_each_other(audience: Audience) -> None:
+    goes, stays = [await audience.join(patterns.parse(text)) for text in ("/a/<x>", "/a/<x>/b")]
+    await audience.leave(goes)
+    publishing.publish("/a/1/b", "hello")
+    await until(lambda: stays.data)
+
+
+async def test_message_that_no_pattern_matches_is_not_decoded(
+    audience: Audience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = await audience.join(patterns.parse("/a/<x>"))
+    decoded: list[str] = []
+    from_layer = messages.from_layer
+    monkeypatch.setattr(messages, "from_layer", lambda event: decoded.append(event["channel"]) or from_layer(event))
+    publishing.publish("/b/1", "x")
+    publishing.publish("/a/1", "x")
+    await until(lambda: listener.data)
+    assert decoded == ["/a/1"]
+
+
+async def test_group_of_patterns_is_left_when_something_comes_for_nobody(audience: Audience) -> None:
+    await audience.join("/a")
+    layer, layer_channel = get_layer(), audience.hub._memberships._layer_channel
+    await layer.group_add(publishing.EVERYWHERE, layer_channel)
+    publishing.publish("/a", "x")
+    await until(lambda: publishing.EVERYWHERE not in layer.groups)  # type: ignore[attr-defined]
+
+
+async def test_disconnect_of_all_spares_those_who_listen_by_a_pattern(audience: Audience) -> None:
+    by_name, by_pattern = await audience.join("/a"), await audience.join(patterns.parse("/<x>"))
+    presence.disconnect("/a")
+    await until(lambda: by_name.closed)
+    assert not by_pattern.closed
+    [found] = [info for info in presence.subscribers("/a") if info.pattern]
+    presence.disconnect("/a", found.id)
+    await until(lambda: by_pattern.closed)
+
+
+async def test_say_goodbye_reaches_those_who_listen_by_a_pattern(audience: Audience) -> None:
+    transport = await audience.join(patterns.parse("/<x>"))
+    assert transport in audience.hub.say_goodbye()
+    audience.hub.stopping = False

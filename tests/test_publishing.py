@@ -13,7 +13,7 @@ from django.db import transaction
 from django.test import override_settings
 
 import eventcast
-from eventcast import hub, publishing
+from eventcast import hub, messages, publishing
 from eventcast.exceptions import (
     ChannelTooLong,
     EventcastError,
@@ -191,9 +191,15 @@ async def test_apublish_many_sends_none_when_one_is_refused(heard: list[str | by
 
 
 async def test_apublish_many_is_one_message_on_the_layer(heard: list[str | bytes]) -> None:
-    with layer_in_use(FlakyLayer()) as layer:
+    with layer_in_use(FlakyLayer()) as layer, override_settings(EVENTCAST={"PATTERN_SUBSCRIPTIONS": False}):
         await apublish_many("/a", ["1", "2", "3"])
     assert layer.calls == ["group_send"]
+
+
+async def test_apublish_is_a_second_message_on_the_layer_for_those_who_listen_by_a_pattern() -> None:
+    with layer_in_use(FlakyLayer()) as layer:
+        await apublish_many("/a", ["1", "2", "3"])
+    assert layer.calls == ["group_send", "group_send"]
 
 
 async def test_apublish_waits_while_a_channel_has_too_much_to_write(
@@ -298,7 +304,8 @@ class RecordingLayer(InMemoryChannelLayer):
         self.sent: list[dict[str, Any]] = []
 
     def group_send_nowait(self, group: str, message: dict[str, Any]) -> None:
-        self.sent.append(message)
+        if message["type"] == messages.LAYER_TYPE:
+            self.sent.append(message)
         super().group_send_nowait(group, message)
 
 
@@ -323,7 +330,7 @@ def test_publish_raises_when_the_layer_is_down() -> None:
 def test_publish_works_with_a_layer_that_has_to_be_awaited() -> None:
     with layer_in_use(FlakyLayer()) as layer:
         publish("/a", "x")
-    assert layer.calls == ["group_send"]
+    assert layer.calls == ["group_send", "group_send"]
 
 
 async def test_publish_to_a_layer_that_has_to_be_awaited_says_what_to_do_on_a_loop() -> None:

@@ -44,7 +44,7 @@ def disconnect(admin: ChannelPermissions, request: HttpRequest, name: str) -> st
     """
     chosen = request.POST.get("subscriber", "")
     if chosen == "all":
-        said = f"Disconnected all subscribers: {number(presence.subscriber_count(name))}."
+        said = f"Disconnected all subscribers: {number(presence.subscriber_count(name, patterns=False))}."
         with _logged(admin, request, name, said):
             presence.disconnect(name)
         return said

@@ -92,7 +92,9 @@ def _subscriber(subscriber: presence.SubscriberInfo) -> dict[str, Any]:
         "cells": {
             "peer": subscriber.peer or formats.UNKNOWN,
             "user": subscriber.user or formats.UNKNOWN,
-            "transport": subscriber.transport,
+            "transport": f"{subscriber.transport}, by {subscriber.pattern}"
+            if subscriber.pattern
+            else subscriber.transport,
             "connected": formats.moment(subscriber.connected_at),
             "pending": formats.number(subscriber.pending),
             "lost": formats.number(subscriber.lost),

@@ -16,6 +16,8 @@ from tests.live import servers
 from tests.live.clients import WebSocket
 from tests.live.http_client import HTTP
 from tests.live.servers import TRACEBACK, Server
+from tests.live.streams import Stream
+from tests.live.waiting import TIMEOUT
 
 # Versions that run in the Node of Debian 12, which is 18.
 NPM_PACKAGES = ("ws@8.18.3", "eventsource@3.0.7", "typescript@5.9.3")
@@ -23,6 +25,7 @@ NPM_PACKAGES = ("ws@8.18.3", "eventsource@3.0.7", "typescript@5.9.3")
 Connect = Callable[..., Awaitable[WebSocket]]
 Talk = Callable[[Server], HTTP]
 Start = Callable[..., Server]
+Open = Callable[..., Awaitable[Stream]]
 
 
 class Fleet:
@@ -102,6 +105,24 @@ async def http() -> AsyncIterator[Talk]:
     yield connect
     for client in opened:
         await client.close()
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Open]:
+    """Opens streams: ``await listen(server, "/a", "text/event-stream")``."""
+    opened: list[Stream] = []
+
+    async def listen(server: Server, target: str, form: str) -> Stream:
+        stream = Stream(*await asyncio.open_connection("127.0.0.1", server.port))
+        opened.append(stream)
+        stream.writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {form}\r\n\r\n".encode())
+        stream.head = (await asyncio.wait_for(stream.reader.readuntil(b"\r\n\r\n"), TIMEOUT)).decode().lower()
+        await stream.read_until(b"\n")  # The greeting: from here on it is subscribed.
+        return stream
+
+    yield listen
+    for stream in opened:
+        stream.cut()
 
 
 @pytest.fixture(scope="session")

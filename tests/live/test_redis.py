@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ async def test_two_processes_are_one(
     one, other = start_with(layer), start_with(layer)
     near, far = await connect(one, channel), await connect(other, channel)
     elsewhere = await connect(other, channel + "/x")
+    by_pattern = await connect(other, f"/-/subscribe?pattern={channel[:-1]}%3Cpath:rest%3E")
     speaker, far_speaker = http(one), http(other)
     bodies: list[tuple[str | bytes, str]] = [
         ("hello", "text/plain"),
@@ -89,6 +91,9 @@ async def test_two_processes_are_one(
     for listener in (near, far):
         found = await listener.receive_many(len(bodies) + 1)
         assert [message for message in found if message != "from the other side"] == [body for body, _ in bodies]
+    enveloped = [json.loads(line) for line in await by_pattern.receive_many(len(bodies) + 1)]
+    assert {message["channel"] for message in enveloped} == {channel}
+    assert [m.get("data") for m in enveloped if "data" in m][:2] == ["hello", '{"name": "张三"}']
     await elsewhere.ping()
     assert not elsewhere.messages
 

@@ -5,59 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
 from tests.live import servers
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Open, Start, Talk
 from tests.live.servers import Server
 from tests.live.waiting import TIMEOUT, until
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
-
-
-class Stream:
-    """An HTTP response that goes on, unchunked."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.head = ""
-        self._rest = b""
-
-    async def read_until(self, end: bytes) -> bytes:
-        """What comes up to and including ``end``."""
-        while end not in self._rest:
-            size = int(await asyncio.wait_for(self.reader.readline(), TIMEOUT), 16)
-            self._rest += await asyncio.wait_for(self.reader.readexactly(size + 2), TIMEOUT)
-            self._rest = self._rest[:-2]
-            assert size, "the stream has ended"
-        found, _, self._rest = self._rest.partition(end)
-        return found + end
-
-    def cut(self) -> None:
-        self.writer.transport.abort()
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-async def listen() -> AsyncIterator[Open]:
-    opened: list[Stream] = []
-
-    async def listen(server: Server, target: str, form: str) -> Stream:
-        stream = Stream(*await asyncio.open_connection("127.0.0.1", server.port))
-        opened.append(stream)
-        stream.writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {form}\r\n\r\n".encode())
-        stream.head = (await asyncio.wait_for(stream.reader.readuntil(b"\r\n\r\n"), TIMEOUT)).decode().lower()
-        await stream.read_until(b"\n")  # The greeting: from here on it is subscribed.
-        return stream
-
-    yield listen
-    for stream in opened:
-        stream.cut()
 
 
 async def test_events_are_as_the_html_standard_has_them(server: Server, listen: Open, http: Talk, channel: str) -> None:
