@@ -11,7 +11,7 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from eventcast import names, patterns, transports
+from eventcast import admission, names, patterns, transports
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel
 from eventcast.hub import current_hub
 from eventcast.patterns import Pattern
@@ -39,8 +39,9 @@ class EventcastConsumer(AsyncConsumer):
         try:
             check_host(scope)
             wanted = wanted_by(scope, protocol)
+            permit = await admission.to_subscribe(admission.request_of_websocket(scope), wanted)
             transport = transports.for_websocket(send, protocol)
-            subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
+            subscriber = Subscriber(transport, peer=describe_peer(scope), user=permit.user or describe_user(scope))
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")
             await hub.subscribe(wanted, subscriber)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
+from eventcast.admission import Permit
 from eventcast.exceptions import LayerUnavailable, StreamingUnavailable
 from eventcast.hub import current_hub
 from eventcast.messages import Message
@@ -35,10 +36,11 @@ RETRY = (1.0, 5.0)
 """Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
 
 
-def stream(request: HttpRequest, wanted: str | Pattern, form: str) -> StreamingHttpResponse:
+def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permit) -> StreamingHttpResponse:
     """Subscribe to a channel, or to all that match a pattern, by a response that never ends.
 
     :param form: its media type, :data:`SSE` or :data:`NDJSON`.
+    :param permit: what whoever asks was let in by.
     :raises StreamingUnavailable: the server is not an ASGI server.
     :raises LayerUnavailable: the server is going away.
     """
@@ -66,7 +68,7 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str) -> StreamingH
         transport = StreamTransport(
             "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
         )
-    subscriber = Subscriber(transport, peer=describe_peer(scope), user=describe_user(scope))
+    subscriber = Subscriber(transport, peer=describe_peer(scope), user=permit.user or describe_user(scope))
     response = _Response(_body(wanted, subscriber, transport), content_type=form)
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them

@@ -13,7 +13,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import bodies, names, pages, patterns, presence, publishing, streams
+from eventcast import admission, bodies, names, pages, patterns, presence, publishing, streams
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
@@ -53,16 +53,19 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
     form = request.get_preferred_type(["application/json", *page, streams.SSE, streams.NDJSON])
     response: HttpResponseBase
     if form == pages.HTML:
+        await admission.to_ask(request, name)
         response = pages.channel_page(request, name)
     elif form in (streams.SSE, streams.NDJSON) and request.method == "GET":
-        response = streams.stream(request, name, form)
+        response = streams.stream(request, name, form, await admission.to_subscribe(request, name))
     else:
+        await admission.to_ask(request, name)
         response = _answer(_described(presence.channel_info(name)) | SCOPE)
     patch_vary_headers(response, ["Accept"])
     return response
 
 
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
+    await admission.to_publish(request, name)
     found = bodies.messages_in(request)
     subscribers = await publishing.apublish_many(name, found)
     answer: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
@@ -81,6 +84,8 @@ async def channels(request: HttpRequest) -> HttpResponse:
             query = request.GET
         except SuspiciousOperation as error:
             raise InvalidQuery(f"The query cannot be read: {error}") from None
+        mount = names.channel_from_request(request).removesuffix("-/channels")
+        await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
         limit = query.get("limit", str(PAGE))
         if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
             raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
@@ -114,7 +119,8 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
         pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
         form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
         if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
-            return streams.stream(request, pattern, form)
+            return streams.stream(request, pattern, form, await admission.to_subscribe(request, pattern))
+        await admission.to_ask(request, pattern)
         listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
         return _answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
     except Refused as refusal:

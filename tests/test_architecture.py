@@ -23,6 +23,7 @@ FLOORS = [
     {"hub"},
     {"presence"},
     {"publishing"},
+    {"admission"},
     {"bodies", "streams", "consumers"},
     {"views"},
     {"routing", "urls"},

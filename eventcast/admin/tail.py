@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from django.http import HttpRequest, StreamingHttpResponse
 
 from eventcast import streams
+from eventcast.admission import Permit
 
 RECHECK = 15.0
 """Seconds after which it is asked again whether the user may listen, when the next message or keep-alive is due: who is
@@ -35,7 +36,7 @@ def tail(request: HttpRequest, channel: str, permitted: Callable[[HttpRequest], 
 
 
 async def _open(request: HttpRequest, channel: str, permitted: Callable[[HttpRequest], bool]) -> StreamingHttpResponse:
-    response = streams.stream(request, channel, streams.SSE)
+    response = streams.stream(request, channel, streams.SSE, Permit())
     response.streaming_content = _while_permitted(response.streaming_content, request, permitted)
     return response
 

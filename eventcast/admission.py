@@ -1,0 +1,63 @@
+"""Who gets in: what every request is asked, in one order, before its body is read or its handshake is accepted.
+
+1. Does it come from a page that may send it? (``origins``)
+2. May whoever sends it do that? (``authorization``)
+3. Is there room for it, and is it not one too many? (``throttling``)
+
+A WebSocket is asked the same as a request, and as one: :func:`request_of_websocket`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
+
+from eventcast.exceptions import Refused
+from eventcast.patterns import Pattern
+
+
+@dataclass(frozen=True)
+class Permit:
+    """What somebody was let in by."""
+
+    user: str = ""
+    """The name of whom it was given to; empty if nobody is known."""
+
+
+async def to_publish(request: HttpRequest, channel: str) -> Permit:
+    """Let a request publish to a channel.
+
+    :raises Refused: it may not.
+    """
+    return Permit()
+
+
+async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Let a request, or the handshake of a WebSocket, subscribe to a channel or to a pattern of channels.
+
+    :raises Refused: it may not.
+    """
+    return Permit()
+
+
+async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:
+    """Let a request ask who listens to a channel, or to all that a pattern matches.
+
+    :raises Refused: it may not.
+    """
+
+
+def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
+    """The handshake of a WebSocket (ASGI scope) as the ``GET`` request that it is (RFC 6455 section 4.1).
+
+    :raises Refused: its query string is not ASCII.
+    """
+    try:
+        return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
+    except ValueError as error:
+        raise Refused(f"The request cannot be read: {error}.") from None
