@@ -371,6 +371,7 @@ def test_target_wants_a_path_with_a_slash() -> None:
         {"channels": 3, "subscribers": 2},
         {"in_flight": 0},
         {"idle_channels": -1},
+        {"idle_patterns": -1},
         {"timeout": -1},
     ],
 )

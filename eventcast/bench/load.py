@@ -59,7 +59,7 @@ class Load:
                 f"{options.publishers} publishers need more open files than this process may have: ulimit -n"
             )
         count = max(options.processes or 1, -(-options.connections // limit))
-        messages = options.messages * (2 if options.idle_channels else 1)
+        messages = options.messages * (2 if options.idle else 1)
         # By channel: its subscribers, and the workers that hold them.
         self._audience = Counter(index % options.channels for index in range(options.subscribers))
         pairs = {(index % options.channels, index % count) for index in range(options.subscribers)}
@@ -70,6 +70,7 @@ class Load:
         self._workers: dict[int, Worker] = {}
         config = {
             "family": int(target.family), "address": target.address, "host": target.host, "path": target.path,
+            "subscribe": target.subscribe, "idle_channels": options.idle_channels,
             "workers": count, "messages": messages, "channels": options.channels, "size": options.size,
             "in_flight": options.in_flight,
         }  # fmt: skip
@@ -97,7 +98,8 @@ class Load:
         os.close(self._shared.descriptor)
 
     def connect(self, count: int, *, idle: bool = False) -> Connecting:
-        """Have so many more subscribers connect; ``idle`` ones listen to a channel of their own each.
+        """Have so many more subscribers connect; ``idle`` ones listen to a channel or a pattern of their own
+        each.
 
         :raises BenchError: one of them could not.
         """

@@ -28,6 +28,8 @@ class Options:
     """Messages that some subscriber has not got yet, at most. 1: the next one goes out when all have the last."""
     idle_channels: int = 0
     """Channels with one subscriber each and no messages, for a second measurement beside them."""
+    idle_patterns: int = 0
+    """The same with patterns that match none of the channels."""
     processes: int = 0
     """Processes that hold the subscribers; 0 for as few as the limit of open files allows."""
     timeout: float = 10.0
@@ -35,15 +37,20 @@ class Options:
 
     @property
     def connections(self) -> int:
-        """Subscribers of both kinds."""
-        return self.subscribers + self.idle_channels
+        """Subscribers of all kinds."""
+        return self.subscribers + self.idle
+
+    @property
+    def idle(self) -> int:
+        """Subscribers that are there for the second measurement only, and hear nothing."""
+        return self.idle_channels + self.idle_patterns
 
     def check(self) -> None:
         """:raises BenchError: no benchmark can be made of this."""
         for name in ("subscribers", "channels", "publishers", "messages", "in_flight"):
             if getattr(self, name) < 1:
                 raise BenchError(f"--{name.replace('_', '-')} is at least 1.")
-        for name in ("idle_channels", "processes", "timeout"):
+        for name in ("idle_channels", "idle_patterns", "processes", "timeout"):
             if getattr(self, name) < 0:
                 raise BenchError(f"--{name.replace('_', '-')} is not negative.")
         if self.channels > self.subscribers:

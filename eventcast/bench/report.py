@@ -118,7 +118,7 @@ class Report:
     connecting: Connecting
     result: Measurement
     beside_idle: Measurement | None = None
-    """The same again, beside ``idle_channels``."""
+    """The same again, beside ``idle_channels`` and ``idle_patterns``."""
 
     @property
     def problems(self) -> list[str]:
@@ -127,7 +127,7 @@ class Report:
 
     @property
     def growth(self) -> float | None:
-        """The server's CPU time for a publish beside the idle channels, by that without them."""
+        """The server's CPU time for a publish beside the idle subscribers, by that without them."""
         if self.beside_idle is None or not self.result.server_cpu or self.beside_idle.server_cpu is None:
             return None
         alone, beside = (it.server_cpu or 0.0 for it in (self.result, self.beside_idle))
@@ -148,6 +148,7 @@ class Report:
             "connecting": self.connecting.as_json(),
             **self.result.as_json(),
             "idle_channels": options.idle_channels,
+            "idle_patterns": options.idle_patterns,
             "beside_idle": self.beside_idle and self.beside_idle.as_json(),
             "cpu_growth": self.growth and round(self.growth, 3),
         }
@@ -167,7 +168,9 @@ class Report:
             each = connecting.server_memory / connecting.count / 1024
             lines.append(f"  memory       {each:.1f} KiB a subscriber; the server has {_mib(self.result)} now")
         if self.beside_idle is not None:
-            lines += ["", f"The same beside {options.idle_channels:,} other channels with a subscriber each:", ""]
+            idle = {"channels": options.idle_channels, "patterns": options.idle_patterns}
+            others = " and ".join(f"{count:,} other {what}" for what, count in idle.items() if count)
+            lines += ["", f"The same beside {others} with a subscriber each:", ""]
             lines += _lines(self.beside_idle)
             if self.growth is not None:
                 lines += [f"  growth       {self.growth:.2f} times the server's CPU time for a publish"]

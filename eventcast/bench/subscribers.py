@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from eventcast.bench.audience import Audience
 from eventcast.bench.deliveries import Deliveries
@@ -161,10 +162,16 @@ class Subscribers:
         path, tapes = self._config["path"], self._audience.tapes
         for index in range(first + self._config["worker"], last, self._config["workers"]):
             if idle:
-                yield index, f"{path}-idle/{index - first}", self._audience.idle
+                yield index, self._idle_target(index - first), self._audience.idle
             else:
                 channel = index % len(tapes)
                 yield index, f"{path}/{channel}" if len(tapes) > 1 else path, tapes[channel]
+
+    def _idle_target(self, number: int) -> str:
+        path, channels = self._config["path"], self._config["idle_channels"]
+        if number < channels:
+            return f"{path}-idle/{number}"
+        return f"{self._config['subscribe']}?pattern={quote(path, safe='%')}-idle/%3Cx%3E/{number - channels}"
 
     def _hang_up(self, descriptor: int) -> None:
         tape = self._audience.tape_of[descriptor]

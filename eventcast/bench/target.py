@@ -28,6 +28,8 @@ class Target:
     """For the header ``Host``."""
     path: str
     """Percent-encoded."""
+    subscribe: str
+    """Where one subscribes by a pattern, percent-encoded."""
 
     @property
     def port(self) -> int:
@@ -52,6 +54,7 @@ def find(url: str, path: str | None, default_path: str) -> Target:
     """The server behind a URL, ``http://host:port`` or ``ws://``, where somebody has to answer.
 
     :param path: the channel. Default: the URL's path, or ``default_path`` if that is nothing but a slash.
+    :param default_path: below the mount.
     :raises BenchError: the URL means nothing, or nobody answers there.
     """
     parts = urlsplit(url if "//" in url else f"//{url}")
@@ -77,5 +80,10 @@ def find(url: str, path: str | None, default_path: str) -> Target:
         family=family,
         address=tuple(address),
         host=host if port == 80 else f"{host}:{port}",
-        path=quote(channel, safe="/%:;=@!$&'()*+,~-._"),
+        path=_quoted(channel),
+        subscribe=_quoted(default_path.rpartition("/")[0] + "/-/subscribe"),
     )
+
+
+def _quoted(path: str) -> str:
+    return quote(path, safe="/%:;=@!$&'()*+,~-._")

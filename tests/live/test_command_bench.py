@@ -48,6 +48,12 @@ def test_bench_measures_a_given_server_with_several_publishers(start: Start) -> 
     assert '"lost": 0' in text_of(found)
 
 
+def test_bench_measures_again_beside_channels_and_patterns_that_hear_nothing() -> None:
+    found = figures(*SMALL, "--channels", "4", "--idle-channels", "5", "--idle-patterns", "5")
+    assert found["beside_idle"]["deliveries"] == found["deliveries"] == found["expected"]
+    assert (found["lost"], found["beside_idle"]["lost"]) == (0, 0)
+
+
 def test_bench_prints_figures_for_people() -> None:
     done = bench(*SMALL)
     assert done.returncode == 0, done.stderr

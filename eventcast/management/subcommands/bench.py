@@ -68,6 +68,13 @@ class Bench(Subcommand):
             help="then measure again beside so many other channels with a subscriber each, and compare",
         )
         add(
+            "--idle-patterns",
+            type=int,
+            default=default.idle_patterns,
+            metavar="P",
+            help="the same beside so many patterns that match none of the channels",
+        )
+        add(
             "--pid",
             type=int,
             action="append",
@@ -138,8 +145,8 @@ class Bench(Subcommand):
                 connecting = run.connect(load.subscribers)
                 result = run.measure()
                 beside_idle = None
-                if load.idle_channels:
-                    run.connect(load.idle_channels, idle=True)
+                if load.idle:
+                    run.connect(load.idle, idle=True)
                     beside_idle = run.measure()
         finally:
             if progress is not None:
