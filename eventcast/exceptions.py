@@ -139,3 +139,7 @@ class LayerUnavailable(Refused):
 
 class ServerUnreachable(EventcastError, ConnectionError):
     """Raised by a client when a server gives no answer: it is not there, takes too long, or the connection breaks."""
+
+
+class UndecodableMessage(EventcastError, ValueError):
+    """Raised when a message is not what a listener takes: JSON, unless it was told otherwise."""

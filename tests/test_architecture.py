@@ -24,7 +24,7 @@ FLOORS = [
     {"presence"},
     {"publishing"},
     {"admission"},
-    {"bodies", "streams", "consumers"},
+    {"bodies", "streams", "consumers", "listeners"},
     {"views"},
     {"routing", "urls"},
     {"models", "formats", "migrations"},

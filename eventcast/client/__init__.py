@@ -19,7 +19,7 @@ It needs no Django project. Publishing needs nothing else either; subscribing ne
 from typing import TYPE_CHECKING, Any
 
 from eventcast.client.publishing import Publisher, apublish, publish
-from eventcast.client.targets import channel_url
+from eventcast.client.targets import channel_url, pattern_url
 
 if TYPE_CHECKING:
     from eventcast.client.reconnecting import State
@@ -33,6 +33,7 @@ __all__ = [
     "Subscription",
     "apublish",
     "channel_url",
+    "pattern_url",
     "publish",
     "subscribe",
 ]

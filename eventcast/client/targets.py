@@ -76,3 +76,17 @@ def channel_url(server: str, channel: str) -> str:
     parse_url(server)
     parts = urlsplit(server)
     return f"{parts.scheme}://{parts.netloc}{url_path(channel)}"
+
+
+def pattern_url(server: str, pattern: str) -> str:
+    """The URL to subscribe to a pattern of channels, whose frames say which channel each message is of.
+
+    :param server: a URL of the server with its mount, such as ``"http://127.0.0.1:8000"`` or ``"http://host/live"``.
+    :param pattern: such as ``"/orders/<int:id>"``; of whole paths, the mount included.
+    :raises ValueError: one of them is not what it should be.
+    """
+    if not pattern.startswith("/"):
+        raise ValueError(f"A pattern is an absolute path that begins with '/', not {pattern!r:.100}.")
+    parse_url(server)
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/-/subscribe?pattern={quote(pattern, safe='')}"

@@ -9,14 +9,15 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from eventcast.management.subcommands import Subcommand
 from eventcast.management.subcommands.bench import Bench
+from eventcast.management.subcommands.listen import ListenSubcommand
 from eventcast.management.subcommands.remote import REMOTE
 from eventcast.management.subcommands.serve import Serve
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Bench)
+SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, ListenSubcommand, Bench)
 
 
 class Command(BaseCommand):
-    help = "Every URL path is a channel: serve them, publish, subscribe."
+    help = "Every URL path is a channel: serve them, publish, subscribe, listen."
 
     def add_arguments(self, parser: CommandParser) -> None:
         subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)

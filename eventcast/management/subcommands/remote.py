@@ -15,7 +15,9 @@ from eventcast.conf import conf
 from eventcast.management.subcommands import Subcommand
 
 
-class _Remote(Subcommand):
+class Remote(Subcommand):
+    """Runs a tool with the server and the exit codes that all of them have."""
+
     tool: ClassVar[type[commandline.Tool]]
 
     @classmethod
@@ -29,19 +31,19 @@ class _Remote(Subcommand):
             raise CommandError(str(failure), returncode=failure.exit_code) from failure
 
 
-class PublishSubcommand(_Remote):
+class PublishSubcommand(Remote):
     __doc__ = Publish.__doc__
     name = Publish.name
     tool = Publish
 
 
-class SubscribeSubcommand(_Remote):
+class SubscribeSubcommand(Remote):
     __doc__ = Subscribe.__doc__
     name = Subscribe.name
     tool = Subscribe
 
 
-class ChannelsSubcommand(_Remote):
+class ChannelsSubcommand(Remote):
     __doc__ = Channels.__doc__
     name = Channels.name
     tool = Channels

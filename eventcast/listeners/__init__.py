@@ -1,0 +1,17 @@
+"""Functions that a site has called with the messages of a channel, each in isolation from the others::
+
+    # listeners.py of any installed app
+    from eventcast import listener
+
+    @listener("/eventcast/user/<str:key>")
+    def mail_the_company(order, key):
+        ...
+
+``manage.py eventcast listen`` finds them, connects to a server elsewhere, and runs them. What is registered
+(:mod:`.registry`) has a source that turns messages into calls (:mod:`.sources`); these wait in a queue of its own
+(:mod:`.queues`) for workers of its own (:mod:`.running`); one :mod:`.supervisor` starts and ends all.
+"""
+
+from eventcast.listeners.registry import Listener, Registration, listener, registry
+
+__all__ = ["Listener", "Registration", "listener", "registry"]
