@@ -6,9 +6,14 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
+from types import CodeType, TracebackType
 from typing import Any
 
 from eventcast.listeners.calls import Call
+
+
+_HERE = str(Path(__file__).parent)
 
 
 class Execution:
@@ -44,9 +49,24 @@ class Execution:
         frames = _suspended(self.awaited)
         if not frames:
             running = sys._current_frames().get(self._thread)
-            frames = [] if running is None else list(reversed([*traceback.walk_stack(running)]))
+            frames = [] if running is None else [*traceback.walk_stack(running)][::-1]
+            # From the function on: how it came to be called is of no interest.
+            own = [number for number, (frame, _) in enumerate(frames, 1) if _is_own(frame.f_code)]
+            frames = frames[max(own, default=0) :] or frames
         summary = traceback.StackSummary.extract(frames)
         return "".join(summary.format()).rstrip()
+
+
+def outside(found: TracebackType | None) -> TracebackType | None:
+    """A traceback without what leads from here to the function."""
+    inner = found
+    while inner is not None and _is_own(inner.tb_frame.f_code):
+        inner = inner.tb_next
+    return inner or found
+
+
+def _is_own(code: CodeType) -> bool:
+    return code.co_filename.startswith(_HERE)
 
 
 def _suspended(awaited: Any) -> list[tuple[Any, int]]:

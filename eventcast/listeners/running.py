@@ -17,7 +17,7 @@ from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.calls import Call
 from eventcast.listeners.counting import Counters, Statistics
 from eventcast.listeners.databases import ThreadSensitiveConnections, fresh_connections
-from eventcast.listeners.executions import Execution
+from eventcast.listeners.executions import Execution, outside
 from eventcast.listeners.queues import CallQueue
 from eventcast.names import printable
 
@@ -123,9 +123,14 @@ class Runner:
             yield execution
         except UndecodableMessage as error:
             self.refuse(error)
-        except (Exception, SystemExit, asyncio.CancelledError):
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
             self._counters.count("failed")
-            logger.exception("%s failed in a call for %s", self.name, printable(call.channel))
+            logger.error(
+                "%s failed in a call for %s",
+                self.name,
+                printable(call.channel),
+                exc_info=(type(error), error, outside(error.__traceback__)),
+            )
         finally:
             self._executions.discard(execution)
 

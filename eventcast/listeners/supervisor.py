@@ -67,6 +67,7 @@ class Supervisor:
         supplied = asyncio.create_task(asyncio.wait(sources))
         await asyncio.wait([stopping, supplied], return_when=asyncio.FIRST_COMPLETED)
         stopped = self._stopping.is_set()
+        logger.info("No more is read. Calls that run or wait have %g s to end.", self._grace)
         draining = asyncio.create_task(self._drain(sources))
         hurrying = asyncio.create_task(self._hurrying.wait())
         await asyncio.wait([draining, hurrying], timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +111,7 @@ class Supervisor:
         left = [runner for runner in self._runners if not runner.finished]
         for runner in left:
             logger.error(
-                "%s is abandoned with %d calls running and %d waiting", runner.name, runner.running, runner.waiting
+                "%s is abandoned: calls running: %d, waiting: %d", runner.name, runner.running, runner.waiting
             )
         for runner in self._runners:
             logger.info("%s: %s", runner.name, runner.statistics)
