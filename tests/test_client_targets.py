@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventcast.client.targets import channel_url, parse_url
+from eventcast.client.targets import channel_url, parse_url, pattern_url
 from eventcast.names import channel_from_target
 
 
@@ -54,3 +54,20 @@ def test_channel_url_leads_to_the_channel(channel: str) -> None:
 def test_channel_url_refuses_what_is_none(server: str, channel: str) -> None:
     with pytest.raises(ValueError):
         channel_url(server, channel)
+
+
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("http://host", "http://host/-/subscribe?pattern=%2Fa%20b%2F%3Cint%3Aid%3E"),
+        ("https://u:p@host:8443/live/", "https://u:p@host:8443/live/-/subscribe?pattern=%2Fa%20b%2F%3Cint%3Aid%3E"),
+    ],
+)  # fmt: skip
+def test_pattern_url_is_below_the_mount(server: str, url: str) -> None:
+    assert pattern_url(server, "/a b/<int:id>") == url
+
+
+@pytest.mark.parametrize(("server", "pattern"), [("http://host", "<a>"), ("host", "/<a>")])
+def test_pattern_url_refuses_what_is_none(server: str, pattern: str) -> None:
+    with pytest.raises(ValueError):
+        pattern_url(server, pattern)

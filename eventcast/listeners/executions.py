@@ -12,7 +12,6 @@ from typing import Any
 
 from eventcast.listeners.calls import Call
 
-
 _HERE = str(Path(__file__).parent)
 
 

@@ -110,9 +110,7 @@ class Supervisor:
     def _outcome(self, stopped: bool) -> Outcome:
         left = [runner for runner in self._runners if not runner.finished]
         for runner in left:
-            logger.error(
-                "%s is abandoned: calls running: %d, waiting: %d", runner.name, runner.running, runner.waiting
-            )
+            logger.error("%s is abandoned: calls running: %d, waiting: %d", runner.name, runner.running, runner.waiting)
         for runner in self._runners:
             logger.info("%s: %s", runner.name, runner.statistics)
         deadline = time.monotonic() + (0.0 if left else CLEANING)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from datetime import date
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.urls import register_converter
 
 from eventcast import listener
@@ -30,7 +33,9 @@ register_converter(DayConverter, "day")
 
 
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    # In one piece: several threads speak.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 # --- one channel, three that listen -----------------------------------------------------------------------------------
@@ -97,19 +102,26 @@ def matched_here(message: Any, first: date, last: date) -> None:
     say("days", repr(message), (last - first).days)
 
 
+@listener("/-/refused")
+def refused(message: Any) -> None:
+    say("never")
+
+
 # --- the database -----------------------------------------------------------------------------------------------------
 
 
 @listener("/database")
 def stores(message: str) -> None:
+    connected = "already connected" if connection.connection else "newly connected"
     ContentType.objects.create(app_label="plain", model=message)
-    say("stored", message)
+    say("stored", message, connected)
 
 
 @listener("/database")
 async def stores_async(message: str) -> None:
+    connected = "already connected" if await sync_to_async(lambda: connection.connection)() else "newly connected"
     await ContentType.objects.acreate(app_label="async", model=message)
-    say("stored async", message)
+    say("stored async", message, connected)
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ def listening(standalone_server: Server, tmp_path_factory: pytest.TempPathFactor
         database.execute("CREATE TABLE django_content_type (id INTEGER PRIMARY KEY, app_label TEXT, model TEXT)")
     database.close()
     names = ["takes_json", "takes_raw", "takes_json_async", "stores", "stores_async"]
+    names += ["matched_by_the_server", "matched_here"]
     process = Listening(log, standalone_server, *names)
     yield process
     assert process.end() == 0, process.log
@@ -85,18 +86,14 @@ def test_good_listener_gets_all_beside_bad_ones(server: Server, listen: Listen) 
     assert process.end() == 1
     assert f"listening.good: {COUNT} handled, 0 failed, 0 dropped, 0 undecodable" in process.log
     assert re.search(r"listening.raises: 0 handled, [1-9]\d* failed", process.log)
-    assert "listening.sleeps is abandoned: calls running: 1, waiting: 100" in process.log
+    assert "listening.sleeps is abandoned: calls running: 1, waiting: 10" in process.log
 
 
-@pytest.mark.parametrize(
-    ("name", "where"), [("sleeps", "threading.Event().wait()"), ("blocks", "time.sleep(3600)"), ("waits", "forever()")]
-)
-def test_hanging_call_is_logged_with_the_place_where_it_is(
-    name: str, where: str, server: Server, listen: Listen
-) -> None:
-    process = listen(server, name, "--grace", "0.1")
+def test_hanging_call_is_logged_with_the_place_and_outlasts_no_grace(server: Server, listen: Listen) -> None:
+    process = listen(server, "sleeps", "blocks", "waits", "--grace", "0.1")
     say(server, "/three", 1)
-    process.wait_for_log(f"(?s)listening.{name} has been busy with a call for /three.*{re.escape(where)}")
+    for name, where in [("sleeps", "threading.Event().wait()"), ("blocks", "time.sleep(3600)"), ("waits", "forever()")]:
+        process.wait_for_log(f"(?s)listening.{name} has been busy with a call for /three.*{re.escape(where)}")
     began = time.monotonic()
     assert process.end() == 1
     assert time.monotonic() - began < 5
@@ -106,7 +103,7 @@ def test_hanging_call_is_logged_with_the_place_where_it_is(
     ("data", "lines"),
     [
         ({"name": "张三"}, ["json {'name': '张三'}", "async {'name': '张三'}", """raw '{"name":"张三"}'"""]),
-        (b"[1]", ["json [1]", "async [1]", r"raw b'\[1\]'"]),
+        (b"[1]", ["json [1]", "async [1]", "raw b'[1]'"]),
     ],
     ids=["text", "binary"],
 )
@@ -115,7 +112,7 @@ def test_functions_are_called_with_json_or_raw(
 ) -> None:
     say(server, "/json", data)
     for line in lines:
-        listening.wait_for_log(line.replace("[1]", r"\[1\]") if "raw" not in line else line)
+        listening.wait_for_log(re.escape(line))
 
 
 def test_message_that_is_no_json_is_counted_and_not_shown(server: Server, listening: Listening) -> None:
@@ -125,15 +122,28 @@ def test_message_that_is_no_json_is_counted_and_not_shown(server: Server, listen
     assert "secret" not in listening.log.replace(r"raw b'\xff secret'", "")
 
 
-def test_plain_function_uses_the_database(server: Server, listening: Listening) -> None:
-    say(server, "/database", '"one"')
-    listening.wait_for_log("stored one")
+def test_pattern_hands_over_what_its_converters_make(server: Server, listening: Listening) -> None:
+    say(server, "/user/张 三/x", "1")
+    say(server, "/user/张 三/42", {"paid": True})
+    listening.wait_for_log("pattern {'paid': True} '张 三' 42")
+    assert "'x'" not in listening.log
 
 
-def test_async_function_uses_the_database(server: Server, listening: Listening) -> None:
-    for name in ("two", "three"):
+def test_converters_that_no_server_knows_are_matched_here(server: Server, listening: Listening) -> None:
+    for channel in ("/days/2026-01-01", "/days/2026-01-01/2026-02-30", "/days/2026-01-01/2026-01-31"):
+        say(server, channel, b"[]")
+    listening.wait_for_log(r"days \[\] 30")
+    assert listening.log.count("days [") == 1
+
+
+@pytest.mark.parametrize("kind", ["stored", "stored async"])
+def test_function_uses_the_database_with_connections_as_of_a_request(
+    kind: str, server: Server, listening: Listening
+) -> None:
+    for number in range(2):
+        name = f"{kind} {number}".replace(" ", "_")
         say(server, "/database", f'"{name}"')
-        listening.wait_for_log(f"stored async {name}")
+        listening.wait_for_log(f"{kind} {name} newly connected")
 
 
 def test_sigterm_ends_when_all_that_waits_is_done(server: Server, listen: Listen) -> None:
@@ -168,10 +178,10 @@ def test_listener_comes_back_when_the_server_does(start: Start, listen: Listen) 
 
 def test_command_ends_when_the_server_refuses_all(server: Server) -> None:
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "django", "eventcast", "listen", "takes_json",
-         "--url", server.url, "-H", "Host: example.com", "--settings", "tests.listening.settings"],
+        [sys.executable, "-W", "error", "-m", "django", "eventcast", "listen", "refused",
+         "--url", server.url, "--settings", "tests.listening.settings"],
         cwd=servers.ROOT, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert finished.returncode == 1
-    assert "takes_json is refused, and ends: 400 disallowed_host" in finished.stderr
+    assert "listening.refused is refused, and ends: 404 reserved_path" in finished.stderr
     assert "Traceback" not in finished.stderr

@@ -1,0 +1,178 @@
+"""How the calls of one listener are made, in its own threads."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from eventcast.exceptions import UndecodableMessage
+from eventcast.listeners.calls import Arguments, Call, decode_frame
+from eventcast.listeners.counting import Statistics
+from eventcast.listeners.registry import Registration
+from eventcast.listeners.running import Runner, runner_of
+from tests.live.waiting import TIMEOUT, until
+
+Start = Callable[..., Runner]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts the runner of a function; it is closed and has ended when the test is over."""
+    runners: list[Runner] = []
+
+    def start(function: Callable[..., Any], **options: Any) -> Runner:
+        runners.append(runner_of(Registration(name="shop.mail", path="/a", function=function, **options)))
+        runners[-1].start()
+        return runners[-1]
+
+    yield start
+    for runner in runners:
+        runner.close()
+        assert await asyncio.to_thread(runner.join, TIMEOUT)
+
+
+def call(*args: Any) -> Call:
+    return Call(lambda: (args, {}), "/a")
+
+
+async def end(runner: Runner) -> Statistics:
+    runner.close()
+    await until(lambda: runner.finished, "all calls are made")
+    return runner.statistics
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def as_async(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def called(*args: Any) -> Any:
+        return function(*args)
+
+    return called
+
+
+KINDS = pytest.mark.parametrize("kind", [plain, as_async], ids=["plain", "async"])
+
+
+@KINDS
+async def test_calls_are_made_in_their_order(kind: Any, start: Start) -> None:
+    found: list[int] = []
+    runner = start(kind(found.append))
+    for number in range(100):
+        await runner.put(call(number))
+    assert await end(runner) == Statistics(handled=100)
+    assert found == list(range(100))
+
+
+@KINDS
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, asyncio.CancelledError])
+async def test_call_that_raises_is_logged_and_counted(
+    kind: Any, error: type[BaseException], start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(number: int) -> None:
+        if number == 1:
+            raise error("why")
+
+    runner = start(kind(fail))
+    for number in range(3):
+        await runner.put(call(number))
+    assert await end(runner) == Statistics(handled=2, failed=1)
+    (record,) = caplog.records
+    assert record.getMessage() == "shop.mail failed in a call for /a"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is error
+    assert "/listeners/running.py" not in caplog.text
+
+
+@KINDS
+async def test_call_that_cannot_be_prepared_is_counted(
+    kind: Any, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> Arguments | None:
+        raise UndecodableMessage("It is no JSON.")
+
+    runner = start(kind(lambda: None))
+    await runner.put(Call(refuse, "/a"))
+    await runner.put(Call(lambda: None, "/a"))
+    assert await end(runner) == Statistics(undecodable=1)
+    assert [record.getMessage() for record in caplog.records] == ["shop.mail: It is no JSON."]
+
+
+@KINDS
+async def test_calls_are_made_at_the_same_time_where_they_may(kind: Any, start: Start) -> None:
+    meeting = threading.Barrier(3)
+
+    async def meet() -> None:
+        await asyncio.to_thread(meeting.wait, TIMEOUT)
+
+    runner = start(meet if kind is as_async else functools.partial(meeting.wait, TIMEOUT), concurrency=3)
+    for _ in range(3):
+        await runner.put(call())
+    assert await end(runner) == Statistics(handled=3)
+
+
+async def test_slow_call_is_logged_once_and_again_after_twice_as_long(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    going_on = threading.Event()
+
+    def hang() -> None:
+        going_on.wait(TIMEOUT)
+
+    runner = start(hang, slow_after=0.05)
+    began = time.monotonic()
+    await runner.put(call())
+    try:
+        await until(lambda: runner.report_slow() or len(caplog.records) == 2)  # type: ignore[func-returns-value]
+        assert time.monotonic() - began >= 0.1
+    finally:
+        going_on.set()
+    assert "going_on.wait(TIMEOUT)" in caplog.text
+    assert "/listeners/running.py" not in caplog.text
+
+
+async def test_slow_coroutine_is_logged_with_all_that_it_awaits(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def inner() -> None:
+        waiting.append((asyncio.get_running_loop(), asyncio.Event()))
+        await waiting[0][1].wait()
+
+    async def outer() -> None:
+        await inner()
+
+    runner = start(outer, slow_after=0.01)
+    await runner.put(call())
+    try:
+        await until(lambda: runner.report_slow() or caplog.records)  # type: ignore[func-returns-value]
+    finally:
+        await until(lambda: waiting)
+        waiting[0][0].call_soon_threadsafe(waiting[0][1].set)
+    assert "await inner()" in caplog.text
+    assert "await waiting[0][1].wait()" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "{}", "[]", '{"channel": 1, "data": ""}', '{"channel": "/a", "base64": "."}', b"\xff"]
+)
+def test_decode_frame_refuses_what_is_none(frame: str | bytes) -> None:
+    with pytest.raises(UndecodableMessage):
+        decode_frame(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "found"),
+    [
+        ('{"time": 1.5, "channel": "/张", "data": "x"}', ("/张", "x")),
+        ('{"time": 1.5, "channel": "/a", "base64": "AP8="}', ("/a", b"\x00\xff")),
+    ],
+)
+def test_decode_frame_returns_channel_and_message(frame: str, found: tuple[str, str | bytes]) -> None:
+    assert decode_frame(frame) == found
