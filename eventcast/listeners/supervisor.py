@@ -91,7 +91,10 @@ class Supervisor:
         while True:
             await asyncio.sleep(interval)
             for runner in self._runners:
-                runner.report_slow()
+                try:
+                    runner.report_slow()
+                except Exception:  # it looks into threads that go on meanwhile
+                    logger.exception("%s cannot be looked at", runner.name)
 
     async def _drain(self, sources: Sequence[asyncio.Task[None]]) -> None:
         for source in sources:
