@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.calls import Arguments, Call, decode_frame
@@ -103,6 +104,17 @@ async def test_call_that_cannot_be_prepared_is_counted(
     await runner.put(Call(lambda: None, "/a"))
     assert await end(runner) == Statistics(undecodable=1)
     assert [record.getMessage() for record in caplog.records] == ["shop.mail: It is no JSON."]
+
+
+async def test_sync_to_async_of_one_does_not_wait_for_another(start: Start) -> None:
+    going_on = threading.Event()
+    hanging, free = (start(sync_to_async(function)) for function in (lambda: going_on.wait(TIMEOUT), lambda: None))
+    await hanging.put(call())
+    await until(lambda: hanging.running)
+    await free.put(call())
+    assert await end(free) == Statistics(handled=1)
+    assert hanging.running == 1
+    going_on.set()
 
 
 @KINDS
