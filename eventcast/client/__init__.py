@@ -12,12 +12,16 @@
         for message in messages:
             ...
 
+    with beat("http://127.0.0.1:8000/heartbeat/logserver"):  # says every 5 seconds that this process lives
+        ...
+
 It needs no Django project. Publishing needs nothing else either; subscribing needs the package websockets, which
 ``eventcast[client]`` brings.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from eventcast.client.beating import Beat, beat
 from eventcast.client.publishing import Publisher, apublish, publish
 from eventcast.client.targets import channel_url, pattern_url
 
@@ -27,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncMessages",
+    "Beat",
     "Messages",
     "Publisher",
     "State",
     "Subscription",
     "apublish",
+    "beat",
     "channel_url",
     "pattern_url",
     "publish",

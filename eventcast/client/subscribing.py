@@ -29,7 +29,7 @@ PING_INTERVAL = 20.0
 """Seconds between two pings, by default; what is silent for as long after one is gone."""
 
 CLOSING = 2.0
-"""Seconds that the server has for its side of the closing handshake."""
+"""Seconds that the server has for its side of the closing handshake; fewer if pings are more frequent."""
 
 QUEUE = 1000
 """Messages kept for whoever takes them too slowly, by default."""
@@ -63,7 +63,7 @@ def subscribe(
     :param queue: messages kept for whoever takes them too slowly. Past that the server keeps some, and then closes the
         connection; who takes none for half a minute is taken for dead.
     :param ping_interval: seconds between two pings. A server that leaves one unanswered for as long is gone, and so are
-        those who vanish without a word.
+        those who vanish without a word: that is noticed after three times as long at most.
     :param tls: how to check the server's certificate; default: as the system does.
     :raises Refused: on entering or in the loop, if the server turns the subscription down for good.
     :raises ValueError: ``url`` is none.
@@ -76,7 +76,7 @@ def subscribe(
         "open_timeout": OPENING,
         "ping_interval": ping_interval,
         "ping_timeout": ping_interval,
-        "close_timeout": CLOSING,
+        "close_timeout": min(CLOSING, ping_interval),
         "max_size": None,  # how large a message may be is for the server to say
         "max_queue": queue,
     }
