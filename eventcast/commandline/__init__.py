@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -102,6 +103,22 @@ def channel(value: str) -> str:
     if not value.startswith("/"):
         raise argparse.ArgumentTypeError(f"a channel is an absolute path that begins with '/', not {value!r}")
     return value
+
+
+def seconds(value: str) -> float:
+    """A number of seconds as an argument."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {value!r}")
+    return found
+
+
+def say(line: str) -> None:
+    """Write a line to standard error, at once."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _header(value: str) -> tuple[str, str]:

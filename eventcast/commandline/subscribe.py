@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import signal
 import sys
 from typing import Any
 
 from eventcast.client import channel_url
 from eventcast.commandline import Tool, channel
+from eventcast.commandline.running import until_done
 from eventcast.messages import Message
 
 
@@ -49,7 +49,7 @@ class Subscribe(Tool):
                     await handler.handle(Message(data, path))
 
         handler = _Handler(options["count"], as_json=options["json"], command=options["exec"])
-        asyncio.run(_until_done(handler, [listen(path) for path in dict.fromkeys(options["paths"])]))
+        asyncio.run(until_done(handler.done, [listen(path) for path in dict.fromkeys(options["paths"])]))
 
 
 class _Handler:
@@ -79,21 +79,6 @@ class _Handler:
                 self._left -= 1
                 if not self._left:
                     self.done.set()
-
-
-async def _until_done(handler: _Handler, listening: list[Any]) -> None:
-    """Listen until the handler is done, SIGTERM comes, or a subscription fails."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows
-        loop.add_signal_handler(signal.SIGTERM, handler.done.set)
-    done = asyncio.create_task(handler.done.wait())
-    tasks = [asyncio.create_task(each) for each in listening]
-    await asyncio.wait([done, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    for task in [done, *tasks]:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
 
 
 async def _execute(command: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``manage.py eventcast publish``, ``subscribe`` and ``channels``: the tools of ``eventcast.commandline``."""
+"""``manage.py eventcast publish``, ``subscribe`` and the like: the tools of ``eventcast.commandline``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 from django.core.management import CommandError
 
 from eventcast import commandline
+from eventcast.commandline.beat import Beat
 from eventcast.commandline.channels import Channels
 from eventcast.commandline.publish import Publish
 from eventcast.commandline.subscribe import Subscribe
+from eventcast.commandline.watchdog import Watchdog
 from eventcast.conf import conf
 from eventcast.management.subcommands import Subcommand
 
@@ -49,4 +51,22 @@ class ChannelsSubcommand(Remote):
     tool = Channels
 
 
-REMOTE: tuple[type[Subcommand], ...] = (PublishSubcommand, SubscribeSubcommand, ChannelsSubcommand)
+class WatchdogSubcommand(_Remote):
+    __doc__ = Watchdog.__doc__
+    name = Watchdog.name
+    tool = Watchdog
+
+
+class BeatSubcommand(_Remote):
+    __doc__ = Beat.__doc__
+    name = Beat.name
+    tool = Beat
+
+
+REMOTE: tuple[type[Subcommand], ...] = (
+    PublishSubcommand,
+    SubscribeSubcommand,
+    ChannelsSubcommand,
+    WatchdogSubcommand,
+    BeatSubcommand,
+)
