@@ -141,6 +141,12 @@ def test_unreachable_server_exits_with_3(program: list[str], arguments: list[str
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x", ""])
+def test_seconds_refuse_what_no_time_is(value: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
+        commandline.seconds(value)
+
+
 def test_run_turns_ctrl_c_into_its_exit_code() -> None:
     class Interrupted(commandline.Tool):
         def run(self, **options: object) -> None:

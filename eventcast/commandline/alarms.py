@@ -16,7 +16,7 @@ WAITING = 1000
 """Alarms that wait for a command that hangs. The oldest give way: what is the case now matters more."""
 
 GRACE = 5.0
-"""Seconds that a running command has when the watching ends: an alarm half sent is none."""
+"""Seconds that a running command has when the watching ends, by default: an alarm half sent is none."""
 
 
 class Commands:
@@ -24,10 +24,12 @@ class Commands:
 
     :param command: for the shell, with ``EVENTCAST_CHANNEL``, ``EVENTCAST_STATUS`` and ``EVENTCAST_SILENCE`` in its
         environment.
+    :param grace: seconds that a running one has to end by itself when the watching ends.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, *, grace: float = GRACE) -> None:
         self._command = command
+        self._grace = grace
         self._waiting: deque[Heartbeat] = deque(maxlen=WAITING)
         self._given = asyncio.Event()
         self._running: tuple[Heartbeat, float] | None = None
@@ -79,25 +81,24 @@ class Commands:
         try:
             await process.wait()
         except asyncio.CancelledError:
-            await _end(process)
+            await self._end(process)
             raise
         if process.returncode:
             say(f"{alarm.channel}: the command for {status(alarm)} failed with {process.returncode}: {self._command}")
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), self._grace)
+            return
+        say(f"The command was still running after {self._grace:g} s, and is ended.")
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        await process.wait()
 
 
 def status(alarm: Heartbeat) -> str:
     """One word for what happened."""
     return "alive" if alarm.alive else "silent"
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(process.wait(), GRACE)
-        return
-    say(f"The command was still running after {GRACE:g} s, and is ended.")
-    with contextlib.suppress(ProcessLookupError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    await process.wait()

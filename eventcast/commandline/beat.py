@@ -71,6 +71,6 @@ async def _run(beats: beating.Beat) -> None:
 
 def _tell(path: str, state: State) -> None:
     if state.name == "waiting":
-        say(f"{path}: {state.reason}. Trying again with each beat.")
+        say(f"{path}: {state.reason.rstrip('.')}. Trying again with each beat.")
     elif state.missed:
         say(f"{path}: here again after {state.missed:.1f} s.")

@@ -83,7 +83,7 @@ class _Connection:
     def take(self, state: Any) -> None:
         if state.name == "waiting" and not self._is_lost:
             self._is_lost = True
-            say(f"{self._path}: {state.reason}. Nothing is judged until the server is there.")
+            say(f"{self._path}: {state.reason.rstrip('.')}. Nothing is judged until the server is there.")
         elif state.name == "open" and self._is_lost:
             self._is_lost = False
             say(f"{self._path}: the server is there. Watching.")
