@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from eventcast.client.reconnecting import OnState, State
 from eventcast.client.subscribing import PING_INTERVAL, subscribe
@@ -31,7 +32,7 @@ async def watch(
     watches: Watches,
     tell: Callable[[Heartbeat], object],
     *,
-    channel_of: Callable[[str | bytes], str],
+    channel_of: Callable[[str | bytes], str | None],
     headers: Mapping[str, str] | None = None,
     on_state: OnState | None = None,
 ) -> None:
@@ -39,7 +40,7 @@ async def watch(
 
     :param url: of what to subscribe to.
     :param tell: called with each service that falls silent or comes back. May not wait.
-    :param channel_of: tells from a message whose beat it is.
+    :param channel_of: tells from a message whose beat it is; None if nobody's.
     :param headers: more headers of the request, such as ``Authorization``.
     :param on_state: as of ``subscribe``.
     :raises Refused: the server turns the subscription down for good.
@@ -58,17 +59,12 @@ async def watch(
         interval = ping_interval(watches.timeout)
         async with subscribe(url, wait=True, headers=headers, on_state=take, ping_interval=interval) as messages:
             async for data in messages:
-                found = watches.beat(channel_of(data), time.monotonic())
+                channel = channel_of(data)
+                found = None if channel is None else watches.beat(channel, time.monotonic())
                 if found is not None:
                     tell(found)
 
-    tasks = [asyncio.create_task(read()), asyncio.create_task(_look(watches, tell))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await together(read(), _look(watches, tell))
 
 
 async def _look(watches: Watches, tell: Callable[[Heartbeat], object]) -> None:
@@ -76,3 +72,14 @@ async def _look(watches: Watches, tell: Callable[[Heartbeat], object]) -> None:
         await asyncio.sleep(min(SLOWEST_LOOK, watches.timeout / LOOKS))
         for found in watches.look(time.monotonic()):
             tell(found)
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at the same time; when one of it fails, or this is cancelled, the rest is cancelled and waited for."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -96,11 +96,12 @@ class Watches:
 
     def __init__(self, timeout: float, channels: Iterable[str] = (), *, limit: int = LIMIT) -> None:
         self.timeout = timeout
-        self.full = False
-        """Whether a service was heard that is not watched, for there are too many."""
         self._limit = limit
         self._is_connected = False
         self._watches = {channel: Watch(channel, timeout) for channel in channels}
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._watches
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -122,7 +123,6 @@ class Watches:
         watch = self._watches.get(channel)
         if watch is None:
             if len(self._watches) >= self._limit:
-                self.full = True
                 return None
             watch = self._watches[channel] = Watch(channel, self.timeout)
             if self._is_connected:
