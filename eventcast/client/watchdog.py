@@ -75,7 +75,7 @@ async def _look(watches: Watches, tell: Callable[[Heartbeat], object]) -> None:
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it at the same time; when one of it fails, or this is cancelled, the rest is cancelled and waited for."""
+    """Do all of it at the same time. When one fails, or this is cancelled, the rest is cancelled and waited for."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.gather(*tasks)
