@@ -3,15 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eventcast.listeners.heartbeats import heartbeat
     from eventcast.listeners.registry import listener
     from eventcast.presence import subscriber_count
     from eventcast.publishing import apublish, publish
 
 __version__ = "0.1.0"
-__all__ = ["apublish", "listener", "publish", "subscriber_count"]
+__all__ = ["apublish", "heartbeat", "listener", "publish", "subscriber_count"]
 
 _HOMES = {
     "apublish": "eventcast.publishing",
+    "heartbeat": "eventcast.listeners.heartbeats",
     "listener": "eventcast.listeners.registry",
     "publish": "eventcast.publishing",
     "subscriber_count": "eventcast.presence",

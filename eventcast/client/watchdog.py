@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from eventcast.client.reconnecting import OnState, State
 from eventcast.client.subscribing import PING_INTERVAL, subscribe
+from eventcast.client.tasks import until_one_ends
 from eventcast.client.watching import Heartbeat, Watches
 
 LOOKS = 20
@@ -64,7 +64,7 @@ async def watch(
                 if found is not None:
                     tell(found)
 
-    await together(read(), _look(watches, tell))
+    await until_one_ends(read(), _look(watches, tell))
 
 
 async def _look(watches: Watches, tell: Callable[[Heartbeat], object]) -> None:
@@ -72,14 +72,3 @@ async def _look(watches: Watches, tell: Callable[[Heartbeat], object]) -> None:
         await asyncio.sleep(min(SLOWEST_LOOK, watches.timeout / LOOKS))
         for found in watches.look(time.monotonic()):
             tell(found)
-
-
-async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it at the same time. When one fails, or this is cancelled, the rest is cancelled and waited for."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -89,13 +89,7 @@ class Listener(Registration):
         object.__setattr__(self, "route", Route(self.path))
         if not isinstance(self.raw, bool):
             raise ImproperlyConfigured(f"{self.name}: raw is True or False, not {self.raw!r}.")
-        try:
-            inspect.signature(self.function).bind(None, **dict.fromkeys(self.route.parameters))
-        except TypeError as error:
-            called = ", ".join(["message", *(f"{name}=…" for name in self.route.parameters)])
-            raise ImproperlyConfigured(
-                f"{self.name} cannot be called as its path {self.path!r} has it, with ({called}): {error}."
-            ) from error
+        check_signature(self, "message", self.route)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -115,6 +109,21 @@ class Listener(Registration):
         from eventcast.listeners import sources  # here, so that registering does without websockets
 
         await sources.listen(self, server, runner)
+
+
+def check_signature(registration: Registration, first: str, route: Route) -> None:
+    """Check that a function takes what it will be called with: one argument, and what its route cuts out.
+
+    :param first: what the argument is, for the error.
+    :raises ImproperlyConfigured: it does not.
+    """
+    try:
+        inspect.signature(registration.function).bind(None, **dict.fromkeys(route.parameters))
+    except TypeError as error:
+        called = ", ".join([first, *(f"{name}=…" for name in route.parameters)])
+        raise ImproperlyConfigured(
+            f"{registration.name} cannot be called as its path {registration.path!r} has it, with ({called}): {error}."
+        ) from error
 
 
 class Registry:

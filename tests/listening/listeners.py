@@ -14,7 +14,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.urls import register_converter
 
-from eventcast import listener
+from eventcast import heartbeat, listener
+from eventcast.listeners import Heartbeat
 
 
 class DayConverter:
@@ -131,3 +132,16 @@ async def stores_async(message: str) -> None:
 def slow(message: int) -> None:
     time.sleep(0.02)
     say("slow", message)
+
+
+# --- heartbeats -------------------------------------------------------------------------------------------------------
+
+
+@heartbeat("/heartbeat/logserver", timeout=1.5)
+def service_alarm(found: Heartbeat) -> None:
+    say("service", "alive" if found.alive else "silent", f"{found.silence:.1f}", found.channel)
+
+
+@heartbeat("/heartbeat/<str:host>", timeout=1.5)
+async def host_alarm(found: Heartbeat, host: str) -> None:
+    say("host", "alive" if found.alive else "silent", f"{found.silence:.1f}", host)

@@ -1,4 +1,4 @@
-"""``eventcast watchdog`` and ``beat``: one story, told once, and what each of them said in it.
+"""``eventcast watchdog``, ``beat`` and ``@heartbeat``: one story, told once, and what each of them said in it.
 
 The service beats. Then eventcast freezes, for longer than the timeout, is killed, and comes back: nobody may be
 alarmed. Then the service itself falls silent, and comes back.
@@ -22,10 +22,12 @@ from tests.live import servers
 from tests.live.conftest import Fleet, Start
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
+from tests.live.test_listeners import Listening
 from tests.live.waiting import until
 
 CHANNEL = "/heartbeat/logserver"
 SILENCE, EVERY = 1.5, 0.2
+SILENT, ALIVE = r"\bsilent (?=for|\d)", r"\balive (?=again|\d)"
 COMMAND = 'echo "run: $EVENTCAST_CHANNEL $EVENTCAST_STATUS $EVENTCAST_SILENCE"'
 
 
@@ -61,32 +63,44 @@ async def tell(fleet: Fleet) -> Story:
     watching = {
         "printing": fleet.start(watchdog, url=server.url),
         "running": fleet.start(watchdog, "--run", COMMAND, url=server.url),
+        "listening": fleet.start(Listening, server, "service_alarm", "host_alarm"),
     }
 
-    async def hears() -> bool:
-        found = (await http.request("GET", CHANNEL, headers=[("Accept", "application/json")])).json()
-        return bool(found["subscribers"] == len(watching) and found["messages"])
+    async def hear_a_beat() -> None:
+        async def beats() -> int:
+            found = await http.request("GET", CHANNEL, headers=[("Accept", "application/json")])
+            return int(found.json()["messages"])
 
-    await until(hears, "beats that are heard")
+        await http.wait_for_count(CHANNEL, len(watching) + 1, 60)  # one process listens twice
+        before = await beats()
+
+        async def is_heard() -> bool:
+            return await beats() > before
+
+        await until(is_heard, "a beat that all of them hear")
+
+    await hear_a_beat()
 
     frozen = time.monotonic()
     server.process.send_signal(signal.SIGSTOP)
     for each in watching.values():
-        each.wait_for_log("Nothing is judged")
+        each.wait_for_log("ping timeout")
     service.wait_for_log("Trying again")
     await until(lambda: time.monotonic() > frozen + SILENCE, "longer than the timeout")
     server.kill()
     server.process.wait()
     await http.close()
     fleet.start(servers.daphne, "-p", str(server.port))
-    await until(hears, "beats that are heard again", 60)
+    await hear_a_beat()
 
     story.end("service", service)
     for each in watching.values():
-        each.wait_for_log(r"\bsilent")
+        each.wait_for_log(SILENT)
+    watching["listening"].wait_for_log("host silent")
     service = fleet.start(beat, url=server.url)
     for each in watching.values():
-        each.wait_for_log(r"\balive")
+        each.wait_for_log(ALIVE)
+    watching["listening"].wait_for_log("host alive")
     for name, each in watching.items():
         story.end(name, each)
     await http.close()
@@ -117,6 +131,16 @@ def test_watchdog_runs_its_command_with_what_happened_in_the_environment(story: 
     assert re.fullmatch(rf"{CHANNEL} alive [\d.]+", alive)
 
 
+@pytest.mark.parametrize("name", ["service", "host"])
+def test_heartbeat_is_called_once_after_the_silence_and_once_on_return_but_not_for_eventcast(
+    story: Story, name: str
+) -> None:
+    silent, alive = re.findall(rf"{name} (silent|alive) ([\d.]+) ([a-z/]+)", story.said["listening"])
+    assert [silent[0], alive[0]] == ["silent", "alive"]
+    assert SILENCE <= float(silent[1]) < float(alive[1])
+    assert silent[2] == alive[2] == (CHANNEL if name == "service" else "logserver")
+
+
 @pytest.mark.parametrize("name", ["printing", "running"])
 def test_watchdog_says_once_that_eventcast_is_away_and_once_that_it_is_back(story: Story, name: str) -> None:
     said = story.said[name]
@@ -131,7 +155,7 @@ def test_beat_says_once_that_eventcast_is_away_and_once_that_it_is_back(story: S
 
 
 def test_programs_end_well_by_sigterm(story: Story) -> None:
-    assert story.codes == {"service": 0, "printing": 0, "running": 0}
+    assert story.codes == {"service": 0, "printing": 0, "running": 0, "listening": 0}
 
 
 def test_watchdog_and_beat_wait_for_a_server_that_is_not_there(start: Start) -> None:

@@ -51,13 +51,13 @@ class ChannelsSubcommand(Remote):
     tool = Channels
 
 
-class WatchdogSubcommand(_Remote):
+class WatchdogSubcommand(Remote):
     __doc__ = Watchdog.__doc__
     name = Watchdog.name
     tool = Watchdog
 
 
-class BeatSubcommand(_Remote):
+class BeatSubcommand(Remote):
     __doc__ = Beat.__doc__
     name = Beat.name
     tool = Beat

@@ -1,0 +1,92 @@
+"""``@heartbeat``: what it takes, and what of a pattern's messages is watched."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from eventcast.client.watching import Heartbeat, Watches
+from eventcast.listeners import heartbeats
+from eventcast.listeners.heartbeats import HeartbeatListener, heartbeat
+from eventcast.listeners.running import Runner
+
+PATH = "/heartbeat/<str:host>"
+
+
+def alarm(found: Heartbeat, **kwargs: Any) -> None:
+    pass
+
+
+def make(path: str = PATH, **options: Any) -> HeartbeatListener:
+    return HeartbeatListener(name="app.alarm", path=path, function=alarm, **options)
+
+
+def frame(channel: str) -> str:
+    return json.dumps({"time": 1.5, "channel": channel, "data": "alive"})
+
+
+@pytest.mark.parametrize("timeout", [0, -1, True, "30", None, float("inf"), float("nan")])
+def test_heartbeat_refuses_what_is_no_timeout(timeout: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="timeout is a number of seconds above 0"):
+        make(timeout=timeout)
+
+
+def test_heartbeat_refuses_a_function_that_does_not_take_what_the_path_cuts_out() -> None:
+    def too_little(found: Heartbeat) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match=r"\(heartbeat, host=…\)"):
+        heartbeat(PATH)(too_little)
+
+
+def test_heartbeat_refuses_to_be_used_without_a_path() -> None:
+    with pytest.raises(ImproperlyConfigured, match="@heartbeat"):
+        heartbeat(alarm)  # type: ignore[arg-type]
+
+
+def test_heartbeat_shows_its_timeout_among_its_options() -> None:
+    assert make(timeout=5).options["timeout"] == 5
+
+
+def test_function_gets_the_record_and_what_the_path_cuts_out() -> None:
+    found = Heartbeat("/heartbeat/web1", alive=False, silence=30.0)
+    assert make().arguments(found) == ((found,), {"host": "web1"})
+
+
+def test_message_of_a_pattern_is_the_beat_of_its_channel() -> None:
+    listener = make()
+    channels = heartbeats._Channels(listener, Watches(30.0), Runner(listener))
+    assert channels.of(frame("/heartbeat/web1")) == "/heartbeat/web1"
+
+
+def test_message_that_only_the_served_pattern_matches_is_no_beat() -> None:
+    listener = make("/rack/<int:rack><slug:unit>/<str:host>")
+    channels = heartbeats._Channels(listener, Watches(30.0), Runner(listener))
+    assert listener.route.pattern == "/rack/<path:rest>"
+    assert channels.of(frame("/rack/7/host")) is None
+    assert channels.of(frame("/rack/7b/host")) == "/rack/7b/host"
+
+
+def test_frame_that_says_no_channel_is_counted_and_no_beat() -> None:
+    listener = make()
+    runner = Runner(listener)
+    assert heartbeats._Channels(listener, Watches(30.0), runner).of("{}") is None
+    assert runner.statistics.undecodable == 1
+
+
+def test_channels_past_the_limit_are_left_out_and_that_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(heartbeats, "LIMIT", 1)
+    listener, watches = make(), Watches(30.0)
+    channels = heartbeats._Channels(listener, watches, Runner(listener))
+    watches.beat("/heartbeat/web1", 0.0)
+    with caplog.at_level(logging.ERROR, "eventcast.listen"):
+        found = [channels.of(frame(f"/heartbeat/web{number}")) for number in (1, 2, 3)]
+    assert found == ["/heartbeat/web1", None, None]
+    assert [record.getMessage() for record in caplog.records] == [
+        "app.alarm watches 1 channels, and no more: /heartbeat/web2 and others are left out."
+    ]
