@@ -52,7 +52,7 @@ def beat(
             serve()
 
     A server that cannot be reached is tried again at each beat. One that refuses for good gets none any more, and that
-    is logged as an error of ``eventcast.client``.
+    is logged as an error of ``eventcast.client``. A process that forks has to begin in its children.
 
     :param url: of the channel.
     :param every: seconds between two beats.
@@ -68,7 +68,7 @@ def beat(
 
 
 class Beat:
-    """What :func:`beat` returns: enter it to begin. :meth:`run` is the same without a thread."""
+    """What :func:`beat` returns: enter it to begin, once. :meth:`run` is the same without a thread."""
 
     def __init__(
         self,
