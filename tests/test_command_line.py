@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from eventcast import commandline
-from eventcast.commandline import lines
+from eventcast.client import State
+from eventcast.commandline import lines, watchdog
 from eventcast.commandline.tools import TOOLS
 from eventcast.exceptions import MessageTooLarge, ServerUnreachable
 from tests.live.servers import ROOT, free_port
@@ -97,6 +98,19 @@ def test_whole_is_one_message(pipe: tuple[int, int]) -> None:
 def test_whole_refuses_what_does_not_end() -> None:
     with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
         lines.whole(endless.fileno())
+
+
+# --- watchdog ---------------------------------------------------------------------------------------------------------
+
+
+def test_watchdog_says_once_that_the_server_is_away(capsys: pytest.CaptureFixture[str]) -> None:
+    connection = watchdog._Connection("/a")
+    for state in (State("open"), *[State("waiting", reason="Gone.")] * 3, State("open", missed=1.0)):
+        connection.take(state)
+    assert capsys.readouterr().err.splitlines() == [
+        "/a: Gone. Nothing is judged until the server is there.",
+        "/a: the server is there. Watching.",
+    ]
 
 
 # --- arguments and exit codes -----------------------------------------------------------------------------------------
