@@ -142,4 +142,4 @@ class ServerUnreachable(EventcastError, ConnectionError):
 
 
 class UndecodableMessage(EventcastError, ValueError):
-    """Raised when a message is not what a listener takes: JSON, unless it was told otherwise."""
+    """Raised when a message is not what its receiver takes: for a listener JSON, unless it was told otherwise."""

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Arguments, Call, decode_frame
+from eventcast.listeners.calls import Arguments, Call
 from eventcast.listeners.counting import Statistics
 from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner, runner_of
@@ -169,22 +169,3 @@ async def test_slow_coroutine_is_logged_with_all_that_it_awaits(start: Start, ca
         waiting[0][0].call_soon_threadsafe(waiting[0][1].set)
     assert "await inner()" in caplog.text
     assert "await waiting[0][1].wait()" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "frame", ["", "{}", "[]", '{"channel": 1, "data": ""}', '{"channel": "/a", "base64": "."}', b"\xff"]
-)
-def test_decode_frame_refuses_what_is_none(frame: str | bytes) -> None:
-    with pytest.raises(UndecodableMessage):
-        decode_frame(frame)
-
-
-@pytest.mark.parametrize(
-    ("frame", "found"),
-    [
-        ('{"time": 1.5, "channel": "/张", "data": "x"}', ("/张", "x")),
-        ('{"time": 1.5, "channel": "/a", "base64": "AP8="}', ("/a", b"\x00\xff")),
-    ],
-)
-def test_decode_frame_returns_channel_and_message(frame: str, found: tuple[str, str | bytes]) -> None:
-    assert decode_frame(frame) == found

@@ -7,16 +7,17 @@ import asyncio
 import contextlib
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from eventcast.client import channel_url
+from eventcast.client import channel_url, pattern_url
 from eventcast.commandline import Tool, channel
 from eventcast.commandline.running import until_done
 from eventcast.messages import Message
 
 
 class Subscribe(Tool):
-    """Print the messages of one or more channels, one a line, or run a command for each.
+    """Print the messages of channels, one a line, or run a command for each.
 
     Binary messages are printed as they are, or as base64 with --json. A lost connection comes back by itself. SIGTERM
     ends this in good order, with 0.
@@ -27,7 +28,15 @@ class Subscribe(Tool):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("paths", nargs="+", type=channel, metavar="PATH", help="a channel, such as /orders/42")
+        add("paths", nargs="*", type=channel, metavar="PATH", help="a channel, such as /orders/42")
+        add(
+            "--pattern",
+            action="append",
+            default=[],
+            type=channel,
+            metavar="PATTERN",
+            help="many channels, such as '/orders/<int:id>'; may be given more than once",
+        )
         add("-n", "--count", type=_count, metavar="COUNT", help="end after so many messages (default: never)")
         add("--json", action="store_true", help="a JSON object for each, with time, channel, and data or base64")
         add(
@@ -39,17 +48,27 @@ class Subscribe(Tool):
 
     def run(self, **options: Any) -> None:
         from eventcast.client import subscribe  # here, so that the other commands do without websockets
+        from eventcast.client.envelopes import decode_frame
 
-        async def listen(path: str) -> None:
-            url = channel_url(self.url, path)
-            tell = functools.partial(_tell, path)
+        async def listen(url: str, name: str, decode: Callable[[str | bytes], tuple[str, str | bytes]]) -> None:
+            tell = functools.partial(_tell, name)
             subscription = subscribe(url, wait=options["wait"], headers=self.headers, on_state=tell)
             async with subscription as messages:
-                async for data in messages:
+                async for frame in messages:
+                    path, data = decode(frame)
                     await handler.handle(Message(data, path))
 
+        paths, patterns = dict.fromkeys(options["paths"]), dict.fromkeys(options["pattern"])
+        if not paths and not patterns:
+            raise ValueError("Say what to listen to: a PATH, or a --pattern.")
         handler = _Handler(options["count"], as_json=options["json"], command=options["exec"])
-        asyncio.run(until_done(handler.done, [listen(path) for path in dict.fromkeys(options["paths"])]))
+        listening = [listen(channel_url(self.url, path), path, functools.partial(_of, path)) for path in paths]
+        listening += [listen(pattern_url(self.url, pattern), pattern, decode_frame) for pattern in patterns]
+        asyncio.run(until_done(handler.done, listening))
+
+
+def _of(path: str, data: str | bytes) -> tuple[str, str | bytes]:
+    return path, data
 
 
 class _Handler:

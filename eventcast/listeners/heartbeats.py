@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 
 from eventcast.client import channel_url, pattern_url
+from eventcast.client.envelopes import decode_frame
 from eventcast.client.tasks import until_one_ends
 from eventcast.client.watching import LIMIT, Heartbeat, Watches
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Arguments, Call, decode_frame
+from eventcast.listeners.calls import Arguments, Call
 from eventcast.listeners.registry import SLOW_AFTER, Function, Registration, check_signature, full_name, registry
 from eventcast.listeners.routes import Route
 from eventcast.names import printable

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eventcast.client import channel_url, pattern_url, subscribe
+from eventcast.client.envelopes import decode_frame
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Call, decode_frame
+from eventcast.listeners.calls import Call
 
 if TYPE_CHECKING:
     from eventcast.client import State

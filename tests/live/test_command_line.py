@@ -270,6 +270,23 @@ async def test_subscribe_prints_json_with_channel_and_time(server: Server, chann
     assert code == 0
 
 
+async def test_subscribe_prints_what_comes_on_channels_that_match_a_pattern(
+    server: Server, channel: str, run: Run, http: Talk
+) -> None:
+    listener = await run(server, "subscribe", "--pattern", f"{channel}/<x>", channel, "--json", "-n", "3")
+    speaker = http(server)
+    await speaker.wait_for_count(channel, 1)
+    await speaker.wait_for_count(f"{channel}/1", 1)
+    await speaker.post(f"{channel}/1", "one")
+    await speaker.post(f"{channel}/2", b"\xff", "application/octet-stream")
+    found = [json.loads(await listener.line()) for _ in range(2)]
+    assert [message["channel"] for message in found] == [f"{channel}/1", f"{channel}/2"]
+    assert (found[0]["data"], found[1]["base64"]) == ("one", "/w==")
+    await speaker.post(channel, "end")
+    assert json.loads(await listener.line())["data"] == "end"
+    assert (await listener.end())[0] == 0
+
+
 async def test_subscribe_runs_a_command_for_each_message(server: Server, channel: str, run: Run, http: Talk) -> None:
     command = "read -r line; echo got $line; test $line != bad"
     listener, speaker = await run(server, "subscribe", channel, "-n", "3", "--exec", command), http(server)
