@@ -1,0 +1,81 @@
+/* Log lines as they come, of one host (data-channel) or of many (data-pattern); the last thousand are kept. */
+"use strict";
+
+const MAX = 1000;
+const view = document.getElementById("lines"), pause = document.getElementById("pause");
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const { channel: url, pattern, hostUrl } = view.dataset;
+const SEVERE = /\b(ERROR|CRITICAL|FATAL)\b/, WORTH_A_LOOK = /\bWARN(ING)?\b/;
+let waiting = [];
+
+const channel = pattern
+  // Each message of a pattern comes in JSON: its time, its channel, and what it says.
+  ? eventcast("/-/subscribe?pattern=" + encodeURIComponent(pattern), { json: true })
+    .on(({ time, channel, data, base64 }) => take(data ?? atob(base64), 1000 * time, channel.split("/").at(-1)))
+  : eventcast(url).on((data) => take(typeof data == "string" ? data : new TextDecoder().decode(data), Date.now()));
+showConnection(channel, document.getElementById("state"));
+
+let lost = 0;
+channel.on("state", (state) => {
+  if (state == "waiting") lost ||= Date.now();
+  if (state != "open" || !lost) return;
+  add({ gap: `No connection for ${Math.ceil((Date.now() - lost) / 1000)} s; lines of that time are missing` });
+  lost = 0;
+});
+
+function take(text, time, host) {
+  add({ text, time, host });
+}
+
+// Shown once a frame, so that no flood freezes the page.
+function add(entry) {
+  if (waiting.push(entry) > MAX) waiting.shift();
+  if (waiting.length == 1) requestAnimationFrame(show);
+}
+
+function show() {
+  if (pause.ariaPressed == "true") return;
+  const atEnd = view.scrollHeight - view.scrollTop - view.clientHeight < 8;
+  view.append(...waiting.map(render));
+  waiting = [];
+  while (view.childElementCount > MAX) view.firstChild.remove();
+  if (atEnd) view.scrollTop = view.scrollHeight;
+}
+
+function render({ gap, text, time, host }) {
+  const line = document.createElement("div");
+  if (gap) {
+    line.className = "gap";
+    line.textContent = gap;
+    return line;
+  }
+  const stamp = document.createElement("time"), words = document.createElement("span");
+  stamp.dateTime = new Date(time).toISOString();
+  stamp.textContent = clock.format(time);
+  words.className = SEVERE.test(text) ? "severe" : WORTH_A_LOOK.test(text) ? "warning" : "";
+  words.textContent = text;
+  line.append(stamp, ...(host ? [link(host)] : []), words);
+  return line;
+}
+
+function link(host) {
+  const anchor = document.createElement("a");
+  anchor.href = hostUrl.replace("HOST", () => encodeURIComponent(host));
+  anchor.textContent = host;
+  // The same colour for a host on every page and every day.
+  let hue = 0;
+  for (const character of host) hue = (hue * 31 + character.codePointAt()) % 360;
+  anchor.style.setProperty("--hue", hue);
+  return anchor;
+}
+
+pause.addEventListener("click", () => {
+  const paused = pause.ariaPressed != "true";
+  pause.ariaPressed = paused;
+  pause.textContent = paused ? "Resume" : "Pause";
+  if (!paused) show();
+});
+document.getElementById("clear").addEventListener("click", () => {
+  waiting = [];
+  view.replaceChildren();
+});
