@@ -1,0 +1,105 @@
+"""The scenes of docs/scenes without a browser: who pays, who mails and texts, and what alarms the operators."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import Start, Talk
+from tests.live.scenes import FOLDER, Stage, command
+from tests.live.waiting import until
+
+PAY, PAY_AGAIN = command("python manage.py pay --name 张三"), command("python manage.py pay --name 李四")
+MAILS = command("python manage.py eventcast listen mail_the_company")
+TEXTS = command("python manage.py eventcast listen text_the_customer")
+ALARMS = command("python manage.py eventcast listen alarm_the_operators")
+BEAT = command("python manage.py eventcast beat")
+WATCHDOG = command("python manage.py eventcast watchdog")
+
+READY = "Listening|listening|Connected|connected"
+"""What a listener says once it hears."""
+
+
+def digest(folder: Path) -> str:
+    """Changes with any byte of any source in a folder."""
+    sources = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "payment").rglob("*.py")), ids=lambda path: path.name)
+def test_payment_knows_neither_eventcast_nor_who_listens(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    others = {app.parent.name for app in FOLDER.glob("*/__init__.py")} - {"payment"} | {"eventcast"}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+            assert not {module.split(".")[0] for module in modules} & others
+    assert not re.search(r"eventcast|mailing|texting|send_mail|listen|gateway", source)
+
+
+async def test_text_comes_whatever_becomes_of_the_mail(tmp_path: Path, start: Start) -> None:
+    stage = Stage(tmp_path, start)
+    before = digest(stage.folder / "payment")
+    assert "is paid" in stage.run(PAY)
+    assert stage.server.log.count("ERROR") == 0
+    with socket.create_server(("127.0.0.1", 0)) as deaf, stage.running(TEXTS, announcement=READY):
+        deaf.settimeout(20)
+        smtp = f"127.0.0.1:{deaf.getsockname()[1]}"
+        with stage.running(MAILS, announcement=READY, SCENES_SMTP=smtp) as mailing:
+            stage.run(PAY_AGAIN)
+            connection, _ = deaf.accept()  # a mail server that says nothing: the mail hangs
+            with connection:
+                await until(lambda: "李四" in stage.read("outbox/texts.txt"), "the text")
+                mailing.terminate()
+                stage.run(PAY_AGAIN.replace("李四", "王五"))
+                await until(lambda: "王五" in stage.read("outbox/texts.txt"), "the text")
+            mailing.kill()
+        assert stage.read("outbox/mail/*") == ""
+        with stage.running(MAILS, announcement=READY):
+            stage.run(PAY_AGAIN.replace("李四", "赵六"))
+            await until(lambda: "赵六" in stage.read("outbox/texts.txt"), "the text")
+            await until(lambda: "Questions to" in stage.read("outbox/mail/*"), "the mail")
+    assert [line.split(", ")[0] for line in stage.read("outbox/texts.txt").splitlines()] == [
+        f"+86 571 5550 0100: Dear {name}" for name in ("李四", "王五", "赵六")
+    ]
+    assert "20.00 €" in stage.read("outbox/texts.txt")
+    assert "12 Tea Lane, Hangzhou" in stage.read("outbox/mail/*")
+    assert digest(stage.folder / "payment") == before == digest(FOLDER / "payment")
+
+
+async def test_alarm_comes_once_with_the_silence_and_once_with_its_end(
+    tmp_path: Path, start: Start, http: Talk
+) -> None:
+    stage = Stage(tmp_path, start, SCENES_HEARTBEAT_TIMEOUT="1.5")
+    beat = BEAT.replace("--every 5", "--every 0.1")
+    watchdog = WATCHDOG.replace("--timeout 30", "--timeout 1.5")
+    assert beat != BEAT
+    assert watchdog != WATCHDOG
+
+    async def both_watch() -> None:
+        await http(stage.server).wait_for_count("/heartbeat/logserver", 2)
+
+    async def both_say(words: str) -> None:
+        for alarms in ("watchdog.log", "outbox/alarms.txt"):
+            await until(lambda alarms=alarms: re.search(words, stage.read(alarms)), f"{words!r} in {alarms}")
+
+    with stage.running(watchdog), stage.running(ALARMS):
+        with stage.running(beat):
+            await both_watch()
+            stage.server.stop()
+            stage.serve()
+            await both_watch()
+        await both_say("is silent|has been silent")
+        with stage.running(beat):
+            await both_say("is alive|is back")
+            await until(lambda: stage.read("outbox/mail/*").count("Subject: ") == 2, "two mails")
+    assert stage.read("watchdog.log") == "/heartbeat/logserver is silent\n/heartbeat/logserver is alive\n"
+    assert [line[20:].split(" for")[0].split(" after")[0] for line in stage.read("outbox/alarms.txt").splitlines()] == [
+        "The log server has been silent",
+        "The log server is back",
+    ]
