@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import LOOP, Visit
-from tests.live.conftest import Fleet, Talk
+from tests.live.conftest import Connect, Fleet, Talk
 from tests.live.scenes import Stage, command
 
 pytestmark = LOOP
@@ -53,26 +54,33 @@ async def test_console_works_without_javascript(visit: Visit, stage: Stage) -> N
     await expect(page.locator('[data-service="search"] .condition')).to_contain_text("stopped since")
 
 
-async def test_console_catches_up_with_what_it_has_not_heard(visit: Visit, stage: Stage) -> None:
-    # Its page is of the server that was there before, and says that all services run.
-    page = await visit(stage.url + "/scenes/deployment/")
-    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await page.evaluate("""() => {
-        list.dataset.version = 0;
-        list.querySelector(".what").textContent = "unknown";
-        return catchUp();
-    }""")
-    await expect(page.locator('[data-service="web"] .what')).to_have_text("running")
+async def test_console_catches_up_with_what_it_has_not_heard(visit: Visit, stage: Stage, http: Talk) -> None:
+    page = (await http(stage.server).request("GET", "/scenes/deployment/")).body.decode()
+    console = await visit(stage.url + "/scenes/deployment/")
+    await console.get_by_role("button", name="Stop mailer", exact=True).click()
+    await expect(console.locator('[data-service="mailer"] .condition')).to_contain_text("stopped since")
+    late = await visit(stage.url + "/scenes/deployment/", html=page)
+    await expect(late.locator('[data-service="mailer"] .condition')).to_contain_text("stopped since")
 
 
-async def test_payment_is_announced_by_its_page(visit: Visit, stage: Stage) -> None:
+async def test_payment_is_announced_by_its_page(visit: Visit, stage: Stage, connect: Connect) -> None:
+    listener = await connect(stage.server, "/-/subscribe?pattern=/eventcast/user/%3Ckey%3E")
     page = await visit(stage.url + "/scenes/payment/")
     await page.get_by_label("Name").fill(MARKUP)
     await page.get_by_role("button", name="Pay").click()
     await expect(page.get_by_role("status")).to_contain_text(f"is paid. Thank you, {MARKUP}.")
+    order = json.loads(json.loads(await listener.receive())["data"])
+    assert order.pop("key")
+    assert order == {
+        "name": MARKUP,
+        "amount": "365.00",
+        "address": "12 St James's Square, London",
+        "phone": "+44 20 5550 0199",
+        "email": "ada@example.com",
+    }
 
 
-async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage: Stage, http: Talk) -> None:
+async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage: Stage) -> None:
     one = await visit(stage.url + "/scenes/logs/web1/")
     every = await visit(stage.url + "/scenes/logs/")
     for page in (one, every):
@@ -86,3 +94,12 @@ async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage
             await expect(page.get_by_role("log").locator(".severe")).to_have_text(f"ERROR '{MARKUP}'")
     assert await every.get_by_role("log").get_by_role("link").first.get_attribute("href") == "/scenes/logs/web2/"
     await expect(one.get_by_role("log")).not_to_contain_text("tea 200")
+
+
+@pytest.mark.parametrize("page", ["", "payment/", "deployment/", "logs/", "logs/%3Cb%3E/"])
+async def test_page_has_a_strict_policy_and_escapes_its_address(page: str, stage: Stage, http: Talk) -> None:
+    answer = await http(stage.server).request("GET", "/scenes/" + page)
+    assert answer.status == 200
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert b"<b>" not in answer.body

@@ -21,7 +21,7 @@ ALARMS = command("python manage.py eventcast listen alarm_the_operators")
 BEAT = command("python manage.py eventcast beat")
 WATCHDOG = command("python manage.py eventcast watchdog")
 
-READY = "Listening|listening|Connected|connected"
+READY = " listens to "
 """What a listener says once it hears."""
 
 

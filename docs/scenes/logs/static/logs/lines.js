@@ -62,10 +62,10 @@ function link(host) {
   const anchor = document.createElement("a");
   anchor.href = hostUrl.replace("HOST", () => encodeURIComponent(host));
   anchor.textContent = host;
-  // The same colour for a host on every page and every day.
-  let hue = 0;
-  for (const character of host) hue = (hue * 31 + character.codePointAt()) % 360;
-  anchor.style.setProperty("--hue", hue);
+  // The same colour for a host on every page and every day; by the golden angle, so that web1 and web2 are far apart.
+  let number = 0;
+  for (const character of host) number = (number * 31 + character.codePointAt()) % 1e6;
+  anchor.style.setProperty("--hue", (number * 137.5) % 360);
   return anchor;
 }
 
