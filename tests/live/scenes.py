@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.live import servers
 from tests.live.conftest import Start, check_log
 from tests.live.servers import ROOT, Server
+from tests.test_project import own_environment
 
 FOLDER = ROOT / "docs" / "scenes"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -62,7 +63,7 @@ class Stage:
         finished = subprocess.run(
             ["bash", "-c", self._here(line)],
             cwd=self.folder,
-            env=os.environ | self.environment,
+            env=own_environment(**self.environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

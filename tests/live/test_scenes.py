@@ -58,7 +58,8 @@ async def test_text_comes_whatever_becomes_of_the_mail(tmp_path: Path, start: St
                 mailing.terminate()
                 stage.run(PAY_AGAIN.replace("李四", "王五"))
                 await until(lambda: "王五" in stage.read("outbox/texts.txt"), "the text")
-            mailing.kill()
+                assert mailing.process.poll() is None
+                mailing.kill()
         assert stage.read("outbox/mail/*") == ""
         with stage.running(MAILS, announcement=READY):
             stage.run(PAY_AGAIN.replace("李四", "赵六"))

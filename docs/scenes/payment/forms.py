@@ -24,3 +24,7 @@ class OrderForm(forms.Form):
     email = forms.EmailField(
         initial="ada@example.com", label="E-mail", widget=forms.EmailInput({"autocomplete": "email"})
     )
+
+    def clean_amount(self) -> Decimal:
+        amount: Decimal = self.cleaned_data["amount"]
+        return amount.quantize(Decimal("0.01"))
