@@ -80,7 +80,7 @@ async def test_payment_is_announced_by_its_page(visit: Visit, stage: Stage, conn
     }
 
 
-async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage: Stage) -> None:
+async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage: Stage, http: Talk) -> None:
     one = await visit(stage.url + "/scenes/logs/web1/")
     every = await visit(stage.url + "/scenes/logs/")
     for page in (one, every):
@@ -92,6 +92,9 @@ async def test_log_lines_of_two_hosts_are_on_the_page_of_all(visit: Visit, stage
         stage.run(command("echo").replace("out of tea", f"'{MARKUP}'"))
         for page in (one, every):
             await expect(page.get_by_role("log").locator(".severe")).to_have_text(f"ERROR '{MARKUP}'")
+        await http(stage.server).post("/logs/web1", b"caf\xe9", "application/octet-stream")
+        for page in (one, every):
+            await expect(page.get_by_text("caf�")).to_be_visible()
     assert await every.get_by_role("log").get_by_role("link").first.get_attribute("href") == "/scenes/logs/web2/"
     await expect(one.get_by_role("log")).not_to_contain_text("tea 200")
 

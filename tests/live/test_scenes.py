@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import Start, Talk
-from tests.live.scenes import FOLDER, Stage, command
-from tests.live.waiting import until
+from tests.live.scenes import FOLDER, README, Stage, command
+from tests.live.waiting import TIMEOUT, until
 
 PAY, PAY_AGAIN = command("python manage.py pay --name 张三"), command("python manage.py pay --name 李四")
 MAILS = command("python manage.py eventcast listen mail_the_company")
@@ -31,6 +31,20 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
 
 
+def test_document_names_every_variable() -> None:
+    settings = (FOLDER / "scenes" / "settings.py").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(SCENES_\w+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE)
+    assert documented == re.findall(r'"(SCENES_\w+)"(?:, "(.*?)")?', settings)
+
+
+def test_links_of_the_document_lead_somewhere() -> None:
+    headings = {heading.lower() for heading in re.findall(r"^## (.+)$", README, re.MULTILINE)}
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        file, _, anchor = target.partition("#")
+        assert target.startswith("http://127.0.0.1:8000/scenes/") or (FOLDER / file).exists(), target
+        assert file or anchor in headings, target
+
+
 @pytest.mark.parametrize("path", sorted((FOLDER / "payment").rglob("*.py")), ids=lambda path: path.name)
 def test_payment_knows_neither_eventcast_nor_who_listens(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
@@ -47,10 +61,11 @@ async def test_text_comes_whatever_becomes_of_the_mail(tmp_path: Path, start: St
     before = digest(stage.folder / "payment")
     assert "is paid" in stage.run(PAY)
     assert stage.server.log.count("ERROR") == 0
-    with socket.create_server(("127.0.0.1", 0)) as deaf, stage.running(TEXTS, announcement=READY):
-        deaf.settimeout(20)
+    with socket.create_server(("127.0.0.1", 0)) as deaf, stage.running(TEXTS) as texting:
+        deaf.settimeout(TIMEOUT)
         smtp = f"127.0.0.1:{deaf.getsockname()[1]}"
         with stage.running(MAILS, announcement=READY, SCENES_SMTP=smtp) as mailing:
+            texting.wait_for_log(READY)
             stage.run(PAY_AGAIN)
             connection, _ = deaf.accept()  # a mail server that says nothing: the mail hangs
             with connection:
@@ -68,8 +83,9 @@ async def test_text_comes_whatever_becomes_of_the_mail(tmp_path: Path, start: St
     assert [line.split(", ")[0] for line in stage.read("outbox/texts.txt").splitlines()] == [
         f"+86 571 5550 0100: Dear {name}" for name in ("李四", "王五", "赵六")
     ]
-    assert "20.00 €" in stage.read("outbox/texts.txt")
-    assert "12 Tea Lane, Hangzhou" in stage.read("outbox/mail/*")
+    sent = stage.run(command("cat"))
+    assert " is paid: 20.00 €.\n" in sent, "the mail"
+    assert "received your 20.00 €" in sent, "the text"
     assert digest(stage.folder / "payment") == before == digest(FOLDER / "payment")
 
 

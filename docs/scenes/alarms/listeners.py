@@ -12,7 +12,7 @@ from django.core.mail import send_mail
 from eventcast import heartbeat
 
 if TYPE_CHECKING:
-    from eventcast.client import Heartbeat
+    from eventcast.client.watching import Heartbeat
 
 
 @heartbeat("/heartbeat/logserver", timeout=settings.HEARTBEAT_TIMEOUT)

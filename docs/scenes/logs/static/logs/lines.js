@@ -11,9 +11,11 @@ let waiting = [];
 const channel = pattern
   // Each message of a pattern comes in JSON: its time, its channel, and what it says.
   ? eventcast("/-/subscribe?pattern=" + encodeURIComponent(pattern), { json: true })
-    .on(({ time, channel, data, base64 }) => take(data ?? atob(base64), 1000 * time, channel.split("/").at(-1)))
-  : eventcast(url).on((data) => take(typeof data == "string" ? data : new TextDecoder().decode(data), Date.now()));
+    .on(({ time, channel, data, base64 }) => take(data ?? bytes(base64), 1000 * time, channel.split("/").at(-1)))
+  : eventcast(url).on((data) => take(data, Date.now()));
 showConnection(channel, document.getElementById("state"));
+
+const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt());
 
 let lost = 0;
 channel.on("state", (state) => {
@@ -23,8 +25,9 @@ channel.on("state", (state) => {
   lost = 0;
 });
 
-function take(text, time, host) {
-  add({ text, time, host });
+// A line that is not UTF-8 comes as bytes: what can be read of it is shown.
+function take(data, time, host) {
+  add({ text: typeof data == "string" ? data : new TextDecoder().decode(data), time, host });
 }
 
 // Shown once a frame, so that no flood freezes the page.
