@@ -93,6 +93,9 @@ class Stage:
             # All of a pipe. A process of the group may be gone already, and the group with its last.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
+            # Not another SIGTERM at once, which would cut short what is ending in good order.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.process.wait(servers.STOP_TIMEOUT)
             process.stop()
         check_log(process)
 

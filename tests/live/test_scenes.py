@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import re
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import Start, Talk
+from tests.live.conftest import Connect, Start, Talk
 from tests.live.scenes import FOLDER, README, Stage, command
 from tests.live.waiting import TIMEOUT, until
 
@@ -90,27 +91,31 @@ async def test_text_comes_whatever_becomes_of_the_mail(tmp_path: Path, start: St
 
 
 async def test_alarm_comes_once_with_the_silence_and_once_with_its_end(
-    tmp_path: Path, start: Start, http: Talk
+    tmp_path: Path, start: Start, http: Talk, connect: Connect
 ) -> None:
-    stage = Stage(tmp_path, start, SCENES_HEARTBEAT_TIMEOUT="1.5")
+    stage = Stage(tmp_path, start, SCENES_HEARTBEAT_TIMEOUT="2")
     beat = BEAT.replace("--every 5", "--every 0.1")
-    watchdog = WATCHDOG.replace("--timeout 30", "--timeout 1.5")
+    watchdog = WATCHDOG.replace("--timeout 30", "--timeout 2")
     assert beat != BEAT
     assert watchdog != WATCHDOG
 
-    async def both_watch() -> None:
-        await http(stage.server).wait_for_count("/heartbeat/logserver", 2)
+    async def both_watch(subscribers: int) -> None:
+        await http(stage.server).wait_for_count("/heartbeat/logserver", subscribers)
 
     async def both_say(words: str) -> None:
         for alarms in ("watchdog.log", "outbox/alarms.txt"):
             await until(lambda alarms=alarms: re.search(words, stage.read(alarms)), f"{words!r} in {alarms}")
 
-    with stage.running(watchdog), stage.running(ALARMS):
+    with contextlib.ExitStack() as watching:
         with stage.running(beat):
-            await both_watch()
+            # Before anybody watches: a service that has never been heard is silent, too.
+            await (await connect(stage.server, "/heartbeat/logserver")).receive()
+            for each in (watchdog, ALARMS):
+                watching.enter_context(stage.running(each))
+            await both_watch(3)
             stage.server.stop()
             stage.serve()
-            await both_watch()
+            await both_watch(2)
         await both_say("is silent|has been silent")
         with stage.running(beat):
             await both_say("is alive|is back")
