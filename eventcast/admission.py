@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from eventcast import authorization
+from eventcast.authorization import Permit
 from eventcast.exceptions import Refused
 from eventcast.patterns import Pattern
 
-
-@dataclass(frozen=True)
-class Permit:
-    """What somebody was let in by."""
-
-    user: str = ""
-    """The name of whom it was given to; empty if nobody is known."""
+__all__ = ["Permit", "request_of_websocket", "to_ask", "to_publish", "to_subscribe"]
 
 
 async def to_publish(request: HttpRequest, channel: str) -> Permit:
@@ -34,7 +29,7 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    return Permit()
+    return await authorization.permit("publish", request, channel)
 
 
 async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -42,14 +37,15 @@ async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
 
     :raises Refused: it may not.
     """
-    return Permit()
+    return await authorization.permit("subscribe", request, wanted)
 
 
 async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Let a request ask who listens to a channel, or to all that a pattern matches.
+    """Let a request ask who listens to a channel, or to all that a pattern matches: whoever may listen, too.
 
     :raises Refused: it may not.
     """
+    await authorization.permit("subscribe", request, wanted)
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:

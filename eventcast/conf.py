@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 
-Value = TypeVar("Value", bool, int, str)
+Value = TypeVar("Value", bool, int, str, list[Any])
 
 
 class Conf:
@@ -55,6 +55,31 @@ class Conf:
     def PATTERN_SUBSCRIPTIONS(self) -> bool:
         """Whether one may subscribe to a pattern of channels. With Redis that makes two messages of each published."""
         return self._get("PATTERN_SUBSCRIPTIONS", True)
+
+    @property
+    def AUTHORIZATION(self) -> str:
+        """The class that says who may do what: a dotted path, of a subclass of ``eventcast.authorization``'s."""
+        return self._get("AUTHORIZATION", "eventcast.authorization.Open")
+
+    @property
+    def KEYS(self) -> list[Any]:
+        """The keys of ``eventcast.authorization.Keys``: dicts of key, name, publish and subscribe."""
+        return self._get("KEYS", [])
+
+    @property
+    def SESSIONS(self) -> list[Any]:
+        """What ``eventcast.authorization.Sessions`` asks of users: dicts of path, publish and subscribe."""
+        return self._get("SESSIONS", [])
+
+    @property
+    def RULES(self) -> list[Any]:
+        """Which paths ``eventcast.authorization.Rules`` leaves to whom: pairs of a pattern and a class' dotted path."""
+        return self._get("RULES", [])
+
+    @property
+    def RECHECK_INTERVAL(self) -> int:
+        """Seconds after which it is asked again whether a user who listens may still do so."""
+        return self._get("RECHECK_INTERVAL", 30)
 
     @property
     def URL(self) -> str:

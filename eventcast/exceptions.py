@@ -64,6 +64,21 @@ class InvalidPattern(Refused, ValueError):
     code = "invalid_pattern"
 
 
+class Unauthorized(Refused):
+    """Raised when it is not known who asks, and that has to be known (401, RFC 9110 section 15.5.2)."""
+
+    status = 401
+    code = "unauthorized"
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer realm="eventcast"'}
+
+
+class Forbidden(Refused):
+    """Raised when it is known who asks, and who that is may not do it (403, RFC 9110 section 15.5.4)."""
+
+    status = 403
+    code = "forbidden"
+
+
 class InvalidMessage(Refused, ValueError):
     """Raised when a message cannot be sent as it is, for example text that UTF-8 cannot encode."""
 

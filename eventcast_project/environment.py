@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -116,6 +117,22 @@ def _number(name: str, value: str) -> float:
         raise ImproperlyConfigured(f"{name}={value!r} is not a number") from None
 
 
+def _entries(name: str, value: str) -> list[Any]:
+    """The list in the JSON file at ``value``: too much for a variable, and keys are not for who sees the environment."""
+    try:
+        found = json.loads(Path(value).read_bytes())
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name} is the path of a JSON file, which cannot be read: {error.strerror}"
+        ) from None
+    except ValueError as error:
+        # The error's text says where, and its context holds the file, in which are keys.
+        raise ImproperlyConfigured(f"{name}: the file is not JSON: {error}") from None
+    if not isinstance(found, list):
+        raise ImproperlyConfigured(f"{name}: the file holds no list, as the setting is")
+    return found
+
+
 def _words(name: str, value: str) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 
@@ -126,4 +143,5 @@ _PARSERS: dict[Any, Callable[[str, str], Any]] = {
     float: _number,
     str: lambda name, value: value,
     list[str]: _words,
+    list[Any]: _entries,
 }

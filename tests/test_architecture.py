@@ -23,6 +23,7 @@ FLOORS = [
     {"hub"},
     {"presence"},
     {"publishing"},
+    {"authorization"},
     {"admission"},
     {"bodies", "streams", "consumers", "listeners"},
     {"views"},

@@ -16,6 +16,11 @@ DEFAULTS = {
     "TRANSPORT": "auto",
     "CHANNEL_PAGE": True,
     "PATTERN_SUBSCRIPTIONS": True,
+    "AUTHORIZATION": "eventcast.authorization.Open",
+    "KEYS": [],
+    "SESSIONS": [],
+    "RULES": [],
+    "RECHECK_INTERVAL": 30,
     "URL": "http://127.0.0.1:8000",
 }
 

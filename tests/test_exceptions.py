@@ -23,6 +23,8 @@ CONTRACT = {
     "ChannelTooLong": (414, "channel_too_long"),
     "ReservedChannel": (404, "reserved_path"),
     "InvalidPattern": (400, "invalid_pattern"),
+    "Unauthorized": (401, "unauthorized"),
+    "Forbidden": (403, "forbidden"),
     "InvalidMessage": (400, "invalid_message"),
     "MissingData": (400, "missing_data"),
     "MalformedBody": (400, "malformed_body"),
@@ -80,6 +82,10 @@ def test_bad_arguments_are_value_errors(error: type[Refused]) -> None:
 
 def test_layer_unavailable_says_when_to_retry() -> None:
     assert int(exceptions.LayerUnavailable.headers["Retry-After"]) >= 1
+
+
+def test_unauthorized_says_how_to_be_known() -> None:
+    assert exceptions.Unauthorized.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
 def test_method_not_allowed_says_what_is() -> None:

@@ -1,0 +1,43 @@
+"""What somebody was let in by, and what that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class Claim:
+    """What a permit rests on that can be taken away, such as a session. Subclasses are hashable: equal ones are asked
+    about once, however many subscribers rest on them."""
+
+    @classmethod
+    def lapsed(cls, claims: Sequence[Any]) -> Collection[Claim]:
+        """Those of the claims, all of this class, that do not hold any more.
+
+        Called in a thread, every ``RECHECK_INTERVAL`` seconds while somebody listens; may ask the database. While it
+        raises, nobody is disconnected.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Permit:
+    """What somebody was let in by."""
+
+    user: str = ""
+    """The name of whom it was given to; empty if nobody is known."""
+    expires_at: float | None = None
+    """When it ends, seconds since the epoch; None if it does not. A subscriber is disconnected then."""
+    claims: tuple[Claim, ...] = ()
+    """What it rests on. When one of them lapses, a subscriber is disconnected."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether it can be taken away while somebody listens by it."""
+        return self.expires_at is not None or bool(self.claims)
+
+    def __and__(self, other: Permit) -> Permit:
+        """Holds while both hold."""
+        ends = [each for each in (self.expires_at, other.expires_at) if each is not None]
+        return Permit(self.user or other.user, min(ends, default=None), self.claims + other.claims)
