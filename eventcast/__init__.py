@@ -3,20 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eventcast.authorization import token
     from eventcast.listeners.heartbeats import heartbeat
     from eventcast.listeners.registry import listener
     from eventcast.presence import subscriber_count
     from eventcast.publishing import apublish, publish
+    from eventcast.revocation import disconnect
 
 __version__ = "0.1.0"
-__all__ = ["apublish", "heartbeat", "listener", "publish", "subscriber_count"]
+__all__ = ["apublish", "disconnect", "heartbeat", "listener", "publish", "subscriber_count", "token"]
 
 _HOMES = {
     "apublish": "eventcast.publishing",
+    "disconnect": "eventcast.revocation",
     "heartbeat": "eventcast.listeners.heartbeats",
     "listener": "eventcast.listeners.registry",
     "publish": "eventcast.publishing",
     "subscriber_count": "eventcast.presence",
+    "token": "eventcast.authorization",
 }
 
 

@@ -10,5 +10,9 @@ class EventcastConfig(AppConfig):
     verbose_name = "Eventcast"
 
     def ready(self) -> None:
-        """Bind the system checks."""
-        from eventcast import checks  # noqa: F401
+        """Bind the system checks, and what happens when a user logs out."""
+        from django.contrib.auth.signals import user_logged_out
+
+        from eventcast import checks, revocation  # noqa: F401
+
+        user_logged_out.connect(revocation.logged_out, dispatch_uid="eventcast")

@@ -9,8 +9,11 @@ from typing import Any
 from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from eventcast.authorization import Open
+from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
 from eventcast.conf import Conf, conf
 from eventcast.layers import InMemoryChannelLayer
@@ -22,6 +25,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "CHANNEL_PAGE": (True, False),
     "PATTERN_SUBSCRIPTIONS": (True, False),
 }
+
+AUTHORIZATION = ("AUTHORIZATION", "KEYS", "SESSIONS", "RULES")
 
 
 @register("eventcast")
@@ -45,8 +50,10 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
         elif name == "URL":
             if not _is_url(value):
                 found.append(Error(f"EVENTCAST['URL'] is an http or https URL, not {value!r}.", id="eventcast.E002"))
+        elif name in AUTHORIZATION:
+            pass  # check_authorization() looks at them.
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            found.append(Error(f"EVENTCAST[{name!r}] is a number of bytes, not {value!r}.", id="eventcast.E002"))
+            found.append(Error(f"EVENTCAST[{name!r}] is a whole number above 0, not {value!r}.", id="eventcast.E002"))
     return found
 
 
@@ -55,6 +62,46 @@ def _is_url(value: object) -> bool:
         return isinstance(value, str) and value.startswith("http") and bool(parse_url(value))
     except ValueError:
         return False
+
+
+@register("eventcast")
+def check_authorization(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """``AUTHORIZATION``: a class that can be asked, and whose settings mean something."""
+    if not isinstance(getattr(settings, "EVENTCAST", {}), dict):
+        return []
+    try:
+        kind = find(conf.AUTHORIZATION)
+    except ImproperlyConfigured as error:
+        return [
+            Error(
+                f"EVENTCAST['AUTHORIZATION']: {error}",
+                hint="A dotted path, such as 'eventcast.authorization.Keys' or that of a class of your own.",
+                id="eventcast.E004",
+            )
+        ]
+    return [
+        Error(problem, hint="See docs/security.md. Until this is right, nobody gets in.", id="eventcast.E005")
+        for problem in kind.problems()
+    ]
+
+
+@register("eventcast", deploy=True)
+def check_closed(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """With ``check --deploy``: whether anybody at all may listen and publish."""
+    if not isinstance(getattr(settings, "EVENTCAST", {}), dict):
+        return []
+    try:
+        if not issubclass(find(conf.AUTHORIZATION), Open):
+            return []
+    except ImproperlyConfigured:
+        return []
+    return [
+        Warning(
+            "Everybody who reaches the server may listen to and publish to every channel.",
+            hint="EVENTCAST = {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another, see docs/security.md.",
+            id="eventcast.W004",
+        )
+    ]
 
 
 @register("eventcast")

@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 
+PASSING_KEY = "new-at-each-start-"
+"""Begins a ``SECRET_KEY`` that the next process will not know: nothing signed with it is worth keeping."""
+
 Value = TypeVar("Value", bool, int, str, list[Any])
 
 

@@ -11,12 +11,14 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from eventcast import admission, names, patterns, transports
+from eventcast import admission, names, patterns, revocation, transports
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel
 from eventcast.hub import current_hub
 from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber, describe_peer, describe_user
 from eventcast.transports import daphne
+
+SUBPROTOCOL = "eventcast"
 
 logger = logging.getLogger("eventcast.subscribe")
 
@@ -52,8 +54,9 @@ class EventcastConsumer(AsyncConsumer):
         try:
             if protocol is not None:
                 hub.close_at_shutdown(protocol)
-            await send({"type": "websocket.accept"})
+            await send(accepted(scope))
             subscriber.transport.open(subscriber)
+            revocation.watch(hub, subscriber, permit)
             while (await receive())["type"] != "websocket.disconnect":
                 pass  # What a listener says is not for us.
         except asyncio.CancelledError:
@@ -61,7 +64,16 @@ class EventcastConsumer(AsyncConsumer):
                 raise
             await subscriber.transport.finish()
         finally:
+            revocation.forget(hub, subscriber, permit)
             await hub.unsubscribe(wanted, subscriber)
+
+
+def accepted(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that lets a WebSocket in. Browsers insist on one of the subprotocols they offer: that is ``eventcast``,
+    beside the one that carries a token, which is not to be sent back."""
+    if SUBPROTOCOL in scope.get("subprotocols", ()):
+        return {"type": "websocket.accept", "subprotocol": SUBPROTOCOL}
+    return {"type": "websocket.accept"}
 
 
 def check_host(scope: Mapping[str, Any]) -> None:
@@ -107,7 +119,7 @@ async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: A
         describe_peer(scope) or "unknown",
         refusal.detail,
     )
-    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code):
+    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code, refusal.headers):
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
         headers = [(b"content-type", b"application/json")]

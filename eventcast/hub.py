@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from eventcast import messages, names
@@ -154,10 +155,14 @@ class Hub:
         Those who hear it by a pattern, and others with it, go only by their ``id``. Safe in any thread; they go a
         moment later.
         """
+        self.call(self._disconnect, name, id)
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function on the hub's event loop, a moment later. Safe in any thread."""
         loop = self._loop()
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # closed: nobody is left there
-                loop.call_soon_threadsafe(self._disconnect, name, id)
+                loop.call_soon_threadsafe(function, *arguments)
 
     def _disconnect(self, name: str, id: int | None) -> None:
         own = self.channels.get(name, ())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
+from eventcast import revocation
 from eventcast.admission import Permit
 from eventcast.exceptions import LayerUnavailable, StreamingUnavailable
 from eventcast.hub import current_hub
@@ -69,7 +70,7 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permi
             "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
         )
     subscriber = Subscriber(transport, peer=describe_peer(scope), user=permit.user or describe_user(scope))
-    response = _Response(_body(wanted, subscriber, transport), content_type=form)
+    response = _Response(_body(wanted, subscriber, transport, permit), content_type=form)
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
     return response
@@ -96,7 +97,7 @@ class _Response(StreamingHttpResponse):
 
 
 async def _body(
-    wanted: str | Pattern, subscriber: Subscriber, transport: StreamTransport
+    wanted: str | Pattern, subscriber: Subscriber, transport: StreamTransport, permit: Permit
 ) -> AsyncGenerator[bytes, None]:
     # The subscription lives and ends in here: a response whose client has left before is never iterated nor closed.
     hub = current_hub()
@@ -107,6 +108,7 @@ async def _body(
         return
     try:
         transport.open(subscriber)
+        revocation.watch(hub, subscriber, permit)
         async for piece in transport:
             yield piece
     except asyncio.CancelledError:
@@ -115,4 +117,5 @@ async def _body(
         async for piece in transport:  # of what was published before the server began to stop
             yield piece
     finally:
+        revocation.forget(hub, subscriber, permit)
         await hub.unsubscribe(wanted, subscriber)

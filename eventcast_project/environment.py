@@ -118,7 +118,7 @@ def _number(name: str, value: str) -> float:
 
 
 def _entries(name: str, value: str) -> list[Any]:
-    """The list in the JSON file at ``value``: too much for a variable, and keys are not for who sees the environment."""
+    """The list in the JSON file at ``value``: too much for a variable, and keys are not for all who see variables."""
     try:
         found = json.loads(Path(value).read_bytes())
     except OSError as error:

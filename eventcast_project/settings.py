@@ -10,13 +10,14 @@ from pathlib import Path
 
 from django.core.management.utils import get_random_secret_key
 
+from eventcast.conf import PASSING_KEY
 from eventcast_project import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Signs sessions and CSRF tokens. A random key is safe, and costs no more than this: whoever is logged in to the admin
+# Signs sessions, CSRF tokens and eventcast's own. A random key is safe, and costs no more than this: whoever is logged in to the admin
 # logs in again after a restart. Several processes need the same key, so set it there.
-SECRET_KEY = environment.text("DJANGO_SECRET_KEY", get_random_secret_key())
+SECRET_KEY = environment.text("DJANGO_SECRET_KEY", PASSING_KEY + get_random_secret_key())
 
 # Pages with source code in them are for whoever develops, and that is who starts runserver.
 DEBUG = environment.flag("DJANGO_DEBUG", default=sys.argv[1:2] == ["runserver"])

@@ -24,7 +24,7 @@ FLOORS = [
     {"presence"},
     {"publishing"},
     {"authorization"},
-    {"admission"},
+    {"admission", "revocation"},
     {"bodies", "streams", "consumers", "listeners"},
     {"views"},
     {"routing", "urls"},

@@ -1,4 +1,4 @@
-"""How the class that the settings name is asked: in a thread if it may wait, and believed only where its word is clear."""
+"""How the class that the settings name is asked: in a thread if it may wait, and believed if its word is clear."""
 
 from __future__ import annotations
 
@@ -77,13 +77,7 @@ async def permit(action: Action, request: HttpRequest, wanted: str | Pattern) ->
 
 async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
     """Ask one authorization; otherwise as :func:`permit`."""
-    method: Callable[..., Any]
-    if action == "publish":
-        method = authorization.can_publish
-    elif isinstance(wanted, Pattern):
-        method = authorization.can_subscribe_pattern
-    else:
-        method = authorization.can_subscribe
+    method = _method(authorization, action, wanted)
     if authorization.uses_database and not inspect.iscoroutinefunction(method):
         answer = await in_thread(method, request, wanted)
     else:
@@ -106,6 +100,12 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     if user:
         raise Forbidden(f"{user} may not {what}.")
     raise Unauthorized(f"Say who you are: not everybody may {what}.")
+
+
+def _method(authorization: Authorization, action: Action, wanted: str | Pattern) -> Callable[..., Any]:
+    if action == "publish":
+        return authorization.can_publish
+    return authorization.can_subscribe_pattern if isinstance(wanted, Pattern) else authorization.can_subscribe
 
 
 async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:

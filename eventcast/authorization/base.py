@@ -19,7 +19,7 @@ class Authorization:
     """Who may do what. Name a subclass in ``EVENTCAST["AUTHORIZATION"]``; it is made once, without arguments.
 
     Each method is a plain function or an ``async def``. The request is a Django request in every case: for a WebSocket
-    it is the ``GET`` of its handshake, which has been through no middleware. A body is not read yet, and not to be read.
+    it is the ``GET`` of its handshake, which has been through no middleware. Its body is not read yet, nor to be read.
 
     False is answered with 401 where :meth:`user_of` knows nobody, else with 403. To say more, raise
     ``eventcast.exceptions.Unauthorized`` or ``Forbidden`` with a detail of your own: it is sent to the client and

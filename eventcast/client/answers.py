@@ -21,7 +21,7 @@ def refusal(status: int, body: bytes, *, reason: str = "", retry_after: str | No
         found = json.loads(body)
         code, detail = str(found["error"]), str(found["detail"])
     except (ValueError, LookupError, TypeError):
-        if re.fullmatch(r"[a-z]+(_[a-z]+)+", reason):
+        if re.fullmatch(r"[a-z]+(_[a-z]+)*", reason):
             code, detail = reason, "The server's log says more."
         else:
             code, detail = Refused.code, f"An answer that is not eventcast's: {status} {reason}".rstrip()

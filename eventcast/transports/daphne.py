@@ -94,14 +94,12 @@ def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str,
     return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
 
 
-def refuse(protocol: Any, status: int, code: str) -> bool:
-    """Turn down a handshake with this HTTP status and ``code`` as its reason phrase; False if that can't be done."""
-    from autobahn.websocket.types import ConnectionDeny
-
-    deferred = protocol.__dict__.pop("handshake_deferred", None)
-    if deferred is None:
+def refuse(protocol: Any, status: int, code: str, headers: Mapping[str, str] = types.MappingProxyType({})) -> bool:
+    """Turn down a handshake with this HTTP status, ``code`` as its reason phrase; False if that can't be done."""
+    if protocol.__dict__.pop("handshake_deferred", None) is None:
         return False
-    deferred.errback(ConnectionDeny(status, code))  # type: ignore[no-untyped-call]
+    # What autobahn does with a ConnectionDeny, which has no place for headers.
+    protocol.failHandshake(code, status, list(headers.items()))
     protocol.server.protocol_disconnected(protocol)
     return True
 

@@ -12,8 +12,9 @@ from eventcast.management.subcommands.bench import Bench
 from eventcast.management.subcommands.listen import ListenSubcommand
 from eventcast.management.subcommands.remote import REMOTE
 from eventcast.management.subcommands.serve import Serve
+from eventcast.management.subcommands.token import Token
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, ListenSubcommand, Bench)
+SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand, Bench)
 
 
 class Command(BaseCommand):
