@@ -15,8 +15,8 @@ from eventcast_project import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Signs sessions, CSRF tokens and eventcast's own. A random key is safe, and costs no more than this: whoever is logged in to the admin
-# logs in again after a restart. Several processes need the same key, so set it there.
+# Signs sessions, CSRF tokens and eventcast's own. A random key is safe, and costs no more than this: whoever is logged
+# in to the admin logs in again after a restart, and tokens are over. Several processes need the same key, so set it.
 SECRET_KEY = environment.text("DJANGO_SECRET_KEY", PASSING_KEY + get_random_secret_key())
 
 # Pages with source code in them are for whoever develops, and that is who starts runserver.

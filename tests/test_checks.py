@@ -76,7 +76,81 @@ def test_url_that_is_none_of_http_is_an_error(value: Any) -> None:
 
 def test_every_setting_with_a_right_value_is_right() -> None:
     right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in checks.SETTINGS}
-    assert ids(eventcast=right | {"URL": "https://events.example.com/live/"}) == []
+    right |= {
+        "URL": "https://events.example.com/live/",
+        "AUTHORIZATION": "eventcast.authorization.Rules",
+        "KEYS": [{"key": "sha256:" + 64 * "a"}, {"key": "0123456789abcdef", "name": "x", "publish": ["/a"]}],
+        "SESSIONS": [{"path": "/a/<path:b>", "publish": "staff", "subscribe": "shop.view_order"}],
+        "RULES": [
+            ("/a", "eventcast.authorization.Keys"),
+            ["/b/<path:any>", {"publish": None, "subscribe": "eventcast.authorization.Sessions"}],
+        ],
+    }
+    assert ids(eventcast=right) == []
+
+
+@pytest.mark.parametrize("path", ["", "Keys", "eventcast.authorization.Nobody", "eventcast.hub.Hub", None, 7])
+def test_authorization_that_is_no_class_of_one_is_an_error(path: Any) -> None:
+    assert ids(eventcast={"AUTHORIZATION": path}) == ["eventcast.E004"]
+
+
+GOOD_KEY = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Keys", {}),
+        ("Keys", [GOOD_KEY]),
+        ("Keys", [{"name": "x"}]),
+        ("Keys", [{"key": GOOD_KEY[1:]}]),
+        ("Keys", [{"key": GOOD_KEY + " "}]),
+        ("Keys", [{"key": GOOD_KEY + "é"}]),
+        ("Keys", [{"key": "sha256:123"}]),
+        ("Keys", [{"key": GOOD_KEY}, {"key": GOOD_KEY}]),
+        ("Keys", [{"key": GOOD_KEY, "name": 1}]),
+        ("Keys", [{"key": GOOD_KEY, "publish": "/a"}]),
+        ("Keys", [{"key": GOOD_KEY, "publish": ["a"]}]),
+        ("Keys", [{"key": GOOD_KEY, "subscribe": ["/<date:x>"]}]),
+        ("Keys", [{"key": GOOD_KEY, "subscibe": []}]),
+        ("Sessions", {}),
+        ("Sessions", ["/a"]),
+        ("Sessions", [{"subscribe": "staff"}]),
+        ("Sessions", [{"path": "/<a><b>"}]),
+        ("Sessions", [{"path": "/a", "subscribe": "everybody"}]),
+        ("Sessions", [{"path": "/a", "publish": True}]),
+        ("Sessions", [{"path": "/a", "may": "staff"}]),
+        ("Rules", {}),
+        ("Rules", ["/a"]),
+        ("Rules", [("a", "eventcast.authorization.Open")]),
+        ("Rules", [("/a", "eventcast.authorization.Nobody")]),
+        ("Rules", [("/a", "eventcast.authorization.Rules")]),
+        ("Rules", [("/a", None)]),
+        ("Rules", [("/a", {"listen": "eventcast.authorization.Open"})]),
+    ],
+)
+def test_settings_of_authorization_that_mean_nothing_are_an_error(name: str, value: Any) -> None:
+    found = ids(eventcast={"AUTHORIZATION": f"eventcast.authorization.{name}", name.upper(): value})
+    assert found == ["eventcast.E005"]
+
+
+def test_keys_named_by_a_rule_are_checked_too() -> None:
+    rules = [("/a", "eventcast.authorization.Keys")]
+    wrong = {"AUTHORIZATION": "eventcast.authorization.Rules", "RULES": rules, "KEYS": [{"key": "short"}]}
+    assert ids(eventcast=wrong) == ["eventcast.E005"]
+
+
+def test_key_is_not_shown_by_the_check() -> None:
+    with override_settings(EVENTCAST={"AUTHORIZATION": "eventcast.authorization.Keys", "KEYS": [{"key": "secret"}]}):
+        (found,) = run_checks(tags=["eventcast"])
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("Open", ["eventcast.W004"]), ("Keys", []), ("Nobody", [])])
+def test_server_that_is_open_to_everybody_is_a_warning_where_it_is_deployed(name: str, expected: list[str]) -> None:
+    with override_settings(EVENTCAST={"AUTHORIZATION": f"eventcast.authorization.{name}"}):
+        assert [message.id for message in checks.check_closed()] == expected
+        assert "eventcast.W004" not in ids()
 
 
 @pytest.mark.parametrize("alias", ["default", "eventcast"])
@@ -101,12 +175,15 @@ def test_ids_are_unique() -> None:
         "eventcast.E001",
         "eventcast.E002",
         "eventcast.E003",
+        "eventcast.E004",
+        "eventcast.E005",
         "eventcast.W001",
         "eventcast.W002",
         "eventcast.W003",
+        "eventcast.W004",
     ]
     assert used.count("eventcast.E002") == 3
-    assert len(used) == 8
+    assert len(used) == 11
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,30 @@ def test_eventcast_settings_refuse_rubbish_by_name(monkeypatch: pytest.MonkeyPat
         environment.eventcast_settings()
 
 
+def test_eventcast_settings_read_lists_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
+    monkeypatch.setenv("EVENTCAST_KEYS", str(tmp_path / "keys.json"))
+    assert environment.eventcast_settings() == {"KEYS": [{"key": "0123456789abcdef"}]}
+
+
+@pytest.mark.parametrize("content", [None, '["secret"', '{"key": "secret"}', b"\xffsecret"])
+def test_eventcast_settings_refuse_file_without_a_list_and_show_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "keys.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv("EVENTCAST_KEYS", str(tmp_path / "keys.json"))
+    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_KEYS") as refused:
+        environment.eventcast_settings()
+    assert "secret" not in str(refused.value)
+
+
+def test_token_without_a_lasting_key_is_refused() -> None:
+    finished = manage("eventcast", "token", "--subscribe", "/a")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "DJANGO_SECRET_KEY" in finished.stderr
+
+
 def test_eventcast_settings_warn_of_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_MAX_MESAGE_SIZE", "65536")
     with pytest.warns(UserWarning, match=r"EVENTCAST_MAX_MESAGE_SIZE means nothing .* EVENTCAST_MAX_MESSAGE_SIZE"):
@@ -195,8 +219,14 @@ def test_secret_key_is_taken_from_environment() -> None:
 
 @pytest.mark.parametrize("https", ["0", "1"])
 def test_deployment_checks_are_clean(https: str) -> None:
-    finished = manage("check", "--deploy", "--fail-level", "WARNING", DJANGO_HTTPS=https)
+    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens"}
+    finished = manage("check", "--deploy", "--fail-level", "WARNING", DJANGO_HTTPS=https, **closed)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_deployment_checks_find_an_open_server() -> None:
+    finished = manage("check", "--deploy", "--fail-level", "WARNING")
+    assert re.findall(r"\((eventcast\.\w+)\)", finished.stderr) == ["eventcast.W004"]
 
 
 def test_redis_passes_the_checks() -> None:

@@ -18,8 +18,8 @@ from eventcast.management.subcommands import Subcommand
 class Token(Subcommand):
     """Print a token for EVENTCAST['AUTHORIZATION'] = 'eventcast.authorization.Tokens'.
 
-    Whoever has it may listen to and publish to what it names until it expires. It is signed with SECRET_KEY, which has to
-    be the server's.
+    Whoever has it may listen to and publish to what it names until it expires. It is signed with SECRET_KEY, which has
+    to be the server's.
     """
 
     name = "token"

@@ -8,6 +8,12 @@ declare namespace eventcast {
   interface Options {
     /** Decode text messages as JSON, as `json()` does. Default: false. */
     json?: boolean;
+    /**
+     * Says who listens and publishes: a token, or a function that gets one, asked whenever a connection is opened and a
+     * message sent. It goes as a WebSocket's subprotocol or as a header, never in the URL. Of channels with the same URL
+     * that of the first counts for listening. Default: none.
+     */
+    token?: string | (() => string | Promise<string>);
   }
 
   /**

@@ -5,16 +5,48 @@
   const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first one, the longest of all
   const STEADY = 10000, OPENING = 15000; // ms: what lasted so long was good; what takes so long to open is given up
   const LOST = 1006, DISCONNECTED = 3000; // close codes: without a word, and by an operator
+  const BEARER = "eventcast.token."; // begins the subprotocol that carries a token: a page can set no header there
   const page = globalThis.document;
   const links = new Map(); // by URL, for all channels of one URL share a link
   const proven = new Set(); // hosts to which a WebSocket has been open
+
+  // What an EventSource is, for those who have to say who they are: it can set no header, and no token is for a URL.
+  class Stream extends EventTarget {
+    aborter = new AbortController();
+
+    constructor(url, headers) {
+      super();
+      this.read(url, headers).catch(() => {}).then(() => this.onerror());
+    }
+
+    async read(url, headers) {
+      headers = { ...headers, Accept: "application/x-ndjson" };
+      const { ok, body } = await fetch(url, { headers, cache: "no-store", signal: this.aborter.signal });
+      if (!ok) return;
+      this.onopen();
+      const reader = body.getReader(), decoder = new TextDecoder();
+      for (let text = "", piece; !(piece = await reader.read()).done;) {
+        const lines = (text + decoder.decode(piece.value, { stream: true })).split("\n");
+        text = lines.pop();
+        for (const line of lines.filter(Boolean)) {
+          const { data, base64 } = JSON.parse(line);
+          this.dispatchEvent(new MessageEvent(base64 == null ? "text" : "binary", { data: data ?? base64 }));
+        }
+      }
+    }
+
+    close() {
+      this.aborter.abort();
+    }
+  }
 
   class Link {
     channels = new Set();
     failures = 0;
 
-    constructor(url) {
+    constructor(url, token) {
       this.url = url;
+      this.token = token;
       this.host = new URL(url).host;
       links.set(url, this);
       this.connect();
@@ -26,11 +58,23 @@
       const transport = plain ? "eventsource" : "websocket";
       this.set("connecting", { transport });
       if (links.get(this.url) != this) return; // whoever heard that has stopped listening
+      if (!this.token) return this.open(plain, transport);
+      const asked = this.asked = {};
+      const mine = () => this.asked == asked && this.state == "connecting" && links.get(this.url) == this;
+      this.timer = setTimeout(() => mine() && this.lost(true, LOST, "No token"), OPENING);
+      ask(this.token).then(
+        (token) => mine() && this.open(plain, transport, token),
+        (error) => mine() && this.lost(true, LOST, error.message));
+    }
+
+    open(plain, transport, token) {
       let source;
+      clearTimeout(this.timer);
       const receive = (data) => this.source == source && this.emit("message", data);
       const over = (code, reason) => this.source == source && this.lost(plain, code, reason);
       try {
-        source = this.source = plain ? new EventSource(this.url) : new WebSocket(this.url.replace("http", "ws"));
+        source = this.source = plain ? token ? new Stream(this.url, bearer(token)) : new EventSource(this.url)
+          : new WebSocket(this.url.replace("http", "ws"), token ? ["eventcast", BEARER + token] : []);
       } catch (error) {
         return this.lost(plain, LOST, error.message);
       }
@@ -46,14 +90,16 @@
       source.onmessage = (event) => receive(event.data);
       source.onclose = (event) => over(event.code, event.reason);
       source.onerror = () => plain && over(LOST); // a WebSocket closes as well, and npm's ws throws if nobody looks
+      source.addEventListener("text", source.onmessage);
       source.addEventListener("binary", ({ data }) =>
         receive(Uint8Array.from(atob(data), (char) => char.charCodeAt()).buffer));
     }
 
     lost(plain, code, reason) {
-      const opened = this.state == "open", kicked = code == DISCONNECTED;
+      // With a function there may be a new token at once.
+      const opened = this.state == "open", kicked = code == DISCONNECTED && typeof this.token != "function";
       this.stop();
-      if (!opened && !plain && globalThis.EventSource && !proven.has(this.host)) return this.connect(true);
+      if (!opened && !plain && (globalThis.EventSource || this.token) && !proven.has(this.host)) return this.connect(true);
       if (opened && Date.now() - this.since > STEADY) this.failures = 0;
       // Full jitter: those who were lost together must not come back together.
       const from = kicked ? LATEST / 2 : SOON;
@@ -74,7 +120,7 @@
     stop() {
       const { source } = this;
       clearTimeout(this.timer);
-      this.source = null;
+      this.source = this.asked = null;
       source?.close();
     }
 
@@ -89,6 +135,9 @@
     }
   }
 
+  const ask = async (token) => typeof token == "function" ? token() : token;
+  const bearer = (token) => token ? { Authorization: "Bearer " + token } : {};
+
   class Channel {
     listeners = { message: new Set(), state: new Set(), error: new Set() };
 
@@ -97,6 +146,7 @@
       if (!/^(http|ws)s?:/.test(href)) throw TypeError("Not a channel's URL: " + href);
       this.url = href.replace(/^ws/, "http").replace(/#.*/, "");
       this.decodes = options.json;
+      this.token = options.token;
     }
 
     get state() {
@@ -114,7 +164,7 @@
       if (typeof listener != "function") throw TypeError("Not a function: " + listener);
       this.listeners[type].add(listener);
       if (!this.link) {
-        this.link = links.get(this.url) || new Link(this.url);
+        this.link = links.get(this.url) || new Link(this.url, this.token);
         this.link.channels.add(this);
       }
       if (type == "state") queueMicrotask(() => this.link && this.call(listener, this.state, this.link.detail));
@@ -163,7 +213,7 @@
         : data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob ? "application/octet-stream"
         : "application/json";
       const body = type.endsWith("json") ? JSON.stringify(data) : data;
-      const headers = { Accept: "application/json", "Content-Type": type };
+      const headers = { Accept: "application/json", "Content-Type": type, ...bearer(await ask(this.token)) };
       const answer = await fetch(this.url, { method: "POST", headers, body });
       const said = await answer.json().catch(() => ({}));
       if (answer.ok) return said;

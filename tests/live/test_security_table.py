@@ -1,0 +1,216 @@
+"""The table of docs/security.md, cell by cell, against a running server for each authorization."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from eventcast.authorization import tokens
+from tests.live import servers
+from tests.live.clients import HandshakeRefused, WebSocket
+from tests.live.conftest import Fleet, check_log
+from tests.live.http_client import HTTP
+from tests.live.servers import ROOT, Server
+
+DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+KEY, OTHER_KEY = "the-right-key-0123456789", "another-key-0123456789"
+EVERYTHING, ELSEWHERE = ["/<path:any>"], ["/elsewhere/<path:any>"]
+
+SETTINGS: dict[str, Any] = {
+    "KEYS": [
+        {"key": KEY, "publish": EVERYTHING, "subscribe": EVERYTHING},
+        {"key": OTHER_KEY, "publish": ELSEWHERE, "subscribe": ELSEWHERE},
+    ],
+    "SESSIONS": [
+        {"path": "/staff/<path:any>", "subscribe": "staff", "publish": "staff"},
+        {"path": "/<path:any>", "subscribe": "authenticated", "publish": "authenticated"},
+    ],
+    "RULES": [
+        ["/orders/<path:any>", {
+            "publish": "eventcast.authorization.Keys", "subscribe": "eventcast.authorization.Sessions"
+        }]
+    ],
+}  # fmt: skip
+
+# Makes a database with two users, and prints the keys of their sessions and of one that is over.
+PEOPLE = """
+import json, datetime
+import django
+django.setup()
+from django.contrib import auth
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+
+def log_in(user, age):
+    session = SessionStore()
+    session[auth.SESSION_KEY] = str(user.pk)
+    session[auth.BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.set_expiry(age)
+    session.create()
+    return session.session_key
+
+user = User.objects.create_user("user")
+staff = User.objects.create_superuser("staff")
+print(json.dumps({"right key": log_in(user, 3600), "staff": log_in(staff, 3600), "expired": log_in(user, -1)}))
+"""
+
+
+@dataclass
+class Site:
+    """The servers, by their authorization, and what people send to them."""
+
+    servers: dict[str, Server] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("security")
+    env = {"DJANGO_SECRET_KEY": settings.SECRET_KEY, "DATABASE_PATH": str(directory / "db.sqlite3")}
+    made = subprocess.run(
+        [sys.executable, "-c", PEOPLE],
+        cwd=ROOT,
+        env={**env, "DJANGO_SETTINGS_MODULE": "eventcast_project.settings", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    for name, value in SETTINGS.items():
+        env[f"EVENTCAST_{name}"] = str(directory / name)
+        Path(env[f"EVENTCAST_{name}"]).write_text(json.dumps(value))
+    fleet = Fleet(directory)
+    found = Site(cookies=json.loads(made.stdout) | {"wrong key": "0123456789abcdefghijklmnopqrstuv"})
+
+    def start(name: str) -> None:
+        kind = f"eventcast.authorization.{name}"
+        found.servers[name] = fleet.start(servers.daphne, env=env | {"EVENTCAST_AUTHORIZATION": kind})
+
+    try:
+        with ThreadPoolExecutor() as pool:  # each takes a second or two
+            list(pool.map(start, dict.fromkeys(name for name, *_ in CELLS)))
+        yield found
+    finally:
+        fleet.stop()
+
+
+def cells() -> Iterator[tuple[str, str, str, int]]:
+    """The cells of the document: authorization, way, who, status."""
+    for name, table in re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL):
+        lines = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+        head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+        for way, *statuses in rows:
+            for who, status in zip(head[1:], statuses, strict=True):
+                yield name, way, who, int(status)
+
+
+CELLS = list(cells())
+_numbers = itertools.count(1)
+
+
+def headers_of(site: Site, name: str, who: str) -> list[tuple[str, str]]:
+    """What somebody sends to the server with that authorization."""
+    bearer = {
+        "wrong key": f"made-up-{KEY}",
+        "right key": tokens.token(publish=EVERYTHING, subscribe=EVERYTHING) if name == "Tokens" else KEY,
+        "wrong path": tokens.token(publish=ELSEWHERE, subscribe=ELSEWHERE) if name == "Tokens" else OTHER_KEY,
+        "expired": expired_token(),
+    }
+    found = [("Authorization", f"Bearer {bearer[who]}")] if who in bearer else []
+    if name == "Rules":
+        found = [("Authorization", f"Bearer {KEY}")] if who == "wrong path" else found
+        cookies = site.cookies | {"wrong path": site.cookies["right key"]}
+        del cookies["right key"]
+    else:
+        cookies = site.cookies | {"wrong path": site.cookies["right key"]}
+        if name != "Sessions":
+            del cookies["right key"], cookies["wrong path"]
+    return [*found, ("Cookie", f"sessionid={cookies[who]}")] if who in cookies else found
+
+
+def expired_token() -> str:
+    said = {"s": EVERYTHING, "p": EVERYTHING, "e": 1}
+    return tokens._signer().sign_object(said)
+
+
+def path_of(name: str, who: str) -> str:
+    wrong = {"Sessions": "/staff", "Rules": "/unruled"}.get(name, "/orders")
+    return f"{wrong if who == 'wrong path' else '/orders'}/{next(_numbers)}"
+
+
+WAYS = {
+    "SSE": ("GET", None, "text/event-stream"),
+    "NDJSON": ("GET", None, "application/x-ndjson"),
+    "POST": ("POST", None, "*/*"),
+    "PUT": ("PUT", None, "*/*"),
+    "info": ("GET", None, "application/json"),
+    "list": ("GET", "/-/channels", "application/json"),
+    "page": ("GET", None, "text/html"),
+    "admin": ("GET", "/admin/eventcast/channel/", "text/html"),
+}
+
+
+async def status_of(server: Server, way: str, path: str, headers: list[tuple[str, str]]) -> tuple[int, dict[str, str]]:
+    if way == "WebSocket":
+        try:
+            client = await WebSocket.connect(server.port, path, headers=headers)
+        except HandshakeRefused as refused:
+            return refused.status, refused.headers
+        await client.leave()
+        return 101, {}
+    method, target, accept = WAYS[way]
+    connection = HTTP(server.port)
+    try:
+        body = b"x" if method != "GET" else b""
+        sent = [("Accept", accept), ("Content-Type", "text/plain"), *headers]
+        await connection.send(connection.encode(method, target or path, body, sent))
+        assert connection._reader is not None
+        # The head alone: a stream has no end.
+        head = (await connection._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        lines = [line.split(": ", 1) for line in head.splitlines()[1:] if line]
+        return int(head.split()[1]), {key.lower(): value for key, value in lines}
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, *_ in CELLS))
+async def test_answers_are_those_of_the_document(site: Site, name: str) -> None:
+    server = site.servers[name]
+    differing = []
+    for _, way, who, status in (cell for cell in CELLS if cell[0] == name):
+        found, headers = await status_of(server, way, path_of(name, who), headers_of(site, name, who))
+        if found != status:
+            differing.append(f"{way}, {who}: {found}, not {status}")
+        if found == 401 and "www-authenticate" not in headers:
+            differing.append(f"{way}, {who}: 401 without WWW-Authenticate")
+    assert not differing
+    check_log(server)
+
+
+def test_document_has_every_cell() -> None:
+    names, ways, people = (list(dict.fromkeys(cell[i] for cell in CELLS)) for i in range(3))
+    assert names == ["Open", "Keys", "Tokens", "Sessions", "Rules"]
+    assert set(ways) == {"WebSocket", *WAYS}
+    assert people == ["nobody", "wrong key", "right key", "wrong path", "expired", "staff"]
+    assert len(CELLS) == len(names) * len(ways) * len(people)
+
+
+async def test_no_secret_stands_in_the_log(site: Site) -> None:
+    for name in ("Keys", "Tokens", "Sessions"):
+        log = site.servers[name].log
+        assert "made-up" not in log
+        assert KEY not in log
+        assert not any(cookie in log for cookie in site.cookies.values())
