@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventcast.client.answers import refusal
-from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused, ReservedChannel
+from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused, ReservedChannel, Unauthorized
 
 
 @pytest.mark.parametrize("error", [MessageTooLarge("so"), ReservedChannel("so"), LayerUnavailable("so")])
@@ -24,6 +24,7 @@ def test_refusal_keeps_a_code_that_is_new_to_it() -> None:
 def test_refusal_reads_the_code_in_the_reason() -> None:
     found = refusal(404, b"<html>", reason="reserved_path")
     assert type(found) is ReservedChannel
+    assert type(refusal(401, b"", reason="unauthorized")) is Unauthorized
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null", b"\xff"])

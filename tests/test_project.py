@@ -123,12 +123,6 @@ def test_eventcast_settings_refuse_file_without_a_list_and_show_nothing_of_it(
     assert "secret" not in str(refused.value)
 
 
-def test_token_without_a_lasting_key_is_refused() -> None:
-    finished = manage("eventcast", "token", "--subscribe", "/a")
-    assert (finished.returncode, finished.stdout) == (1, "")
-    assert "DJANGO_SECRET_KEY" in finished.stderr
-
-
 def test_eventcast_settings_warn_of_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_MAX_MESAGE_SIZE", "65536")
     with pytest.warns(UserWarning, match=r"EVENTCAST_MAX_MESAGE_SIZE means nothing .* EVENTCAST_MAX_MESSAGE_SIZE"):

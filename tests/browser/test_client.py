@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from playwright.async_api import Page
 
 from eventcast import names
+from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
-from tests.live.conftest import Connect, Talk
+from tests.live import servers
+from tests.live.conftest import Connect, Start, Talk
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 
@@ -384,3 +387,27 @@ async def test_path_means_the_channel_of_that_name(visit: Visit, server: Server)
     odd = ["/", "/a b/中文", "//host/a", "/a/../b", "/.a/b.", "/a%2Fb?c#d", "/'\"`<>\\^|[]{}", "/a\n\u202e😀", "/a//"]
     paths = await page.evaluate("odd => odd.map((name) => new URL(eventcast.path(name), location).pathname)", odd)
     assert [names.channel_from_target(path.encode()) for path in paths] == odd
+
+
+@pytest.mark.parametrize(("before", "transport"), [("", "websocket"), (NO_WEBSOCKETS, "eventsource")])
+async def test_client_says_who_it_is_by_a_token(
+    visit: Visit, start: Start, channel: str, before: str, transport: str
+) -> None:
+    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
+    server = start(servers.daphne, env=closed, access_log=True)
+    page = await open_page(visit, server, before=before)
+    mine = token(subscribe=channel, publish=channel)
+    script = "([path, token]) => { globalThis.it = listen(path, { token: async () => token }); }"
+    await page.evaluate(script, [channel, mine])
+    await is_open(page, transport)
+    assert (await page.evaluate("it.send('张三\\n<b>')"))["subscribers"] == 1
+    await page.evaluate("it.send(new Uint8Array([0, 255]))")
+    assert await heard(page, 2) == SAID[:2]
+    assert mine not in server.log
+
+
+async def test_client_without_a_token_is_told_that_it_has_none(visit: Visit, server: Server, channel: str) -> None:
+    page = await open_page(visit, server)
+    await page.evaluate("path => { listen(path, { token: () => Promise.reject(Error('log in')) }); }", channel)
+    await page.wait_for_function("errors.length")
+    assert await page.evaluate("[errors[0].message, errors[0].code]") == ["log in", 1006]

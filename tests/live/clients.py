@@ -38,6 +38,9 @@ class WebSocket(asyncio.Protocol):
         self.close_code: int | None = None
         """The code of the close frame that came, 1005 if it had none; None if no such frame came (1006 in browsers)."""
         self.close_reason = ""
+        self.subprotocol = ""
+        """The one that the server has chosen."""
+        self._offered: set[str] = set()
         self.error: Exception | None = None
         """What broke the connection, if it was not closed in an orderly way."""
         self.handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -77,6 +80,9 @@ class WebSocket(asyncio.Protocol):
             sock.close()
             raise
         _, client = await loop.create_connection(lambda: cls(answer_pings=answer_pings), sock=sock)
+        client._offered = {
+            offer.strip() for name, value in headers if name == "Sec-WebSocket-Protocol" for offer in value.split(",")
+        }
         lines = [b"GET " + target_bytes(target) + b" HTTP/1.1", b"Host: 127.0.0.1:%d" % port]
         lines += [b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13"]
         lines += [b"Sec-WebSocket-Key: " + client._key, *(f"{name}: {value}".encode() for name, value in headers)]
@@ -135,7 +141,8 @@ class WebSocket(asyncio.Protocol):
         accept = base64.b64encode(hashlib.sha1(self._key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         if headers.get("sec-websocket-accept") != accept.decode() or headers.get("upgrade", "").lower() != "websocket":
             raise ProtocolError(f"not a handshake: {headers}")
-        if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
+        self.subprotocol = headers.get("sec-websocket-protocol", "")
+        if "sec-websocket-extensions" in headers or (self.subprotocol and self.subprotocol not in self._offered):
             raise ProtocolError("the server chose what was not offered")
         del self._buffer[: len(head) + 4]
         self._open = True

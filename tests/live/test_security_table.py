@@ -1,10 +1,12 @@
-"""The table of docs/security.md, cell by cell, against a running server for each authorization."""
+"""The table of docs/security.md, cell by cell, against a running server for each authorization; and what ends there."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +21,10 @@ from django.conf import settings
 from eventcast.authorization import tokens
 from tests.live import servers
 from tests.live.clients import HandshakeRefused, WebSocket
-from tests.live.conftest import Fleet, check_log
+from tests.live.conftest import Connect, Fleet, check_log
 from tests.live.http_client import HTTP
 from tests.live.servers import ROOT, Server
+from tests.live.waiting import TIMEOUT
 
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 KEY, OTHER_KEY = "the-right-key-0123456789", "another-key-0123456789"
@@ -64,8 +67,10 @@ def log_in(user, age):
     return session.session_key
 
 user = User.objects.create_user("user")
+guest = User.objects.create_user("guest")
 staff = User.objects.create_superuser("staff")
-print(json.dumps({"right key": log_in(user, 3600), "staff": log_in(staff, 3600), "expired": log_in(user, -1)}))
+print(json.dumps({"right key": log_in(user, 3600), "staff": log_in(staff, 3600), "expired": log_in(user, -1),
+    "guest": log_in(guest, 3600)}))
 """
 
 
@@ -73,6 +78,7 @@ print(json.dumps({"right key": log_in(user, 3600), "staff": log_in(staff, 3600),
 class Site:
     """The servers, by their authorization, and what people send to them."""
 
+    database: Path
     servers: dict[str, Server] = field(default_factory=dict)
     cookies: dict[str, str] = field(default_factory=dict)
 
@@ -80,7 +86,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("security")
-    env = {"DJANGO_SECRET_KEY": settings.SECRET_KEY, "DATABASE_PATH": str(directory / "db.sqlite3")}
+    database = directory / "db.sqlite3"
+    env = {"DJANGO_SECRET_KEY": settings.SECRET_KEY, "DATABASE_PATH": str(database), "EVENTCAST_RECHECK_INTERVAL": "1"}
     made = subprocess.run(
         [sys.executable, "-c", PEOPLE],
         cwd=ROOT,
@@ -93,7 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         env[f"EVENTCAST_{name}"] = str(directory / name)
         Path(env[f"EVENTCAST_{name}"]).write_text(json.dumps(value))
     fleet = Fleet(directory)
-    found = Site(cookies=json.loads(made.stdout) | {"wrong key": "0123456789abcdefghijklmnopqrstuv"})
+    found = Site(database, cookies=json.loads(made.stdout) | {"wrong key": "0123456789abcdefghijklmnopqrstuv"})
 
     def start(name: str) -> None:
         kind = f"eventcast.authorization.{name}"
@@ -214,3 +221,38 @@ async def test_no_secret_stands_in_the_log(site: Site) -> None:
         assert "made-up" not in log
         assert KEY not in log
         assert not any(cookie in log for cookie in site.cookies.values())
+
+
+async def test_token_comes_as_a_subprotocol_that_is_not_sent_back(site: Site, connect: Connect) -> None:
+    token = tokens.token(subscribe="/orders/<path:any>")
+    offer = [("Sec-WebSocket-Protocol", f"eventcast, eventcast.token.{token}")]
+    client = await connect(site.servers["Tokens"], f"/orders/{next(_numbers)}", headers=offer)
+    assert client.subprotocol == "eventcast"
+    assert token not in site.servers["Tokens"].log
+
+
+async def test_token_that_expires_closes_socket_and_stream(site: Site, connect: Connect) -> None:
+    server, path = site.servers["Tokens"], f"/orders/{next(_numbers)}"
+    bearer = ("Authorization", f"Bearer {tokens.token(subscribe=path, expires_in=1)}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    accept = ("Accept", "application/x-ndjson")
+    writer.write(HTTP(server.port).encode("GET", path, headers=[accept, bearer, ("Connection", "close")]))
+    assert (await reader.readline()).split()[1] == b"200"
+    client = await connect(server, path, headers=[bearer])
+    assert await client.wait_closed() == 3000
+    await asyncio.wait_for(reader.read(), TIMEOUT)  # to its end
+    writer.close()
+
+
+async def test_user_who_is_deactivated_is_disconnected(site: Site, connect: Connect) -> None:
+    server, path = site.servers["Sessions"], f"/orders/{next(_numbers)}"
+    cookie = [("Cookie", f"sessionid={site.cookies['guest']}")]
+    client = await connect(server, path, headers=cookie)
+    with sqlite3.connect(site.database) as database:
+        database.execute("UPDATE auth_user SET is_active = 0 WHERE username = 'guest'")
+    database.close()
+    assert (await client.wait_closed(), client.close_reason) == (3000, "The permission was taken away.")
+    with pytest.raises(HandshakeRefused) as refused:
+        await connect(server, path, headers=cookie)
+    assert refused.value.status == 401
+    check_log(server)

@@ -25,6 +25,7 @@ decoded.on("error", (error) => console.log(error.message, error.code, error.data
 const listener = (data: Deploy) => { data.started; };
 decoded.on(listener).off(listener).close();
 const state: eventcast.State = eventcast(new URL("https://example.com/a"), { json: true }).state;
+eventcast("/a", { token: "x" }); eventcast("/a", { token: async () => "x" });
 const path: string = eventcast.path("/a b") + state;
 const answer: Promise<number> = channel.send({ path }).then(({ subscribers }) => subscribers);
 document.querySelector("event-cast")?.addEventListener("message", (event) => event.preventDefault());
