@@ -82,7 +82,7 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
         answer = await in_thread(method, request, wanted)
     else:
         answer = method(request, wanted)
-    if inspect.isawaitable(answer):
+    if not isinstance(answer, Permit) and inspect.isawaitable(answer):
         answer = await answer
     if isinstance(answer, Permit):
         return answer
