@@ -16,7 +16,7 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from eventcast import authorization
+from eventcast import authorization, origins
 from eventcast.authorization import Permit
 from eventcast.exceptions import Refused
 from eventcast.patterns import Pattern
@@ -29,6 +29,7 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
+    origins.check(request)
     return await authorization.permit("publish", request, channel)
 
 
@@ -37,6 +38,7 @@ async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
 
     :raises Refused: it may not.
     """
+    origins.check(request)
     return await authorization.permit("subscribe", request, wanted)
 
 
@@ -45,6 +47,7 @@ async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:
 
     :raises Refused: it may not.
     """
+    origins.check(request)
     await authorization.permit("subscribe", request, wanted)
 
 

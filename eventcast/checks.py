@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from eventcast import origins
 from eventcast.authorization import Open
 from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
@@ -52,6 +53,8 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
                 found.append(Error(f"EVENTCAST['URL'] is an http or https URL, not {value!r}.", id="eventcast.E002"))
         elif name in AUTHORIZATION:
             pass  # check_authorization() looks at them.
+        elif name == "ALLOWED_ORIGINS":
+            found += _check_origins(value)
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             found.append(Error(f"EVENTCAST[{name!r}] is a whole number above 0, not {value!r}.", id="eventcast.E002"))
     return found
@@ -62,6 +65,32 @@ def _is_url(value: object) -> bool:
         return isinstance(value, str) and value.startswith("http") and bool(parse_url(value))
     except ValueError:
         return False
+
+
+def _check_origins(value: object) -> list[CheckMessage]:
+    right = "EVENTCAST = {'ALLOWED_ORIGINS': ['https://app.example', 'https://*.example.com']}"
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return [Error(f"EVENTCAST['ALLOWED_ORIGINS'] is a list, not {value!r}.", hint=right, id="eventcast.E010")]
+    return [
+        Error(f"EVENTCAST['ALLOWED_ORIGINS'] has {entry!r}, which {mistake}.", hint=right, id="eventcast.E011")
+        for entry in value
+        if (mistake := origins.mistake_in(entry))
+    ]
+
+
+@register("eventcast", deploy=True)
+def check_origins_for_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """``ALLOWED_ORIGINS`` in production: whose pages may use it, and not everybody's."""
+    if not isinstance(getattr(settings, "EVENTCAST", {}), dict) or not origins.allowed().any:
+        return []
+    return [
+        Warning(
+            "EVENTCAST['ALLOWED_ORIGINS'] has '*': whatever page somebody opens may publish and listen through his "
+            "browser, as far as he reaches this server.",
+            hint="List the origins of your pages, such as 'https://app.example' or 'https://*.example.com'.",
+            id="eventcast.W010",
+        )
+    ]
 
 
 @register("eventcast")

@@ -85,6 +85,15 @@ class Conf:
         return self._get("RECHECK_INTERVAL", 30)
 
     @property
+    def ALLOWED_ORIGINS(self) -> list[str]:
+        """Whose pages may publish, listen and ask, besides this server's own: see ``eventcast.origins``.
+
+        Entries are origins, such as ``"https://app.example"`` or ``"https://app.example:8443"``, all hosts below a
+        domain, ``"https://*.example.com"`` or ``"*.example.com"`` for any scheme, ``"null"``, or ``"*"`` for all.
+        """
+        return self._get("ALLOWED_ORIGINS", list[str]())
+
+    @property
     def URL(self) -> str:
         """Where the server is that ``manage.py eventcast publish`` and its like talk to."""
         return self._get("URL", "http://127.0.0.1:8000")

@@ -123,6 +123,13 @@ class DisallowedHost(Refused):
     code = "disallowed_host"
 
 
+class OriginNotAllowed(Refused):
+    """Raised when a page of another site sends a request, and ``ALLOWED_ORIGINS`` does not let it."""
+
+    status = 403
+    code = "origin_not_allowed"
+
+
 class InvalidQuery(Refused, ValueError):
     """Raised when a query parameter has a value that means nothing, such as ``limit=x``."""
 

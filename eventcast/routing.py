@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.urls import re_path
 
-from eventcast import transports, views
+from eventcast import cors, transports, views
 from eventcast.conf import conf
 from eventcast.consumers import EventcastConsumer, refuse
 from eventcast.exceptions import DisallowedHost, Refused, ReservedChannel
@@ -35,7 +35,7 @@ class EventcastRouter:
     :param publish_directly: call the publish view straight from here. That takes a fifth of the CPU time of the way
         through Django's handler, which starts and joins a thread for each request. **It skips the site's middleware**,
         ``urls.py`` and the signals ``request_started`` and ``request_finished``; ``ALLOWED_HOSTS`` is still enforced.
-        Only POST and PUT go this way.
+        Only POST and PUT go this way, and what a browser asks beforehand (CORS), which has to be answered alike.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EventcastRouter:
         elif (
             self.publish_directly
             and scope["type"] == "http"
-            and scope["method"] in ("POST", "PUT")
+            and _publishes(scope)
             and self._is_channel(self._path_of(scope))
         ):
             await self._publish(scope, receive, send)
@@ -132,6 +132,7 @@ class EventcastRouter:
         except Exception:
             logger.exception("Publishing to %r failed.", request.path)
             response = views.refused(request, _InternalError("An error of the server; it is in its log."))
+        cors.share(request, response)  # for those that are not the view's
         await self._answer(response, send)
 
     @staticmethod
@@ -141,6 +142,15 @@ class EventcastRouter:
         headers.append((b"Content-Length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+
+def _publishes(scope: dict[str, Any]) -> bool:
+    """Whether a request publishes, or is the question of a browser if one may."""
+    method = scope["method"]
+    if method == "OPTIONS":
+        headers = dict(scope["headers"])
+        method = headers.get(b"access-control-request-method", b"").decode("latin-1") if b"origin" in headers else ""
+    return method in ("POST", "PUT")
 
 
 class _InternalError(Refused):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import admission, bodies, names, pages, patterns, presence, publishing, streams
+from eventcast import admission, bodies, cors, names, pages, patterns, presence, publishing, streams
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
@@ -28,10 +30,28 @@ SCOPE = {"scope": "process"}
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+
+
+def for_pages(view: View) -> View:
+    """A view whose answers pages elsewhere may read, if they may ask: see ``eventcast.cors``."""
+
+    @functools.wraps(view)
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        try:
+            response = cors.preflight(request) if cors.is_preflight(request) else await view(request)
+        except Refused as refusal:
+            response = refused(request, refusal)
+        cors.share(request, response)
+        return response
+
+    return answer
+
 
 # Without CSRF's token on purpose: the speakers are programs, which have no cookie to be abused and no page to get a
-# token from. What keeps other sites' pages out is who may publish, not a token.
+# token from. What keeps other sites' pages out is their Origin, not a token.
 @csrf_exempt
+@for_pages
 async def channel(request: HttpRequest) -> HttpResponseBase:
     """A channel's own URL: publish (POST, PUT); listen, look at it or ask about it (GET)."""
     try:
@@ -75,6 +95,7 @@ async def _publish(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @csrf_exempt
+@for_pages
 async def channels(request: HttpRequest) -> HttpResponse:
     """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
     try:
@@ -110,6 +131,7 @@ async def channels(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
+@for_pages
 async def subscribe(request: HttpRequest) -> HttpResponseBase:
     """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
     try:
@@ -128,6 +150,7 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
 
 
 @csrf_exempt
+@for_pages
 async def reserved(request: HttpRequest) -> HttpResponse:
     """Everything else below ``-/``: the server's own, and never a channel."""
     return refused(request, ReservedChannel("Paths below '-/' are the server's own. '-/channels' lists the channels."))

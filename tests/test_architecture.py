@@ -24,6 +24,8 @@ FLOORS = [
     {"presence"},
     {"publishing"},
     {"authorization"},
+    {"origins"},
+    {"cors"},
     {"admission", "revocation"},
     {"bodies", "streams", "consumers", "listeners"},
     {"views"},

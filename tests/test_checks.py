@@ -78,6 +78,7 @@ def test_every_setting_with_a_right_value_is_right() -> None:
     right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in checks.SETTINGS}
     right |= {
         "URL": "https://events.example.com/live/",
+        "ALLOWED_ORIGINS": ["https://app.example"],
         "AUTHORIZATION": "eventcast.authorization.Rules",
         "KEYS": [{"key": "sha256:" + 64 * "a"}, {"key": "0123456789abcdef", "name": "x", "publish": ["/a"]}],
         "SESSIONS": [{"path": "/a/<path:b>", "publish": "staff", "subscribe": "shop.view_order"}],
@@ -153,6 +154,57 @@ def test_server_that_is_open_to_everybody_is_a_warning_where_it_is_deployed(name
         assert "eventcast.W004" not in ids()
 
 
+@pytest.mark.parametrize("value", ["https://app.example", "*", None, {"https://app.example": True}, 1])
+def test_origins_that_are_no_list_are_an_error(value: Any) -> None:
+    assert ids(eventcast={"ALLOWED_ORIGINS": value}) == ["eventcast.E010"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("https://app.example/", "ends with a slash"),
+        ("https://app.example/live", "has a path"),
+        ("https://app.example?x", "has a path"),
+        ("app.example", "has no scheme"),
+        ("localhost:8000", "has no scheme"),
+        ("", "has no scheme"),
+        ("wss://app.example", "has the scheme of a socket"),
+        ("ws://*.example.com", "has the scheme of a socket"),
+        ("https://bücher.example", "is not ASCII"),
+        ("https://", "is no origin"),
+        ("https://app.*", "is no origin"),
+        ("https://*", "is no origin"),
+        ("*.0.0.1", "has no scheme"),
+        ("https://app.example:port", "is no origin"),
+        ("https://app.example:65536", "is no origin"),
+        ("https://app.example\n", "is no origin"),
+        (b"https://app.example", "is no string"),
+        (["https://app.example"], "is no string"),
+        (None, "is no string"),
+    ],
+)
+def test_entry_that_is_no_origin_is_an_error_that_says_why(entry: Any, why: str) -> None:
+    with override_settings(EVENTCAST={"ALLOWED_ORIGINS": ["https://right.example", entry]}):
+        (message,) = run_checks(tags=["eventcast"])
+    assert (message.id, message.msg.count(why)) == ("eventcast.E011", 1)
+    assert "https://app.example" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["https://a", "HTTP://A.example:8000", "http://[::1]:80", "https://*.a.b", "*.a", "*.a:81", "*", "null", "app://x"],
+)
+def test_entry_that_is_an_origin_is_right(entry: str) -> None:
+    assert ids(eventcast={"ALLOWED_ORIGINS": (entry,)}) == []
+
+
+@pytest.mark.parametrize(("entries", "expected"), [(["https://a", "*"], ["eventcast.W010"]), (["https://*.a"], [])])
+def test_everybodys_pages_are_a_warning_of_a_deployment(entries: list[str], expected: list[str]) -> None:
+    with override_settings(EVENTCAST={"ALLOWED_ORIGINS": entries}):
+        assert run_checks(tags=["eventcast"]) == []
+        assert [message.id for message in run_checks(tags=["eventcast"], include_deployment_checks=True)] == expected
+
+
 @pytest.mark.parametrize("alias", ["default", "eventcast"])
 def test_stock_in_memory_layer_is_a_warning(alias: str) -> None:
     assert ids(layers={alias: {"BACKEND": "channels.layers.InMemoryChannelLayer"}}) == ["eventcast.W002"]
@@ -177,13 +229,16 @@ def test_ids_are_unique() -> None:
         "eventcast.E003",
         "eventcast.E004",
         "eventcast.E005",
+        "eventcast.E010",
+        "eventcast.E011",
         "eventcast.W001",
         "eventcast.W002",
         "eventcast.W003",
         "eventcast.W004",
+        "eventcast.W010",
     ]
     assert used.count("eventcast.E002") == 3
-    assert len(used) == 11
+    assert len(used) == len(set(used)) + 2
 
 
 @pytest.mark.parametrize(

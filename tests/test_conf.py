@@ -21,6 +21,7 @@ DEFAULTS = {
     "SESSIONS": [],
     "RULES": [],
     "RECHECK_INTERVAL": 30,
+    "ALLOWED_ORIGINS": [],
     "URL": "http://127.0.0.1:8000",
 }
 

@@ -32,6 +32,7 @@ CONTRACT = {
     "UnsupportedMediaType": (415, "unsupported_media_type"),
     "MessageTooLarge": (413, "message_too_large"),
     "DisallowedHost": (400, "disallowed_host"),
+    "OriginNotAllowed": (403, "origin_not_allowed"),
     "InvalidQuery": (400, "invalid_query"),
     "MethodNotAllowed": (405, "method_not_allowed"),
     "StreamingUnavailable": (501, "streaming_unavailable"),

@@ -247,7 +247,7 @@ async def test_get_tells_about_the_channel(ask: Ask, listener: FakeTransport, ac
     assert answer.json() == {
         "channel": "/a", "subscribers": 1, "messages": 0, "delivered": 0, "lost": 0, "scope": "process",
     }  # fmt: skip
-    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["vary"] == "Accept, Origin"
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -260,14 +260,14 @@ async def test_get_is_the_page_to_a_browser(ask: Ask, method: str, accept: str) 
     answer = await ask(method, "/a", headers=[("Accept", accept)])
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["vary"] == "Accept, Origin"
     assert "<h1" in answer.body.decode()
 
 
 async def test_get_tells_a_browser_too_where_the_page_is_turned_off(ask: Ask) -> None:
     with override_settings(EVENTCAST={"CHANNEL_PAGE": False}):
         answer = await ask("GET", "/a", headers=[BROWSER])
-    assert (answer.status, answer.json()["channel"], answer.headers["vary"]) == (200, "/a", "Accept")
+    assert (answer.status, answer.json()["channel"], answer.headers["vary"]) == (200, "/a", "Accept, Origin")
 
 
 @pytest.mark.parametrize(

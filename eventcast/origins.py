@@ -1,0 +1,221 @@
+"""From where: whether the page behind a request may send it, told by the ``Origin`` that its browser adds (RFC 6454).
+
+Any page on the web can make its reader's browser send requests to a server that it reaches and the page does not: one
+on the reader's own machine, in his office, or one where he is logged in. The browser keeps answers from the page; a
+POST has done its work by then, and a WebSocket is not kept from it at all. So pages of this server may do everything,
+those of others only what ``ALLOWED_ORIGINS`` lets in. Programs send no ``Origin``, and are not meant.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
+from django.http import HttpRequest
+
+from eventcast.conf import conf
+from eventcast.exceptions import OriginNotAllowed
+
+ANY, OPAQUE = "*", "null"
+"""The entry that lets everybody in, and the origin of pages that have none: files, sandboxed frames, ``data:`` URLs."""
+
+LONGEST = 300
+"""Characters: a host name has up to 253, and a scheme is short."""
+
+PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+_HOST = r"([a-z0-9._-]*|\[[0-9a-f:.]+\])"
+_ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://{_HOST}(?::([0-9]{{1,5}}))?")
+# The last label begins with a letter: *.0.0.1 would be strangers' addresses.
+_WILDCARD = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?\*((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9_-]*)(?::([0-9]{1,5}))?")
+
+
+class Origin(NamedTuple):
+    """A scheme, a host and a port, in lower case and with the scheme's own port filled in; hence comparable."""
+
+    scheme: str
+    host: str
+    port: int | None
+    """None for schemes that have none, such as a browser extension's."""
+
+
+class Wildcard(NamedTuple):
+    """All hosts below a domain, itself not included."""
+
+    scheme: str | None
+    """None for any."""
+    suffix: str
+    """The domain, with a dot before it."""
+    port: int | None
+    """None for the scheme's own."""
+
+    def covers(self, origin: Origin) -> bool:
+        port = PORTS.get(origin.scheme) if self.port is None else self.port
+        return (
+            self.scheme in (None, origin.scheme)
+            and port == origin.port
+            and origin.host.endswith(self.suffix)
+            and len(origin.host) > len(self.suffix)
+        )
+
+
+def parse(text: str) -> Origin | None:
+    """The origin that a header or an entry of ``ALLOWED_ORIGINS`` spells out; None if it is none, or ``null``."""
+    # ASCII before lower case, or the Kelvin sign would be a k.
+    if len(text) > LONGEST or not text.isascii() or (found := _ORIGIN.fullmatch(text.lower())) is None:
+        return None
+    scheme, host, port = found.groups()
+    default = PORTS.get(scheme)
+    if (default and not host) or int(port or 0) > 65535:
+        return None
+    return Origin(scheme, host, int(port) if port else default)
+
+
+def parse_wildcard(text: str) -> Wildcard | None:
+    """The wildcard that an entry such as ``https://*.example.com`` or ``*.example.com`` is; None if it is none."""
+    if len(text) > LONGEST or not text.isascii() or (found := _WILDCARD.fullmatch(text.lower())) is None:
+        return None
+    scheme, suffix, port = found.groups()
+    return None if int(port or 0) > 65535 else Wildcard(scheme, suffix, int(port) if port else None)
+
+
+class Allowed:
+    """``ALLOWED_ORIGINS``, read. An entry that cannot be read lets nobody in; a system check says what is wrong."""
+
+    def __init__(self, entries: Collection[str]) -> None:
+        self.any = ANY in entries
+        self.opaque = OPAQUE in entries
+        self.exact = {origin for entry in entries if (origin := parse(entry))}
+        self.wildcards = [wildcard for entry in entries if (wildcard := parse_wildcard(entry))]
+
+    def lists(self, origin: Origin) -> bool:
+        """Whether an entry names this origin, be it by its domain; ``*`` names nobody."""
+        return origin in self.exact or any(wildcard.covers(origin) for wildcard in self.wildcards)
+
+    def lets_in(self, text: str, *, cookies: bool = False) -> bool:
+        """Whether a page of another host may send requests.
+
+        :param text: its ``Origin``.
+        :param cookies: requests may be let in for their cookies, which browsers add to what any page sends. Then those
+            who are not named don't count, and neither does ``null``, which may be anybody.
+        """
+        if text == OPAQUE:
+            return not cookies and (self.opaque or self.any)
+        origin = parse(text)
+        return origin is not None and (self.lists(origin) or (self.any and not cookies))
+
+
+_read = functools.lru_cache(maxsize=16)(Allowed)
+
+
+def allowed() -> Allowed:
+    """``ALLOWED_ORIGINS`` as it is now."""
+    entries = conf.ALLOWED_ORIGINS
+    # A lone string is a collection of characters, and "*" may be one of them.
+    listed = isinstance(entries, (list, tuple, set, frozenset))
+    return _read(tuple(entry for entry in entries if isinstance(entry, str)) if listed else ())
+
+
+def own(request: HttpRequest) -> str:
+    """The origin that this server has for whoever sent the request; empty if its ``Host`` is not in ``ALLOWED_HOSTS``.
+
+    Settings for proxies, ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST``, are Django's and work as everywhere.
+    """
+    try:
+        return f"{'https' if _is_secure(request) else 'http'}://{request.get_host()}"
+    except DjangoDisallowedHost:
+        return ""
+
+
+def _is_secure(request: HttpRequest) -> bool:
+    if request.is_secure():
+        return True
+    scope = getattr(request, "scope", None) or {}
+    if scope.get("type") != "websocket":
+        return False
+    if settings.SECURE_PROXY_SSL_HEADER:
+        header, secure = settings.SECURE_PROXY_SSL_HEADER
+        if (value := request.META.get(header)) is not None:
+            # Some proxies, Traefik among them, tell the scheme of a WebSocket by its own name.
+            return secure == "https" and value.split(",", 1)[0].strip() == "wss"
+    return bool(scope.get("scheme") == "wss")
+
+
+def is_own(request: HttpRequest, text: str) -> bool:
+    """Whether an ``Origin`` is this server's own: of the same scheme, host and port."""
+    origin = parse(text)
+    return origin is not None and origin == parse(own(request))
+
+
+def check(request: HttpRequest, *, cookies: bool = False) -> None:
+    """Refuse a request that a page sends which may not.
+
+    :param cookies: as in :meth:`Allowed.lets_in`.
+    :raises OriginNotAllowed: it comes from another origin, which ``ALLOWED_ORIGINS`` does not let in; or, with
+        ``cookies``, it has some and would publish, and does not say from where it comes.
+    """
+    text = request.META.get("HTTP_ORIGIN")
+    if text is None:
+        if cookies and request.method in ("POST", "PUT") and "HTTP_COOKIE" in request.META:
+            _check_without_origin(request)
+    elif not is_own(request, text) and not allowed().lets_in(text, cookies=cookies):
+        named = " by name, for cookies let it in" if cookies else ""
+        raise OriginNotAllowed(
+            f"Pages of {text!r:.100} may not do this. They may if EVENTCAST['ALLOWED_ORIGINS'] lists their "
+            f"origin{named}. This server's own is {own(request) or 'unknown'!r}: if browsers see another, "
+            "have the proxy pass on Host and the scheme, and set SECURE_PROXY_SSL_HEADER (DJANGO_HTTPS)."
+        )
+
+
+def _check_without_origin(request: HttpRequest) -> None:
+    """Refuse a request with cookies that a page of another site may have made a browser without ``Origin`` send.
+
+    Browsers have sent ``Origin`` with every POST since 2020, so this is about older ones. ``Sec-Fetch-Site`` no page
+    can forge. ``Referer`` is what Django goes by in such a case, too; its scheme counts, for over plain HTTP somebody
+    in between may have written the page. There is no CSRF token here: in a form it would be in the body, which is not
+    read yet, and whatever can set its header can be asked for an ``Origin`` just as well.
+    """
+    site = request.META.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        proven = site in ("same-origin", "none")
+    else:
+        text = _origin_of(request.META.get("HTTP_REFERER", ""))
+        proven = is_own(request, text) or allowed().lets_in(text, cookies=True)
+    if not proven:
+        raise OriginNotAllowed(
+            "A request to publish with cookies has to say from where it comes, or any page could have sent it. "
+            f"Send 'Origin: {own(request) or 'https://…'}', or none of the cookies."
+        )
+
+
+def _origin_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def mistake_in(entry: object) -> str:
+    """What is wrong with an entry of ``ALLOWED_ORIGINS``, in words; empty if nothing is."""
+    if not isinstance(entry, str):
+        return "is no string"
+    if entry in (ANY, OPAQUE):
+        return ""
+    scheme, separator, rest = entry.partition("://")
+    if (parse(entry) and "*" not in entry) or parse_wildcard(entry):
+        return "has the scheme of a socket; a page's is http or https" if scheme.lower() in ("ws", "wss") else ""
+    if not separator:
+        return "has no scheme"
+    if rest.endswith("/") and rest.count("/") == 1:
+        return "ends with a slash"
+    if "/" in rest or "?" in rest or "#" in rest:
+        return "has a path; an origin has none"
+    if not entry.isascii():
+        return "is not ASCII; browsers send such names as xn--…"
+    return "is no origin"
