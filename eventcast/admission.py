@@ -21,7 +21,7 @@ from eventcast.authorization import Permit
 from eventcast.exceptions import Refused
 from eventcast.patterns import Pattern
 
-__all__ = ["Permit", "request_of_websocket", "to_ask", "to_publish", "to_subscribe"]
+__all__ = ["Permit", "cookies_count", "request_of_websocket", "to_ask", "to_publish", "to_subscribe"]
 
 
 async def to_publish(request: HttpRequest, channel: str) -> Permit:
@@ -29,7 +29,7 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    origins.check(request)
+    origins.check(request, cookies=cookies_count())
     return await authorization.permit("publish", request, channel)
 
 
@@ -38,7 +38,7 @@ async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
 
     :raises Refused: it may not.
     """
-    origins.check(request)
+    origins.check(request, cookies=cookies_count())
     return await authorization.permit("subscribe", request, wanted)
 
 
@@ -47,8 +47,13 @@ async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:
 
     :raises Refused: it may not.
     """
-    origins.check(request)
+    origins.check(request, cookies=cookies_count())
     await authorization.permit("subscribe", request, wanted)
+
+
+def cookies_count() -> bool:
+    """Whether somebody may be let in for his cookies, which his browser sends whatever page it shows."""
+    return bool(authorization.current().uses_cookies)
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:

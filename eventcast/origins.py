@@ -161,7 +161,7 @@ def check(request: HttpRequest, *, cookies: bool = False) -> None:
     """
     text = request.META.get("HTTP_ORIGIN")
     if text is None:
-        if cookies and request.method in ("POST", "PUT") and "HTTP_COOKIE" in request.META:
+        if cookies and request.method in ("POST", "PUT") and request.META.get("HTTP_COOKIE"):
             _check_without_origin(request)
     elif not is_own(request, text) and not allowed().lets_in(text, cookies=cookies):
         named = " by name, for cookies let it in" if cookies else ""

@@ -129,10 +129,11 @@ class EventcastRouter:
             response = cast(HttpResponse, await views.channel(request))  # POST and PUT are never answered by a stream
         except DjangoDisallowedHost as error:
             response = views.refused(request, DisallowedHost(f"{error} (ALLOWED_HOSTS in the settings.)"))
+            cors.share(request, response)
         except Exception:
             logger.exception("Publishing to %r failed.", request.path)
             response = views.refused(request, _InternalError("An error of the server; it is in its log."))
-        cors.share(request, response)  # for those that are not the view's
+            cors.share(request, response)
         await self._answer(response, send)
 
     @staticmethod

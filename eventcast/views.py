@@ -38,11 +38,15 @@ def for_pages(view: View) -> View:
 
     @functools.wraps(view)
     async def answer(request: HttpRequest) -> HttpResponseBase:
+        cookies = admission.cookies_count()
         try:
-            response = cors.preflight(request) if cors.is_preflight(request) else await view(request)
+            if cors.is_preflight(request):
+                response: HttpResponseBase = cors.preflight(request, cookies=cookies)
+            else:
+                response = await view(request)
         except Refused as refusal:
             response = refused(request, refusal)
-        cors.share(request, response)
+        cors.share(request, response, cookies=cookies)
         return response
 
     return answer
