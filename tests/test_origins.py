@@ -268,6 +268,12 @@ def test_program_needs_no_origin(method: str, cookies: bool) -> None:
     origins.check(handshake(), cookies=cookies)
 
 
+@pytest.mark.parametrize("text", ["", " ", "nonsense", "null", "http://testserver,http://testserver"])
+def test_origin_that_is_none_is_refused(text: str) -> None:
+    with refused():
+        origins.check(request(origin=text))
+
+
 def test_refusal_tells_both_origins() -> None:
     with pytest.raises(OriginNotAllowed, match=r"'https://testserver'.*'http://testserver'"):
         origins.check(request(origin="https://testserver"))
