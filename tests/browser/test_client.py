@@ -117,16 +117,6 @@ async def test_module_is_the_same_as_the_script(visit: Visit, server: Server, ch
     assert await heard(page, 1) == ["hello"]
 
 
-@pytest.mark.parametrize("scheme", ["http", "ws"])
-async def test_client_takes_a_full_url(visit: Visit, server: Server, channel: str, http: Talk, scheme: str) -> None:
-    page = await open_page(visit, server)
-    # Another origin than that of the page, which is 127.0.0.1.
-    await page.evaluate("url => { listen(url); }", f"{scheme}://localhost:{server.port}{channel}#part")
-    await is_open(page)
-    await http(server).post(channel, "hello")
-    assert await heard(page, 1) == ["hello"]
-
-
 @pytest.mark.parametrize(
     "before",
     [
