@@ -202,7 +202,8 @@ def test_entry_that_is_an_origin_is_right(entry: str) -> None:
 def test_everybodys_pages_are_a_warning_of_a_deployment(entries: list[str], expected: list[str]) -> None:
     with override_settings(EVENTCAST={"ALLOWED_ORIGINS": entries}):
         assert run_checks(tags=["eventcast"]) == []
-        assert [message.id for message in run_checks(tags=["eventcast"], include_deployment_checks=True)] == expected
+        deployed = run_checks(tags=["eventcast"], include_deployment_checks=True)
+    assert [message.id for message in deployed if message.id == "eventcast.W010"] == expected
 
 
 @pytest.mark.parametrize("alias", ["default", "eventcast"])

@@ -13,7 +13,10 @@ from django.http import HttpResponse
 from django.test import override_settings
 
 from eventcast import cors
+from eventcast.authorization import Open
+from eventcast.consumers import EventcastConsumer
 from eventcast.exceptions import OriginNotAllowed
+from tests.fakes import websocket
 from tests.test_views import Answer, Ask, ask, call
 
 __all__ = ["ask"]
@@ -161,6 +164,59 @@ def test_star_is_echoed_and_never_with_credentials() -> None:
     assert not FIELDS & {name.lower() for name in with_cookies.headers}
     with pytest.raises(OriginNotAllowed):
         cors.preflight(request("OPTIONS", origin=STRANGER, access_control_request_method="POST"), cookies=True)
+
+
+class Cookies(Open):
+    """Everybody's cookies are good."""
+
+    uses_cookies = True
+
+
+@pytest.fixture
+def _cookies_count() -> Any:
+    listed = ["*", "null", PAGE]
+    with override_settings(EVENTCAST={"ALLOWED_ORIGINS": listed, "AUTHORIZATION": "tests.test_cors.Cookies"}):
+        yield
+
+
+@pytest.mark.usefixtures("_cookies_count")
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
+async def test_cookies_count_only_on_pages_that_are_named(ask: Ask, method: str) -> None:
+    cookie = ("Cookie", "sessionid=x")
+    named = await ask(method, "/a", b"x", "text/plain", [*question("POST"), cookie])
+    assert named.status < 300
+    assert shared(named).items() >= (READABLE | {"access-control-allow-credentials": "true"}).items()
+    for origin in (STRANGER, "null"):
+        answer = await ask(method, "/a", b"x", "text/plain", [*question("POST", origin), cookie])
+        assert (answer.status, answer.json()["error"], shared(answer)) == (403, "origin_not_allowed", {})
+
+
+@pytest.mark.usefixtures("_cookies_count")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 403),
+        ([("Origin", "http://testserver")], 202),
+        ([("Sec-Fetch-Site", "same-origin")], 202),
+        ([("Sec-Fetch-Site", "cross-site")], 403),
+        ([("Referer", "http://testserver/page")], 202),
+        ([("Referer", "https://evil.example/")], 403),
+    ],
+)
+async def test_cookies_publish_if_it_is_told_where_from(ask: Ask, headers: Any, status: int) -> None:
+    answer = await ask("POST", "/a", b"x", "text/plain", [("Cookie", "sessionid=x"), *headers])
+    assert answer.status == status
+
+
+@pytest.mark.usefixtures("_cookies_count")
+@pytest.mark.parametrize(("origin", "kind"), [(PAGE, "accept"), (None, "accept"), (STRANGER, "close")])
+async def test_socket_counts_on_pages_that_are_named(origin: str | None, kind: str) -> None:
+    headers = [(b"host", b"testserver"), (b"cookie", b"sessionid=x")]
+    headers += [(b"origin", origin.encode())] if origin else []
+    connection = await websocket(EventcastConsumer.as_asgi(), "/a", headers=headers).connect()
+    assert connection.types() == [f"websocket.{kind}"]
+    if kind == "accept":
+        await connection.disconnect()
 
 
 # --- beside django-cors-headers ---------------------------------------------------------------------------------------

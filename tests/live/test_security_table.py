@@ -170,7 +170,11 @@ WAYS = {
 }
 
 
-async def status_of(server: Server, way: str, path: str, headers: list[tuple[str, str]]) -> tuple[int, dict[str, str]]:
+async def status_of(
+    server: Server, way: str, path: str, headers: list[tuple[str, str]], origin: str | None = "its own"
+) -> tuple[int, dict[str, str]]:
+    if origin is not None:  # As browsers do: without one no cookie publishes.
+        headers = [*headers, ("Origin", server.url if origin == "its own" else origin)]
     if way == "WebSocket":
         try:
             client = await WebSocket.connect(server.port, path, headers=headers)
@@ -205,6 +209,21 @@ async def test_answers_are_those_of_the_document(site: Site, name: str) -> None:
             differing.append(f"{way}, {who}: 401 without WWW-Authenticate")
     assert not differing
     check_log(server)
+
+
+ELSEWHERES: list[tuple[str, str | None]] = [
+    *((way, "https://evil.example") for way in ("WebSocket", *WAYS) if way != "admin"),
+    ("POST", None),
+    ("PUT", None),
+]
+
+
+@pytest.mark.parametrize(("way", "origin"), ELSEWHERES)
+async def test_session_is_worth_nothing_on_a_page_elsewhere(site: Site, way: str, origin: str | None) -> None:
+    server, since = site.servers["Sessions"], len(site.servers["Sessions"].log)
+    headers = headers_of(site, "Sessions", "staff")
+    assert (await status_of(server, way, path_of("Sessions", "staff"), headers, origin))[0] == 403
+    server.wait_for_log("403 origin_not_allowed", since=since)
 
 
 def test_document_has_every_cell() -> None:
