@@ -16,7 +16,7 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from eventcast import authorization, origins
+from eventcast import authorization, origins, throttling
 from eventcast.authorization import Permit
 from eventcast.exceptions import Refused
 from eventcast.patterns import Pattern
@@ -30,7 +30,9 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
     :raises Refused: it may not.
     """
     origins.check(request, cookies=cookies_count())
-    return await authorization.permit("publish", request, channel)
+    permit = await authorization.permit("publish", request, channel)
+    throttling.to_publish(request, permit.user)
+    return permit
 
 
 async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -39,7 +41,9 @@ async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
     :raises Refused: it may not.
     """
     origins.check(request, cookies=cookies_count())
-    return await authorization.permit("subscribe", request, wanted)
+    permit = await authorization.permit("subscribe", request, wanted)
+    throttling.to_subscribe(request, wanted)
+    return permit
 
 
 async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:

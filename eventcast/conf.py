@@ -45,6 +45,64 @@ class Conf:
         return self._get("SLOW_SUBSCRIBERS", "close")
 
     @property
+    def MAX_SUBSCRIBERS(self) -> int:
+        """Subscribers of one process, all channels and patterns together; 0 for as many as come."""
+        return self._get("MAX_SUBSCRIBERS", 0)
+
+    @property
+    def MAX_SUBSCRIBERS_PER_CHANNEL(self) -> int:
+        """Subscribers of one channel, or by one pattern, in one process; 0 for as many as come."""
+        return self._get("MAX_SUBSCRIBERS_PER_CHANNEL", 0)
+
+    @property
+    def MAX_SUBSCRIBERS_PER_ADDRESS(self) -> int:
+        """Subscribers in one process that come from one client's address; 0 for as many as come.
+
+        Off by default: behind a proxy that ``TRUSTED_PROXIES`` does not name, all come from one address.
+        """
+        return self._get("MAX_SUBSCRIBERS_PER_ADDRESS", 0)
+
+    @property
+    def MAX_PATTERNS(self) -> int:
+        """Different patterns that are listened by in one process, for each is memory and work; 0 for any number."""
+        return self._get("MAX_PATTERNS", 1000)
+
+    @property
+    def MAX_INBOUND_FRAMES(self) -> int:
+        """Frames that a WebSocket which only listens may send in 10 seconds; 0 for any number."""
+        return self._get("MAX_INBOUND_FRAMES", 200)
+
+    @property
+    def MAX_INBOUND_BYTES(self) -> int:
+        """Bytes in such frames in 10 seconds; 0 for any number."""
+        return self._get("MAX_INBOUND_BYTES", 256 * 1024)
+
+    @property
+    def PUBLISH_RATE(self) -> int:
+        """Messages that one user or key, or else one address, may publish a second; 0 for any number."""
+        return self._get("PUBLISH_RATE", 0)
+
+    @property
+    def PUBLISH_BURST(self) -> int:
+        """Messages that may come at once after a silence; 0 for as many as ``PUBLISH_RATE`` allows in 5 seconds."""
+        return self._get("PUBLISH_BURST", 0)
+
+    @property
+    def TRUSTED_PROXIES(self) -> list[str]:
+        """Whose ``X-Forwarded-For`` is believed: addresses, networks, and ``"unix"`` for who comes by a Unix socket."""
+        return self._get("TRUSTED_PROXIES", [])
+
+    @property
+    def HANDSHAKE_TIMEOUT(self) -> int:
+        """Seconds that the head of a request, or a WebSocket's handshake, may take; ``eventcast serve`` only."""
+        return self._get("HANDSHAKE_TIMEOUT", 30)
+
+    @property
+    def BODY_TIMEOUT(self) -> int:
+        """Seconds that the body of a request may take, and one more for each kilobyte; ``eventcast serve`` only."""
+        return self._get("BODY_TIMEOUT", 30)
+
+    @property
     def TRANSPORT(self) -> str:
         """``"auto"`` takes the fastest way the server allows; ``"asgi"`` uses nothing but the ASGI ``send``."""
         return self._get("TRANSPORT", "auto")

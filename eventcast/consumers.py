@@ -11,16 +11,19 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from eventcast import admission, names, patterns, revocation, transports
-from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel
+from eventcast import admission, clients, names, patterns, refusals, revocation, throttling, transports
+from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel, TooManyFrames
 from eventcast.hub import current_hub
 from eventcast.patterns import Pattern
-from eventcast.subscribers import Subscriber, describe_peer, describe_user
+from eventcast.subscribers import Subscriber, describe_user
 from eventcast.transports import daphne
 
 SUBPROTOCOL = "eventcast"
 
 logger = logging.getLogger("eventcast.subscribe")
+
+POLICY_VIOLATION = 1008
+"""The close code for who breaks a rule that is not the protocol's (RFC 6455 section 7.4.1)."""
 
 
 class EventcastConsumer(AsyncConsumer):
@@ -36,6 +39,7 @@ class EventcastConsumer(AsyncConsumer):
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection (ASGI WebSocket), until it is over."""
         protocol = scope.get("eventcast.protocol") or daphne.find_protocol(send, scope.get("client"))
+        scope = {**scope, "eventcast.protocol": protocol}
         await receive()  # websocket.connect
         hub = current_hub()
         try:
@@ -43,7 +47,12 @@ class EventcastConsumer(AsyncConsumer):
             wanted = wanted_by(scope, protocol)
             permit = await admission.to_subscribe(admission.request_of_websocket(scope), wanted)
             transport = transports.for_websocket(send, protocol)
-            subscriber = Subscriber(transport, peer=describe_peer(scope), user=permit.user or describe_user(scope))
+            subscriber = Subscriber(
+                transport,
+                peer=clients.describe(scope),
+                user=permit.user or describe_user(scope),
+                address=clients.address_of(scope),
+            )
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")
             await hub.subscribe(wanted, subscriber)
@@ -57,8 +66,17 @@ class EventcastConsumer(AsyncConsumer):
             await send(accepted(scope))
             subscriber.transport.open(subscriber)
             revocation.watch(hub, subscriber, permit)
-            while (await receive())["type"] != "websocket.disconnect":
-                pass  # What a listener says is not for us.
+            inbound = None
+            while (event := await receive())["type"] != "websocket.disconnect":
+                # What a listener says is not for us, and a little of it does no harm.
+                inbound = inbound or throttling.Inbound()
+                if not subscriber.transport.closed:
+                    try:
+                        inbound.count(event)
+                    except TooManyFrames as refusal:
+                        note(refusal, scope)
+                        subscriber.transport.close(POLICY_VIOLATION, "This WebSocket only listens.")
+                        subscriber.leave()
         except asyncio.CancelledError:
             if not subscriber.transport.closed:
                 raise
@@ -109,22 +127,28 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
     return names.check_not_reserved(channel, mount)
 
 
-async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
-    """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
+def note(refusal: Refused, scope: Mapping[str, Any]) -> None:
+    """Count a subscriber that was turned down, and write its line in the log."""
+    refusals.count(refusal.code)
     logger.warning(
         "Refused a subscriber: %d %s, path %r, peer %s. %s",
         refusal.status,
         refusal.code,
         scope.get("raw_path") or scope["path"],
-        describe_peer(scope) or "unknown",
+        clients.describe(scope) or "unknown",
         refusal.detail,
     )
-    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code, refusal.headers):
+
+
+async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
+    """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
+    note(refusal, scope)
+    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code, refusal.answer_headers()):
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
         headers = [(b"content-type", b"application/json")]
-        headers += [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+        headers += [(name.lower().encode(), value.encode()) for name, value in refusal.answer_headers().items()]
         await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": refusal.as_json()})
         return
-    await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+    await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.code})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import ClassVar
 
 
@@ -32,6 +33,12 @@ class Refused(EventcastError):
         self.status = self.status if status is None else status
         self.code = self.code if code is None else code
         self.retry_after = retry_after
+
+    def answer_headers(self) -> dict[str, str]:
+        """The headers of the answer."""
+        if self.retry_after is None:
+            return self.headers
+        return {**self.headers, "Retry-After": str(max(1, math.ceil(self.retry_after)))}
 
     def as_json(self) -> bytes:
         """The body of the answer."""
@@ -117,6 +124,62 @@ class MessageTooLarge(InvalidMessage):
     code = "message_too_large"
 
 
+class RequestTimeout(Refused):
+    """Raised when a request takes longer to arrive than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class TooManyPublishes(Refused):
+    """Raised when somebody publishes more than ``PUBLISH_RATE`` allows (429, RFC 6585 section 4)."""
+
+    status = 429
+    code = "too_many_publishes"
+
+
+class TooManyConnections(Refused):
+    """Raised when an address has as many subscribers as ``MAX_SUBSCRIBERS_PER_ADDRESS`` allows (429)."""
+
+    status = 429
+    code = "too_many_connections"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class TooManyFrames(Refused):
+    """Raised when a WebSocket that only listens sends more than ``MAX_INBOUND_FRAMES`` or ``MAX_INBOUND_BYTES`` allow.
+
+    It is open then, and no answer can be given: it is closed with 1008 ("policy violation", RFC 6455 section 7.4.1).
+    """
+
+    status = 429
+    code = "too_many_frames"
+
+
+class ServerFull(Refused):
+    """Raised when there are as many subscribers as ``MAX_SUBSCRIBERS`` allows (503, RFC 9110 section 15.6.4)."""
+
+    status = 503
+    code = "server_full"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class ChannelFull(Refused):
+    """Raised when a channel has as many subscribers as ``MAX_SUBSCRIBERS_PER_CHANNEL`` allows (503)."""
+
+    status = 503
+    code = "channel_full"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
+class TooManyPatterns(Refused):
+    """Raised when as many patterns are listened by as ``MAX_PATTERNS`` allows (503)."""
+
+    status = 503
+    code = "too_many_patterns"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
 class DisallowedHost(Refused):
     """Raised when the ``Host`` of a request is not among ``ALLOWED_HOSTS``."""
 
@@ -149,6 +212,13 @@ class StreamingUnavailable(Refused):
 
     status = 501
     code = "streaming_unavailable"
+
+
+class MetricsUnavailable(Refused):
+    """Raised when figures are asked for in Prometheus' format and its package is not installed (501)."""
+
+    status = 501
+    code = "metrics_unavailable"
 
 
 class LayerUnavailable(Refused):

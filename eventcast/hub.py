@@ -23,6 +23,7 @@ from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.figures import Figures
 from eventcast.memberships import Memberships
 from eventcast.patterns import Pattern
+from eventcast.quotas import quotas
 from eventcast.subscribers import Subscriber, Transport
 from eventcast.subscriptions import PatternTree
 from eventcast.transports import daphne
@@ -61,8 +62,15 @@ class Hub:
         Who listens by a pattern hears each message's :attr:`~eventcast.messages.Message.envelope`.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
+        :raises Refused: there are as many subscribers as there may be, see ``eventcast.quotas``.
         """
-        await self._memberships.join(_joined_for(wanted))
+        place = quotas.take(wanted, subscriber.address)
+        try:
+            await self._memberships.join(_joined_for(wanted))
+        except BaseException:
+            quotas.give_back(place)
+            raise
+        subscriber.place = place
         if isinstance(wanted, Pattern):
             channel = self.patterns.make(wanted)
         elif (found := self.channels.get(wanted)) is not None:
@@ -75,6 +83,9 @@ class Hub:
         """Forget a subscriber that :meth:`subscribe` has let in."""
         subscriber.leave()
         subscriber.transport.release()
+        if subscriber.place is not None:
+            quotas.give_back(subscriber.place)
+            subscriber.place = None
         channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count:
             # Before the layer is told, which may take a while: who comes meanwhile begins anew.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
-from eventcast import revocation
+from eventcast import clients, refusals, revocation
 from eventcast.admission import Permit
-from eventcast.exceptions import LayerUnavailable, StreamingUnavailable
+from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.hub import current_hub
 from eventcast.messages import Message
 from eventcast.patterns import Pattern
-from eventcast.subscribers import Subscriber, describe_peer, describe_user
+from eventcast.subscribers import Subscriber, describe_user
 from eventcast.transports import daphne
 from eventcast.transports.stream import StreamTransport
 
@@ -69,7 +69,12 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permi
         transport = StreamTransport(
             "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
         )
-    subscriber = Subscriber(transport, peer=describe_peer(scope), user=permit.user or describe_user(scope))
+    subscriber = Subscriber(
+        transport,
+        peer=clients.describe(scope),
+        user=permit.user or describe_user(scope),
+        address=clients.address_of(scope),
+    )
     response = _Response(_body(wanted, subscriber, transport, permit), content_type=form)
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
@@ -103,7 +108,8 @@ async def _body(
     hub = current_hub()
     try:
         await hub.subscribe(wanted, subscriber)
-    except LayerUnavailable as error:
+    except Refused as error:
+        refusals.count(error.code)
         logger.warning("A stream of %s ends before it begins: %s", wanted, error)
         return
     try:

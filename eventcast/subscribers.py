@@ -23,6 +23,7 @@ from eventcast.messages import Batch
 
 if TYPE_CHECKING:
     from eventcast.fanout import LocalChannel
+    from eventcast.quotas import Place
 
 logger = logging.getLogger("eventcast.subscribe")
 
@@ -83,16 +84,32 @@ class Subscriber:
     :param transport: how its messages reach it.
     :param peer: the address it comes from, as the server tells it, or an empty string.
     :param user: the name of the user it is known to be, or an empty string.
+    :param address: the address it counts for where those of one address are limited, or an empty string for none.
     """
 
-    __slots__ = ("channel", "connected_at", "id", "losing", "lost", "peer", "position", "transport", "user")
+    __slots__ = (
+        "address",
+        "channel",
+        "connected_at",
+        "id",
+        "losing",
+        "lost",
+        "peer",
+        "place",
+        "position",
+        "transport",
+        "user",
+    )
 
-    def __init__(self, transport: Transport, *, peer: str = "", user: str = "") -> None:
+    def __init__(self, transport: Transport, *, peer: str = "", user: str = "", address: str = "") -> None:
         self.id = next(_ids)
         """Its number, unique in this process."""
         self.transport = transport
         self.peer = peer
         self.user = user
+        self.address = address
+        self.place: Place | None = None
+        """The place it has taken among all subscribers of the process."""
         self.connected_at = time.time()
         """Seconds since the epoch."""
         self.lost = 0
@@ -164,12 +181,6 @@ class Subscriber:
     def __repr__(self) -> str:
         channel = self.channel.name if self.channel else None
         return f"<Subscriber {self.peer or '?'} of {channel!r} by {self.transport.name}>"
-
-
-def describe_peer(scope: Mapping[str, Any]) -> str:
-    """An ASGI scope's client as ``host:port``; an empty string where the server gives none (Unix sockets)."""
-    client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else ""
 
 
 def describe_user(scope: Mapping[str, Any]) -> str:

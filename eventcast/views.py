@@ -15,7 +15,19 @@ from django.utils.cache import patch_vary_headers
 from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast import admission, bodies, cors, names, pages, patterns, presence, publishing, streams
+from eventcast import (
+    admission,
+    bodies,
+    cors,
+    names,
+    pages,
+    patterns,
+    presence,
+    publishing,
+    refusals,
+    streams,
+    throttling,
+)
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
@@ -89,8 +101,9 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
-    await admission.to_publish(request, name)
+    permit = await admission.to_publish(request, name)
     found = bodies.messages_in(request)
+    throttling.charge(request, permit.user, len(found) - 1)
     subscribers = await publishing.apublish_many(name, found)
     answer: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
     if not is_local():
@@ -128,6 +141,7 @@ async def channels(request: HttpRequest) -> HttpResponse:
                 ],
                 "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
             }
+            | {"refused": refusals.counts()}
             | SCOPE
         )
     except Refused as refusal:
@@ -166,8 +180,9 @@ class _ReadOnly(MethodNotAllowed):
 
 def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The answer to a request that is turned down, and its line in the log."""
+    refusals.count(refusal.code)
     response = HttpResponse(refusal.as_json(), content_type="application/json", status=refusal.status)
-    for header, value in refusal.headers.items():
+    for header, value in refusal.answer_headers().items():
         response[header] = value
     log_response(
         "Refused: %s %s, %s %r. %s",

@@ -15,10 +15,10 @@ HOUSE = Path(eventcast.__file__).parent
 # From the ground up; a module imports only from floors below its own, or from its own package.
 FLOORS = [
     {"exceptions", "conf"},
-    {"names", "messages", "figures"},
+    {"names", "messages", "figures", "addresses", "refusals"},
     {"pages", "patterns", "subscribers", "client"},
     {"transports", "layers"},
-    {"memberships", "fanout"},
+    {"memberships", "fanout", "quotas", "clients"},
     {"subscriptions"},
     {"hub"},
     {"presence"},
@@ -26,6 +26,7 @@ FLOORS = [
     {"authorization"},
     {"origins"},
     {"cors"},
+    {"throttling"},
     {"admission", "revocation"},
     {"bodies", "streams", "consumers", "listeners"},
     {"views"},
@@ -47,6 +48,10 @@ ENGINE = {
     "memberships",
     "fanout",
     "subscriptions",
+    "addresses",
+    "refusals",
+    "quotas",
+    "clients",
     "hub",
     "presence",
 }

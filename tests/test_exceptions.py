@@ -37,6 +37,14 @@ CONTRACT = {
     "MethodNotAllowed": (405, "method_not_allowed"),
     "StreamingUnavailable": (501, "streaming_unavailable"),
     "LayerUnavailable": (503, "layer_unavailable"),
+    "RequestTimeout": (408, "request_timeout"),
+    "TooManyPublishes": (429, "too_many_publishes"),
+    "TooManyConnections": (429, "too_many_connections"),
+    "TooManyFrames": (429, "too_many_frames"),
+    "ServerFull": (503, "server_full"),
+    "ChannelFull": (503, "channel_full"),
+    "TooManyPatterns": (503, "too_many_patterns"),
+    "MetricsUnavailable": (501, "metrics_unavailable"),
 }
 
 
@@ -81,8 +89,18 @@ def test_bad_arguments_are_value_errors(error: type[Refused]) -> None:
     assert issubclass(error, ValueError)
 
 
-def test_layer_unavailable_says_when_to_retry() -> None:
-    assert int(exceptions.LayerUnavailable.headers["Retry-After"]) >= 1
+@pytest.mark.parametrize(
+    "refusal",
+    [error for error in REFUSALS if error.status == 503] + [exceptions.TooManyConnections],
+    ids=lambda refusal: refusal.__name__,
+)
+def test_refusal_that_passes_says_when_to_retry(refusal: type[Refused]) -> None:
+    assert int(refusal("wait").answer_headers()["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.01, "1"), (1.0, "1"), (1.2, "2")])
+def test_time_to_retry_is_told_in_whole_seconds(seconds: float, header: str) -> None:
+    assert Refused("wait", retry_after=seconds).answer_headers() == {"Retry-After": header}
 
 
 def test_unauthorized_says_how_to_be_known() -> None:

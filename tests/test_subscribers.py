@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from eventcast.fanout import LocalChannel
 from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber, Transport, describe_peer
+from eventcast.subscribers import Subscriber, Transport
 from tests.fakes import FakeTransport, StuckTransport
 
 CLOSE, DROP = {"SUBSCRIBER_BUFFER": 100}, {"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSCRIBERS": "drop"}
@@ -187,13 +187,6 @@ def test_repr_names_channel_peer_and_transport() -> None:
 
 def test_repr_of_a_subscriber_that_left_names_no_channel() -> None:
     assert repr(Subscriber(FakeTransport())) == "<Subscriber ? of None by fake>"
-
-
-@pytest.mark.parametrize(
-    ("client", "peer"), [(["192.0.2.1", 80], "192.0.2.1:80"), (("::1", 80), "::1:80"), (None, ""), ([], "")]
-)
-def test_describe_peer_takes_what_a_scope_holds(client: Any, peer: str) -> None:
-    assert describe_peer({"client": client}) == peer
 
 
 @pytest.mark.parametrize(

@@ -996,26 +996,36 @@ def test_request_target_of_an_unknown_protocol_is_none() -> None:
     assert daphne.request_target(object()) is None
 
 
+@on_reactor
+async def test_peer_is_the_other_end_of_the_connection(site: Site) -> None:
+    await site.connect("/a")
+    assert daphne.peer_of(site.listener.protocols[-1]) == "127.0.0.1"
+
+
+def test_peer_of_an_unknown_protocol_is_none() -> None:
+    assert daphne.peer_of(object()) is None
+
+
 @pytest.mark.parametrize(("status", "code"), [(414, "channel_too_long"), (503, "layer_unavailable")])
 @on_reactor
 async def test_refuse_answers_with_status_and_code(site: Site, status: int, code: str) -> None:
     refused = []
 
     def refuse(protocol: Any, subscriber: Subscriber) -> None:
-        refused.extend([daphne.refuse(protocol, status, code), daphne.refuse(protocol, status, code)])
+        refused.extend(daphne.refuse(protocol, status, code, {"Retry-After": "7"}) for _ in range(2))
         raise asyncio.CancelledError
 
     site.listener.before_accept = refuse
     client = await site.dial()
     await client.send_handshake("/a")
-    assert (await client.head()).startswith(f"HTTP/1.1 {status} {code}\r\n")
+    assert await client.head() == f"HTTP/1.1 {status} {code}\r\nRetry-After: 7\r\n\r\n"
     assert refused == [True, False]
 
 
 @on_reactor
 async def test_refuse_does_nothing_after_the_handshake(site: Site) -> None:
     await site.connect_straight()
-    assert not daphne.refuse(site.listener.protocols[-1], 404, "x")
+    assert not daphne.refuse(site.listener.protocols[-1], 404, "x", {})
 
 
 # --- other kinds of connection ----------------------------------------------------------------------------------------

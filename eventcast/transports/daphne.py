@@ -94,6 +94,12 @@ def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str,
     return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
 
 
+def peer_of(protocol: Any) -> str | None:
+    """The other end of a connection; an empty string for a Unix socket, None if it cannot be told."""
+    transport = getattr(protocol, "transport", None)
+    return None if transport is None else str(getattr(transport.getPeer(), "host", ""))
+
+
 def refuse(protocol: Any, status: int, code: str, headers: Mapping[str, str] = types.MappingProxyType({})) -> bool:
     """Turn down a handshake with this HTTP status, ``code`` as its reason phrase; False if that can't be done."""
     if protocol.__dict__.pop("handshake_deferred", None) is None:

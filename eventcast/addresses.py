@@ -1,0 +1,105 @@
+"""Whose request it is: a client's address, of which nothing is believed that a client could have written itself.
+
+The rules:
+
+- A request comes from its peer, the other end of the connection. Only if that is a trusted proxy does
+  ``X-Forwarded-For`` count, and only from the right: each trusted proxy vouches for the one entry it has added.
+- What cannot be read ends the walk; the last address that was vouched for is the client's.
+- Limits count an IPv6 network of 64 bits as one: that is what a single customer is given (RFC 6177).
+
+Pure: no setting is read here.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+UNIX = "unix"
+"""Stands among the trusted proxies for whoever comes by a Unix socket, where there is no address."""
+
+MAX_HOPS = 16
+"""Entries of ``X-Forwarded-For`` that are looked at: a client may send thousands."""
+
+PREFIX_V6 = 64
+
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::\d{1,5})?")
+_WITH_PORT = re.compile(r"([\d.]+):\d{1,5}")
+
+
+class Proxies:
+    """The proxies that are trusted; make it with :func:`proxies`.
+
+    :raises ValueError: one of them is no address, no network and not ``"unix"``.
+    """
+
+    def __init__(self, trusted: Sequence[str]) -> None:
+        self._unix = UNIX in trusted
+        self._networks = [ipaddress.ip_network(entry.strip(), strict=False) for entry in trusted if entry != UNIX]
+
+    def trusts(self, address: Address | None) -> bool:
+        """Whether this address, or who has none, is a trusted proxy."""
+        if address is None:
+            return self._unix
+        return any(address in network for network in self._networks)
+
+
+@functools.lru_cache(maxsize=16)
+def proxies(*trusted: str) -> Proxies:
+    """The trusted proxies, as ``TRUSTED_PROXIES`` lists them."""
+    return Proxies(trusted)
+
+
+def client_address(peer: str, forwarded: str, trusted: Proxies) -> str:
+    """The address of the client that a request comes from, in its shortest form.
+
+    :param peer: the other end of the connection; an empty string for a Unix socket.
+    :param forwarded: the request's ``X-Forwarded-For``; several of them joined by commas.
+    :returns: an empty string if nobody vouches for any; ``peer`` as it is if it is no address at all.
+    """
+    address = parse(peer.partition("%")[0])
+    if peer and address is None:
+        return peer
+    if forwarded:
+        hops = forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]
+        while hops and trusted.trusts(address):
+            hop = parse(hops.pop())
+            if hop is None:
+                break
+            address = hop
+    return "" if address is None else str(address)
+
+
+def parse(text: str) -> Address | None:
+    """An address as it stands in ``X-Forwarded-For``, some write a port behind it; None if it is none.
+
+    An IPv4 address that is written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address.
+    """
+    text = text.strip()
+    if len(text) > 60:
+        return None
+    if (found := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text)) is not None:
+        text = found[1]
+    if "%" in text:  # a zone means something on its own machine only, and may be any text
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def group(address: str) -> str:
+    """What counts as one client for limits: an IPv4 address, or the /64 network of an IPv6 one."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address, PREFIX_V6), strict=False))
+    except ValueError:
+        return address

@@ -1,0 +1,39 @@
+"""Where a connection comes from, as far as that can be trusted: for limits, for the log and for the admin's list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventcast import addresses
+from eventcast.conf import conf
+from eventcast.transports import daphne
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """The address of the client behind an ASGI scope, see ``eventcast.addresses``; empty if there is none."""
+    trusted = conf.TRUSTED_PROXIES
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for") if trusted else b""
+    return addresses.client_address(_peer(scope), forwarded.decode("latin-1"), addresses.proxies(*trusted))
+
+
+def describe(scope: Mapping[str, Any]) -> str:
+    """The client behind an ASGI scope for people to read, ``host:port``; a port only if it is the connection's own.
+
+    An empty string where the server tells no address, as for Unix sockets.
+    """
+    client = scope.get("client")
+    peer = f"{client[0]}:{client[1]}" if client else ""
+    if not conf.TRUSTED_PROXIES:
+        return peer
+    address = address_of(scope)
+    return peer if client and address == client[0] else address
+
+
+def _peer(scope: Mapping[str, Any]) -> str:
+    """The other end of the connection. With Daphne's ``--proxy-headers`` it is not the scope's client, which is then
+    whatever the client says."""
+    if (protocol := scope.get("eventcast.protocol")) is not None and (peer := daphne.peer_of(protocol)) is not None:
+        return peer
+    client = scope.get("client")
+    return str(client[0]) if client else ""
