@@ -94,7 +94,10 @@ class Conf:
 
     @property
     def HANDSHAKE_TIMEOUT(self) -> int:
-        """Seconds that the head of a request, or a WebSocket's handshake, may take; ``eventcast serve`` only."""
+        """Seconds that the head of a request, or a WebSocket's handshake, may take; ``eventcast serve`` only.
+
+        Daphne's own 5 are too few when thousands come back at once.
+        """
         return self._get("HANDSHAKE_TIMEOUT", 30)
 
     @property

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.address import IPv4Address
 
-from eventcast.management.server import UnparsedForms, tcp_endpoint, unix_endpoint
+from eventcast.management.intake import Intake, Limits
+from eventcast.management.server import tcp_endpoint, unix_endpoint
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment
 
@@ -285,5 +286,6 @@ def test_unix_endpoint_escapes_path() -> None:
 
 def test_requests_leave_forms_to_the_application() -> None:
     # Twisted would parse each of them, for nobody.
-    protocol = UnparsedForms(server=None).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    limits = Limits(head_timeout=1, body_timeout=1, body_size=1, mount="/")
+    protocol = Intake(None, limits).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
     assert protocol.requestFactory.keywords == {"parsePOSTFormSubmission": False}

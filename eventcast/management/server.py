@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from daphne import server as daphne_server
-from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
@@ -23,9 +21,9 @@ from twisted.logger import (
     globalLogPublisher,
 )
 from twisted.python.failure import Failure
-from twisted.web.http import Request
 
 from eventcast.management.garbage import GarbageKeeper
+from eventcast.management.intake import Intake, Limits
 
 if sys.platform != "win32":  # which has no such limit
     import resource
@@ -34,24 +32,8 @@ if sys.platform != "win32":  # which has no such limit
 # (net.core.somaxconn, 4096 on Linux). With Daphne's own 50 the rest try again after a second, then two, then four.
 BACKLOG = 4096
 
-# Seconds for a WebSocket's handshake, from the connection on. Daphne's own 5 are too few when thousands come back.
-HANDSHAKE_TIMEOUT = 30
-
 # Bytes of one message on a WebSocket, the limit of Daphne itself. It holds in both directions.
 DAPHNE_MESSAGE_SIZE = 1024 * 1024
-
-
-class UnparsedForms(HTTPFactory):
-    """Daphne's requests, without Twisted's look into their bodies: it parses every form, for nobody.
-
-    A small POST costs a sixth less without, and a megabyte of escapes 0.4 s, in which nothing is delivered to anybody.
-    """
-
-    def buildProtocol(self, addr: Any) -> Any:
-        protocol = super().buildProtocol(addr)
-        if "parsePOSTFormSubmission" in inspect.signature(Request.__init__).parameters:  # new in Twisted 25.5
-            protocol.requestFactory = functools.partial(WebRequest, parsePOSTFormSubmission=False)
-        return protocol
 
 
 class BroadcastServer(Server):
@@ -61,6 +43,7 @@ class BroadcastServer(Server):
     :param endpoints: what to listen on: strings of :func:`tcp_endpoint` and :func:`unix_endpoint`.
     :param on_listening: called with Twisted's listening ports once all of them listen and signals are handled.
     :param max_message_size: bytes of the largest WebSocket message that must pass.
+    :param limits: what a request may take.
     :param options: Daphne's own, such as ``ping_interval``.
 
     :attr failure: why the server could not listen, None if it could.
@@ -73,6 +56,7 @@ class BroadcastServer(Server):
         *,
         on_listening: Callable[[list[Any]], None],
         max_message_size: int,
+        limits: Limits,
         **options: Any,
     ) -> None:
         message_size = max(DAPHNE_MESSAGE_SIZE, max_message_size)
@@ -81,8 +65,8 @@ class BroadcastServer(Server):
             endpoints,
             # No end after a day: Daphne closes with 1000 then, which clients that reconnect take as final.
             websocket_timeout=-1,
-            websocket_connect_timeout=HANDSHAKE_TIMEOUT,
-            websocket_handshake_timeout=HANDSHAKE_TIMEOUT,
+            websocket_connect_timeout=limits.head_timeout,
+            websocket_handshake_timeout=limits.head_timeout,
             websocket_max_message_size=message_size,
             websocket_max_frame_size=message_size,
             ready_callable=self._announce_when_listening,
@@ -90,13 +74,19 @@ class BroadcastServer(Server):
         )
         self.failure: Failure | None = None
         self._garbage = GarbageKeeper()
+        self._limits = limits
         self._on_listening = on_listening
         self._ports: list[Any] = []
 
     def run(self) -> None:
-        daphne_server.HTTPFactory = UnparsedForms  # of this process, which is this server's
+        # Of this process, which is this server's.
+        daphne_server.HTTPFactory = functools.partial(Intake, limits=self._limits)
         self._garbage.start()
         super().run()
+
+    def timeout_checker(self) -> None:
+        self.http_factory.check_timeouts()
+        super().timeout_checker()
 
     def protocol_disconnected(self, protocol: Any) -> None:
         super().protocol_disconnected(protocol)

@@ -21,6 +21,7 @@ from twisted.internet.error import CannotListenError
 import eventcast
 from eventcast import transports
 from eventcast.conf import conf
+from eventcast.management.intake import Limits
 from eventcast.management.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
 from eventcast.management.subcommands import Subcommand
 
@@ -61,6 +62,12 @@ class Serve(Subcommand):
             _endpoints(options["bind"], options["port"], options["unix_socket"]),
             on_listening=lambda ports: self.stdout.write(_banner(ports, open_files)),
             max_message_size=conf.MAX_MESSAGE_SIZE,
+            limits=Limits(
+                head_timeout=conf.HANDSHAKE_TIMEOUT,
+                body_timeout=conf.BODY_TIMEOUT,
+                body_size=conf.MAX_BODY_SIZE,
+                mount=_mount(),
+            ),
             action_logger=_access_logger(options["access_log"]),
             ping_interval=options["ping_interval"],
             ping_timeout=options["ping_timeout"],
@@ -125,7 +132,7 @@ def _access_logger(destination: str | None) -> AccessLogGenerator | None:
 
 
 def _banner(ports: list[Any], open_files: str) -> str:
-    prefix = _reverse("eventcast:channels").removesuffix("-/channels") or "/"
+    prefix = _mount() or "/"
     admin = _reverse("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
     for address in (port.getHost() for port in ports):
@@ -153,6 +160,11 @@ def _reachable(host: str) -> str:
     """An address to connect to, as it stands in a URL, for one that was listened on."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
+
+
+def _mount() -> str:
+    """The path below which all are channels; empty if ``urls.py`` has no such place."""
+    return _reverse("eventcast:channels").removesuffix("-/channels")
 
 
 def _reverse(name: str) -> str:
