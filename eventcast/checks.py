@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from eventcast import origins
+from eventcast.addresses import proxies
 from eventcast.authorization import Open
 from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
@@ -28,6 +29,16 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 AUTHORIZATION = ("AUTHORIZATION", "KEYS", "SESSIONS", "RULES")
+COUNTS = {
+    "MAX_INBOUND_BYTES",
+    "MAX_INBOUND_FRAMES",
+    "MAX_PATTERNS",
+    "MAX_SUBSCRIBERS",
+    "MAX_SUBSCRIBERS_PER_ADDRESS",
+    "MAX_SUBSCRIBERS_PER_CHANNEL",
+    "PUBLISH_BURST",
+    "PUBLISH_RATE",
+}
 
 
 @register("eventcast")
@@ -55,9 +66,29 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
             pass  # check_authorization() looks at them.
         elif name == "ALLOWED_ORIGINS":
             found += _check_origins(value)
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        elif name == "TRUSTED_PROXIES":
+            if not _are_proxies(value):
+                text = f"EVENTCAST['TRUSTED_PROXIES'] is a list of addresses and networks, not {value!r}."
+                hint = "['127.0.0.1', '10.0.0.0/8'], and 'unix' for a proxy that comes by a Unix socket."
+                found.append(Error(text, hint=hint, id="eventcast.E002"))
+        elif name in COUNTS:
+            if not _is_number(value, 0):
+                text = f"EVENTCAST[{name!r}] is a whole number, 0 for no limit, not {value!r}."
+                found.append(Error(text, id="eventcast.E002"))
+        elif not _is_number(value, 1):
             found.append(Error(f"EVENTCAST[{name!r}] is a whole number above 0, not {value!r}.", id="eventcast.E002"))
     return found
+
+
+def _is_number(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _are_proxies(value: object) -> bool:
+    try:
+        return isinstance(value, (list, tuple)) and bool(proxies(*value))
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _is_url(value: object) -> bool:

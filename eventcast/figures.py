@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 
@@ -18,3 +19,15 @@ class Figures:
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)
+
+
+class Tally:
+    """A number that is only ever counted up, by any thread."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.value += number

@@ -13,9 +13,13 @@ from django.db import transaction
 from eventcast import hub, messages, names, presence
 from eventcast.conf import conf
 from eventcast.exceptions import EventcastError, LayerUnavailable
+from eventcast.figures import Tally
 from eventcast.layers import InMemoryChannelLayer, get_layer
 
 logger = logging.getLogger("eventcast.publish")
+
+published = Tally()
+"""Messages handed to the channel layer by this process."""
 
 EVERYWHERE = names.group_name(names.ALL)
 """The group of those processes that somebody listens in by a pattern."""
@@ -89,6 +93,7 @@ def _send(event: dict[str, Any]) -> None:
         layer.group_send_nowait(names.group_name(channel), event)
         if conf.PATTERN_SUBSCRIPTIONS:
             layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
+        published.add(len(event["messages"]))
         return
     try:
         asyncio.get_running_loop()
@@ -106,6 +111,7 @@ async def _asend(layer: Any, event: dict[str, Any]) -> None:
     await layer.group_send(names.group_name(event["channel"]), event)
     if conf.PATTERN_SUBSCRIPTIONS:
         await layer.group_send(EVERYWHERE, messages.for_patterns(event))
+    published.add(len(event["messages"]))
 
 
 def _unavailable(channel: str, error: Exception) -> LayerUnavailable:

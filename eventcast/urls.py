@@ -7,6 +7,7 @@ from eventcast import views
 app_name = "eventcast"
 urlpatterns = [
     path("-/channels", views.channels, name="channels"),
+    path("-/metrics", views.figures, name="metrics"),
     path("-/subscribe", views.subscribe, name="subscribe"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
     re_path(r"^/*-/", views.reserved),

@@ -19,6 +19,7 @@ from eventcast import (
     admission,
     bodies,
     cors,
+    metrics,
     names,
     pages,
     patterns,
@@ -144,6 +145,22 @@ async def channels(request: HttpRequest) -> HttpResponse:
             | {"refused": refusals.counts()}
             | SCOPE
         )
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+@csrf_exempt
+@for_pages
+async def figures(request: HttpRequest) -> HttpResponse:
+    """The figures of this process in Prometheus' text format."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise _ReadOnly("GET the figures.")
+        mount = names.channel_from_request(request).removesuffix("-/metrics")
+        await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
+        response = HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)
+        response["Cache-Control"] = "no-store"
+        return response
     except Refused as refusal:
         return refused(request, refusal)
 

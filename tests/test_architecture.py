@@ -26,7 +26,7 @@ FLOORS = [
     {"authorization"},
     {"origins"},
     {"cors"},
-    {"throttling"},
+    {"throttling", "metrics"},
     {"admission", "revocation"},
     {"bodies", "streams", "consumers", "listeners"},
     {"views"},

@@ -52,6 +52,32 @@ def test_size_that_is_no_positive_number_is_an_error(name: str, value: Any) -> N
     assert ids(eventcast={name: value}) == ["eventcast.E002"]
 
 
+@pytest.mark.parametrize("value", [-1, "10", 1.5, None, True])
+@pytest.mark.parametrize("name", [*sorted(checks.COUNTS), "BODY_TIMEOUT", "HANDSHAKE_TIMEOUT"])
+def test_limit_that_is_no_number_is_an_error(name: str, value: Any) -> None:
+    assert ids(eventcast={name: value}) == ["eventcast.E002"]
+
+
+@pytest.mark.parametrize("name", sorted(checks.COUNTS))
+def test_limit_may_be_none(name: str) -> None:
+    assert ids(eventcast={name: 0}) == []
+
+
+@pytest.mark.parametrize("name", ["BODY_TIMEOUT", "HANDSHAKE_TIMEOUT"])
+def test_time_must_be_some(name: str) -> None:
+    assert ids(eventcast={name: 0}) == ["eventcast.E002"]
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1", ["proxy.example.com"], ["10.0.0.0/33"], [7, None], [[]], None, {}])
+def test_proxies_that_are_no_networks_are_an_error(value: Any) -> None:
+    assert ids(eventcast={"TRUSTED_PROXIES": value}) == ["eventcast.E002"]
+
+
+@pytest.mark.parametrize("value", [[], ["127.0.0.1"], ("10.0.0.0/8", "fd00::/8", "unix")])
+def test_proxies_that_are_networks_are_right(value: Any) -> None:
+    assert ids(eventcast={"TRUSTED_PROXIES": value}) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -78,6 +104,7 @@ def test_every_setting_with_a_right_value_is_right() -> None:
     right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in checks.SETTINGS}
     right |= {
         "URL": "https://events.example.com/live/",
+        "TRUSTED_PROXIES": ["127.0.0.1"],
         "ALLOWED_ORIGINS": ["https://app.example"],
         "AUTHORIZATION": "eventcast.authorization.Rules",
         "KEYS": [{"key": "sha256:" + 64 * "a"}, {"key": "0123456789abcdef", "name": "x", "publish": ["/a"]}],
@@ -223,7 +250,7 @@ def test_layer_that_cannot_be_imported_is_an_error() -> None:
 def test_ids_are_unique() -> None:
     source = Path(checks.__file__).read_text()
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', source)
-    # E002 is one kind of mistake, found for three kinds of settings.
+    # E002 is one kind of mistake, found for five kinds of settings.
     assert sorted(set(used)) == [
         "eventcast.E001",
         "eventcast.E002",
@@ -238,8 +265,8 @@ def test_ids_are_unique() -> None:
         "eventcast.W004",
         "eventcast.W010",
     ]
-    assert used.count("eventcast.E002") == 3
-    assert len(used) == len(set(used)) + 2
+    assert used.count("eventcast.E002") == 5
+    assert len(used) == len(set(used)) + 4
 
 
 @pytest.mark.parametrize(
