@@ -104,9 +104,9 @@ def refuse(protocol: Any, status: int, code: str, headers: Mapping[str, str] = t
     """Turn down a handshake with this HTTP status, ``code`` as its reason phrase; False if that can't be done."""
     if protocol.__dict__.pop("handshake_deferred", None) is None:
         return False
-    # What autobahn does with a ConnectionDeny, which has no place for headers.
+    # What autobahn does with a ConnectionDeny, which has no place for headers. It also tells Daphne that this is over,
+    # when it is: told before, Daphne may have forgotten the connection by then, and raises.
     protocol.failHandshake(code, status, list(headers.items()))
-    protocol.server.protocol_disconnected(protocol)
     return True
 
 
