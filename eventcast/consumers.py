@@ -51,7 +51,7 @@ class EventcastConsumer(AsyncConsumer):
                 transport,
                 peer=clients.describe(scope),
                 user=permit.user or describe_user(scope),
-                address=clients.address_of(scope),
+                address=clients.counted_for(scope),
             )
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")

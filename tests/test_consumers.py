@@ -267,6 +267,15 @@ async def test_socket_that_is_disconnected_by_an_operator_is_closed_with_3000() 
     assert (connection.sent[-1]["code"], subscriber_count("/a")) == (3000, 0)
 
 
+@override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 2})
+async def test_socket_that_only_listens_and_says_too_much_is_closed_with_1008() -> None:
+    connection = await connect()
+    for _ in range(3):
+        connection.inbox.put_nowait({"type": "websocket.receive", "text": "hello"})
+    await ended(connection)
+    assert (connection.sent[-1]["code"], subscriber_count("/a")) == (1008, 0)
+
+
 # --- being refused ----------------------------------------------------------------------------------------------------
 
 REFUSED = {
@@ -316,6 +325,15 @@ async def test_socket_is_refused_when_the_layer_is_down() -> None:
         await ended(connection)
     assert connection.sent[0]["status"] == 503
     assert b"retry-after" in dict(connection.sent[0]["headers"])
+
+
+@override_settings(EVENTCAST={"MAX_SUBSCRIBERS_PER_CHANNEL": 1})
+async def test_socket_is_refused_when_the_channel_is_full() -> None:
+    first = await connect()
+    second = await connect(extensions={"websocket.http.response": {}})
+    await ended(second)
+    assert (second.sent[0]["status"], dict(second.sent[0]["headers"])[b"retry-after"]) == (503, b"10")
+    await first.disconnect()
 
 
 async def test_socket_is_refused_when_the_server_is_going_away() -> None:

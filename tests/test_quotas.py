@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from django.test import override_settings
 
 from eventcast import patterns
-from eventcast.exceptions import ChannelFull, Refused, ServerFull, TooManyConnections, TooManyPatterns
-from eventcast.quotas import Quotas
+from eventcast.exceptions import (
+    ChannelFull,
+    LayerUnavailable,
+    Refused,
+    ServerFull,
+    TooManyConnections,
+    TooManyPatterns,
+)
+from eventcast.hub import Hub, current_hub
+from eventcast.quotas import Quotas, quotas
+from eventcast.subscribers import Subscriber
+from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until
 
 
 def limited(**limits: int) -> override_settings:
@@ -103,3 +115,64 @@ def test_pattern_is_counted_until_its_last_subscriber_leaves() -> None:
             quotas.take(patterns.parse("/<int:a>"), "")
         quotas.give_back(places[1])
         quotas.take(patterns.parse("/<int:a>"), "")
+
+
+# --- in the hub -------------------------------------------------------------------------------------------------------
+
+
+async def listening(hub: Hub, address: str = "") -> Subscriber:
+    subscriber = Subscriber(FakeTransport(), address=address)
+    await hub.subscribe("/a", subscriber)
+    return subscriber
+
+
+async def test_hub_takes_a_place_and_gives_it_back_once() -> None:
+    hub, before = current_hub(), quotas.subscribers
+    subscriber = await listening(hub)
+    assert quotas.subscribers == before + 1
+    await hub.unsubscribe("/a", subscriber)
+    assert quotas.subscribers == before
+
+
+async def test_hub_gives_a_place_back_if_joining_fails() -> None:
+    hub, before, layer = current_hub(), quotas.subscribers, FlakyLayer()
+    layer.failing = {"group_add"}
+    with layer_in_use(layer), pytest.raises(LayerUnavailable):
+        await listening(hub)
+    assert quotas.subscribers == before
+
+
+async def test_hub_gives_a_place_back_if_joining_is_cancelled() -> None:
+    hub, before, layer = current_hub(), quotas.subscribers, FlakyLayer()
+    with layer_in_use(layer):
+        layer.gate = asyncio.Event()
+        joining = asyncio.ensure_future(listening(hub))
+        await until(lambda: "group_add" in layer.calls)
+        assert quotas.subscribers == before + 1
+        joining.cancel()
+        await asyncio.wait([joining])
+    assert quotas.subscribers == before
+
+
+@limited(MAX_SUBSCRIBERS_PER_CHANNEL=3)
+async def test_hub_counts_those_exactly_who_come_while_others_join() -> None:
+    hub, layer = current_hub(), FlakyLayer()
+    with layer_in_use(layer):
+        layer.gate = asyncio.Event()
+        joining = [asyncio.ensure_future(listening(hub)) for _ in range(10)]
+        await until(lambda: sum(task.done() for task in joining) == 7)
+        layer.gate.set()
+        results = await asyncio.gather(*joining, return_exceptions=True)
+        assert sum(isinstance(result, ChannelFull) for result in results) == 7
+        for subscriber in results:
+            if isinstance(subscriber, Subscriber):
+                await hub.unsubscribe("/a", subscriber)
+
+
+@limited(MAX_SUBSCRIBERS_PER_ADDRESS=1)
+async def test_hub_counts_the_address_of_a_subscriber() -> None:
+    hub = current_hub()
+    subscriber = await listening(hub, "192.0.2.1")
+    with pytest.raises(TooManyConnections):
+        await listening(hub, "192.0.2.1")
+    await hub.unsubscribe("/a", subscriber)
