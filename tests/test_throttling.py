@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory, override_settings
 
 from eventcast import throttling
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
 from eventcast.throttling import Allowances, Inbound
+from tests.test_views import call
 
 RATE, BURST = 10.0, 5.0
 
@@ -170,3 +172,23 @@ def test_inbound_takes_anything_where_nothing_is_limited() -> None:
     inbound = Inbound()
     for _ in range(1000):
         inbound.count({"text": "hello" * 1000})
+
+
+KEYS = [{"key": f"a-key-of-{name}-long-enough", "name": name, "publish": ["/<path:any>"]} for name in ("shop", "bank")]
+
+
+@override_settings(
+    EVENTCAST={
+        "AUTHORIZATION": "eventcast.authorization.Keys",
+        "KEYS": KEYS,
+        "PUBLISH_RATE": 1,
+        "PUBLISH_BURST": 1,
+    }
+)
+async def test_keys_have_an_allowance_each_and_who_has_none_is_asked_for_one_first() -> None:
+    async def publish(key: str) -> int:
+        headers = [("X-API-Key", key)] if key else []
+        return (await call(ASGIHandler(), "POST", "/a", b"x", "text/plain", headers)).status
+
+    shop, bank = (key["key"] for key in KEYS)
+    assert [await publish(key) for key in ("", "", shop, bank, shop)] == [401, 401, 202, 202, 429]
