@@ -35,6 +35,13 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
     return permit
 
 
+async def to_say(request: HttpRequest, channel: str) -> None:
+    """Let a WebSocket, whose handshake :func:`to_publish` has let publish to a channel, send one message more to it.
+
+    :raises Refused: it is one too many.
+    """
+
+
 async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
     """Let a request, or the handshake of a WebSocket, subscribe to a channel or to a pattern of channels.
 

@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "TRANSPORT": ("auto", "asgi"),
     "CHANNEL_PAGE": (True, False),
     "PATTERN_SUBSCRIPTIONS": (True, False),
+    "WEBSOCKET_PUBLISH": (True, False),
 }
 
 AUTHORIZATION = ("AUTHORIZATION", "KEYS", "SESSIONS", "RULES")

@@ -155,6 +155,11 @@ class Conf:
         return self._get("ALLOWED_ORIGINS", list[str]())
 
     @property
+    def WEBSOCKET_PUBLISH(self) -> bool:
+        """Whether what a client sends on a WebSocket is published to its channel; without, it is ignored."""
+        return self._get("WEBSOCKET_PUBLISH", False)
+
+    @property
     def URL(self) -> str:
         """Where the server is that ``manage.py eventcast publish`` and its like talk to."""
         return self._get("URL", "http://127.0.0.1:8000")

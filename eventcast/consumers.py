@@ -11,7 +11,7 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from eventcast import admission, clients, names, patterns, refusals, revocation, throttling, transports
+from eventcast import admission, clients, names, patterns, refusals, revocation, speaking, throttling, transports
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel, TooManyFrames
 from eventcast.hub import current_hub
 from eventcast.patterns import Pattern
@@ -45,7 +45,8 @@ class EventcastConsumer(AsyncConsumer):
         try:
             check_host(scope)
             wanted = wanted_by(scope, protocol)
-            permit = await admission.to_subscribe(admission.request_of_websocket(scope), wanted)
+            request = admission.request_of_websocket(scope)
+            permit = await admission.to_subscribe(request, wanted)
             transport = transports.for_websocket(send, protocol)
             subscriber = Subscriber(
                 transport,
@@ -53,6 +54,8 @@ class EventcastConsumer(AsyncConsumer):
                 user=permit.user or describe_user(scope),
                 address=clients.counted_for(scope),
             )
+            speaker = await speaking.speaker_for(request, wanted, subscriber, protocol)
+            del request  # Most have no use for it, and it would stay for as long as they do.
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")
             await hub.subscribe(wanted, subscriber)
@@ -68,6 +71,9 @@ class EventcastConsumer(AsyncConsumer):
             revocation.watch(hub, subscriber, permit)
             inbound = None
             while (event := await receive())["type"] != "websocket.disconnect":
+                if speaker is not None:
+                    await speaker.say(event)
+                    continue
                 # What a listener says is not for us, and a little of it does no harm.
                 inbound = inbound or throttling.Inbound()
                 if not subscriber.transport.closed:

@@ -22,6 +22,7 @@ DEFAULTS = {
     "RULES": [],
     "RECHECK_INTERVAL": 30,
     "ALLOWED_ORIGINS": [],
+    "WEBSOCKET_PUBLISH": False,
     "URL": "http://127.0.0.1:8000",
     "MAX_SUBSCRIBERS": 0,
     "MAX_SUBSCRIBERS_PER_CHANNEL": 0,

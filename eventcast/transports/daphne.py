@@ -34,6 +34,7 @@ from typing import Any, cast
 
 from eventcast.messages import Batch
 from eventcast.subscribers import Subscriber, Transport
+from eventcast.transports.inbox import Inbox
 from eventcast.transports.pulse import Pulse
 
 PING, PONG = b"\x89\x00", b"\x8a\x80"
@@ -41,6 +42,12 @@ PING, PONG = b"\x89\x00", b"\x8a\x80"
 
 PONG_SIZE = 6
 """Bytes of that answer: two and the four of its mask."""
+
+CONTROL_SIZE = 125
+"""Bytes that a control frame may have; RFC 6455 section 5.5."""
+
+READ_SIZE = 2 * 1024
+"""Bytes read from a WebSocket at once. They may be 300 frames, and nobody hears a thing until all are parsed."""
 
 SEARCH_LIMIT = 64
 """Objects looked at behind a wrapped ``send`` before giving up: some ten layers of middleware."""
@@ -209,6 +216,14 @@ def give_up_after(descriptor: Any | None, seconds: float) -> None:
             descriptor.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
+def inbox(protocol: Any | None) -> Inbox | None:
+    """Have a client held back that sends faster than is taken; None under servers that do so themselves."""
+    if protocol is None or not hasattr(protocol, "application_queue"):
+        return None
+    protocol.application_queue = found = Inbox(protocol.application_queue, protocol.transport)
+    return found
+
+
 class TwistedTransport(Transport):
     """Frames through Twisted's transport, whatever it is wrapped in; what it could not send is its buffers' size."""
 
@@ -287,7 +302,8 @@ class DirectTransport(TwistedTransport):
             self.send = None
         self._descriptor.startWriting = self._start_writing
         self._descriptor.stopWriting = self._stop_writing
-        if all(hasattr(self._protocol, name) for name in ("current_frame", "data", "last_ping")):
+        self._descriptor.bufferSize = READ_SIZE
+        if all(hasattr(self._protocol, name) for name in ("current_frame", "data", "failedByMe", "last_ping")):
             self._take_the_pulse()
         if self.is_open and not self.pending:
             subscriber.straighten()
@@ -312,6 +328,7 @@ class DirectTransport(TwistedTransport):
         """Ping in Daphne's place, as often as it would."""
         protocol, server = self._protocol, self._protocol.server
         protocol.dataReceived = self._received
+        protocol.failByDrop = False  # Who breaks the rules gets a close frame that says which.
         protocol.last_ping = math.inf  # seconds since the epoch, for Daphne to see that it is not time yet
         self._pulse = Pulse(self, server.ping_interval, server.ping_timeout or math.inf)
 
@@ -338,6 +355,9 @@ class DirectTransport(TwistedTransport):
         alone = len(data) == PONG_SIZE and not protocol.data and protocol.current_frame is None
         if not (alone and data.startswith(PONG) and protocol.state == protocol.STATE_OPEN):
             type(protocol).dataReceived(protocol, data)
+            frame = protocol.current_frame
+            if protocol.failedByMe and frame is not None and frame.opcode & 8 and frame.length > CONTROL_SIZE:
+                protocol.dropConnection(abort=True)  # autobahn would keep all of it
 
     def _start_writing(self) -> None:
         """Twisted has something to write, or is asked to hang up after writing: frames have to wait."""
