@@ -23,6 +23,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from eventcast.management.garbage import GarbageKeeper
+from eventcast.management.handshakes import SoundProtocol
 from eventcast.management.intake import Intake, Limits
 
 if sys.platform != "win32":  # which has no such limit
@@ -111,6 +112,7 @@ class BroadcastServer(Server):
         return super().kill_all_applications()
 
     def _announce_when_listening(self) -> None:
+        self.ws_factory.protocol = SoundProtocol
         # Daphne sends what Twisted logs to nowhere. An exception that only Twisted saw must not go there.
         to_logging: Any = STDLibLogObserver("twisted")
         at_least_error: Any = LogLevelFilterPredicate(LogLevel.error)
