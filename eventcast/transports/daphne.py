@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, cast
 
+from eventcast.conf import conf
 from eventcast.messages import Batch
 from eventcast.subscribers import Subscriber, Transport
 from eventcast.transports.inbox import Inbox
@@ -45,6 +46,9 @@ PONG_SIZE = 6
 
 CONTROL_SIZE = 125
 """Bytes that a control frame may have; RFC 6455 section 5.5."""
+
+MAX_PIECES = 1024
+"""Pieces that a message is kept in while it arrives: one of two bytes takes as much room as one of forty."""
 
 READ_SIZE = 2 * 1024
 """Bytes read from a WebSocket at once. They may be 300 frames, and nobody hears a thing until all are parsed."""
@@ -355,9 +359,20 @@ class DirectTransport(TwistedTransport):
         alone = len(data) == PONG_SIZE and not protocol.data and protocol.current_frame is None
         if not (alone and data.startswith(PONG) and protocol.state == protocol.STATE_OPEN):
             type(protocol).dataReceived(protocol, data)
-            frame = protocol.current_frame
-            if protocol.failedByMe and frame is not None and frame.opcode & 8 and frame.length > CONTROL_SIZE:
-                protocol.dropConnection(abort=True)  # autobahn would keep all of it
+            self._hold_in_bounds()
+
+    def _hold_in_bounds(self) -> None:
+        """Keep from growing what autobahn and Twisted would let grow for as long as a peer goes on."""
+        protocol = self._protocol
+        for name in ("frame_data", "message_data"):
+            pieces = protocol.__dict__.get(name)
+            if pieces is not None and len(pieces) > MAX_PIECES:
+                pieces[:] = [b"".join(pieces)]
+        frame, pending = protocol.current_frame, self.pending
+        overlong = frame is not None and frame.opcode & 8 and frame.length > CONTROL_SIZE
+        # More than messages can have left there: the answers to pings, of a peer that does not read them.
+        if overlong or (pending and pending > 2 * max(conf.SUBSCRIBER_BUFFER, conf.MAX_MESSAGE_SIZE)):
+            protocol.dropConnection(abort=True)
 
     def _start_writing(self) -> None:
         """Twisted has something to write, or is asked to hang up after writing: frames have to wait."""
