@@ -9,6 +9,7 @@ urlpatterns = [
     path("-/channels", views.channels, name="channels"),
     path("-/metrics", views.figures, name="metrics"),
     path("-/subscribe", views.subscribe, name="subscribe"),
+    path("-/openapi.json", views.describe, name="openapi"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
     re_path(r"^/*-/", views.reserved),
     # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.

@@ -30,6 +30,7 @@ from eventcast import (
     throttling,
 )
 from eventcast.conf import conf
+from eventcast.description import description
 from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
 from eventcast.layers import is_local
 
@@ -180,6 +181,19 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
         await admission.to_ask(request, pattern)
         listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
         return _answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
+@csrf_exempt
+@for_pages
+async def describe(request: HttpRequest) -> HttpResponse:
+    """What there is to ask, as an OpenAPI description."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise _ReadOnly("GET the description.")
+        mount = names.channel_from_request(request).removesuffix("-/openapi.json")
+        return HttpResponse(description(mount), content_type="application/json")
     except Refused as refusal:
         return refused(request, refusal)
 

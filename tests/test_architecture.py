@@ -16,7 +16,7 @@ HOUSE = Path(eventcast.__file__).parent
 FLOORS = [
     {"exceptions", "conf"},
     {"names", "messages", "figures", "addresses", "refusals"},
-    {"pages", "patterns", "subscribers", "client"},
+    {"pages", "description", "patterns", "subscribers", "client"},
     {"transports", "layers"},
     {"memberships", "fanout", "quotas", "clients"},
     {"subscriptions"},

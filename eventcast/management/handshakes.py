@@ -1,11 +1,24 @@
-"""Daphne's WebSockets, without what it makes of a handshake that cannot be one."""
+"""Daphne's requests and WebSockets, without what it makes of headers that nobody means well with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from autobahn.websocket.types import ConnectionDeny
+from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
+
+ROOT_PATH = b"daphne-root-path"
+
+
+class SoundRequest(WebRequest):
+    """A request whose headers may be anything."""
+
+    def process(self) -> Any:
+        # Daphne reads it as ASCII, and fails; it is no root path then.
+        if not all(value.isascii() for value in self.requestHeaders.getRawHeaders(ROOT_PATH, ())):
+            self.requestHeaders.removeHeader(ROOT_PATH)
+        return super().process()
 
 
 class SoundProtocol(WebSocketProtocol):

@@ -23,11 +23,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import HTTPFactory
 from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
 
 from eventcast import refusals
 from eventcast.exceptions import MessageTooLarge, Refused, RequestTimeout
+from eventcast.management.handshakes import SoundRequest
 
 logger = logging.getLogger("eventcast.publish")
 
@@ -185,7 +186,7 @@ class Channel(_Untyped):
         self._cut_off = self.callLater(LINGER_SECONDS, self.transport.abortConnection)
 
 
-class _Request(WebRequest):
+class _Request(SoundRequest):
     def handleContentChunk(self, data: bytes) -> None:
         if self.channel.take(len(data)):
             super().handleContentChunk(data)
