@@ -34,7 +34,7 @@ TRIES = 3
 ATTACK = 0.7
 """Seconds that an attack which could go on for ever goes on."""
 
-CHANNELS = int(os.environ.get("HOSTILE_CHANNELS", "1000"))
+CHANNELS = int(os.environ.get("HOSTILE_CHANNELS", "500"))
 """Channels that are subscribed and left: in CI not the 100 000 of which nothing is left either, for their time."""
 
 Attack = Callable[[], Awaitable[None]]
@@ -314,12 +314,11 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("target", ["/attack", "/-/subscribe?pattern=/attack"], ids=["speaker", "listener"])
 @pytest.mark.parametrize("flood", FLOODS)
-async def test_flood_of_frames_harms_nobody(flood: str, target: str, victim: Server, harmless: Run) -> None:
+async def test_flood_of_frames_harms_nobody(flood: str, victim: Server, harmless: Run) -> None:
     async def attack() -> None:
-        attackers = [await Raw.open(victim) for _ in range(2)]
-        for each in attackers:
+        attackers = [await Raw.open(victim) for _ in range(2)]  # one who may speak, one who only listens
+        for each, target in zip(attackers, ("/attack", "/-/subscribe?pattern=/attack"), strict=True):
             await each.upgrade(target)
             if "empty fragments" in flood:
                 await each.send(b"\x02\x80" + MASK)
