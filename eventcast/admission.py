@@ -21,7 +21,16 @@ from eventcast.authorization import Permit
 from eventcast.exceptions import Refused
 from eventcast.patterns import Pattern
 
-__all__ = ["Permit", "cookies_count", "request_of_websocket", "to_ask", "to_publish", "to_subscribe"]
+__all__ = [
+    "Permit",
+    "cookies_count",
+    "request_of_websocket",
+    "to_ask",
+    "to_publish",
+    "to_say",
+    "to_speak",
+    "to_subscribe",
+]
 
 
 async def to_publish(request: HttpRequest, channel: str) -> Permit:
@@ -35,9 +44,21 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
     return permit
 
 
-async def to_say(request: HttpRequest, channel: str) -> None:
-    """Let a WebSocket, whose handshake :func:`to_publish` has let publish to a channel, send one message more to it.
+async def to_speak(request: HttpRequest, channel: str) -> Permit:
+    """Let a WebSocket, which :func:`to_subscribe` has let listen to a channel, publish to it what its client sends.
 
+    That is asked once, with its handshake; how much it sends is asked of each message, by :func:`to_say`.
+
+    :raises Refused: it may not.
+    """
+    return await authorization.permit("publish", request, channel)
+
+
+def to_say(request: HttpRequest, permit: Permit) -> None:
+    """Let a WebSocket send one message more.
+
+    :param request: its handshake.
+    :param permit: what :func:`to_speak` has let it speak by.
     :raises Refused: it is one too many.
     """
 

@@ -55,6 +55,9 @@ class EventcastConsumer(AsyncConsumer):
                 address=clients.counted_for(scope),
             )
             speaker = await speaking.speaker_for(request, wanted, subscriber, protocol)
+            if speaker is not None:
+                permit &= speaker.permit
+                subscriber.user = subscriber.user or permit.user
             del request  # Most have no use for it, and it would stay for as long as they do.
             if hub.stopping:
                 raise LayerUnavailable("The server is going away. Connect again.")

@@ -20,6 +20,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from eventcast import admission, publishing
+from eventcast.admission import Permit
 from eventcast.conf import conf
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.patterns import Pattern
@@ -49,23 +50,27 @@ async def speaker_for(
     if not conf.WEBSOCKET_PUBLISH or isinstance(wanted, Pattern):
         return None
     try:
-        await admission.to_publish(request, wanted)
+        permit = await admission.to_speak(request, wanted)
     except Refused as refusal:
         logger.info("A subscriber of %s may only listen: %s. %s", wanted, refusal.code, refusal.detail)
         return None
-    return Speaker(request, wanted, subscriber, daphne.inbox(protocol))
+    return Speaker(request, permit, wanted, subscriber, daphne.inbox(protocol))
 
 
 class Speaker:
     """A client that may speak on the channel it listens to.
 
     :param request: its handshake.
+    :param permit: what it may speak by.
     :param channel: the channel.
     :param subscriber: the same client as a listener.
     :param inbox: what holds it back, where the server does not.
     """
 
-    def __init__(self, request: HttpRequest, channel: str, subscriber: Subscriber, inbox: Inbox | None) -> None:
+    def __init__(
+        self, request: HttpRequest, permit: Permit, channel: str, subscriber: Subscriber, inbox: Inbox | None
+    ) -> None:
+        self.permit = permit
         self._request = request
         self._channel = channel
         self._subscriber = subscriber
@@ -77,7 +82,7 @@ class Speaker:
         text = event.get("text")
         try:
             if not self._subscriber.transport.closed:
-                await admission.to_say(self._request, self._channel)
+                admission.to_say(self._request, self.permit)
                 await publishing.apublish_many(self._channel, [event["bytes"] if text is None else text])
         except LayerUnavailable:  # It stands in the log already.
             if (channel := self._subscriber.channel) is not None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from django.http import HttpRequest
 from django.test import override_settings
 
-from eventcast import admission, presence
+from eventcast import presence
+from eventcast.authorization import Open, Permit
 from eventcast.consumers import EventcastConsumer
-from eventcast.exceptions import Refused
 from eventcast.presence import subscriber_count
+from eventcast.publishing import apublish
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until, websocket
 
 application = EventcastConsumer.as_asgi()
@@ -134,36 +136,48 @@ async def test_message_while_the_layer_is_down_is_lost_counted_and_closes_nothin
         await listener.disconnect()
 
 
-@speaking
-async def test_who_may_not_publish_still_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+class Announcements(Open):
+    """Everybody may listen to everything, and publish to one channel."""
 
-    async def to_publish(request: HttpRequest, channel: str) -> admission.Permit:
-        asked.append((request.path, channel))
-        raise Refused("You may not.", status=403, code="forbidden")
+    def can_publish(self, request: HttpRequest, channel: str) -> Permit | bool:
+        assert request.path == channel
+        return Permit(user="zhang", expires_at=time.time() + 0.2) if channel == "/a" else False
 
-    monkeypatch.setattr(admission, "to_publish", to_publish)
-    speaker, listener = await connect(), await connect()
+
+announcing = override_settings(
+    EVENTCAST={"WEBSOCKET_PUBLISH": True, "AUTHORIZATION": f"{__name__}.{Announcements.__name__}"}
+)
+
+
+@announcing
+async def test_who_may_not_publish_still_listens() -> None:
+    speaker, listener = await connect("/b"), await connect("/b")
+    say(speaker, "ignored")
+    await apublish("/b", "heard")
+    await until(lambda: speaker.heard == listener.heard == ["heard"])
+    for connection in (speaker, listener):
+        await connection.disconnect()
+
+
+@announcing
+async def test_speaker_is_known_by_what_it_may_speak_by_and_closed_when_that_ends() -> None:
+    speaker = await connect()
+    assert presence.subscribers("/a")[0].user == "zhang"
     say(speaker, "x")
+    await until(lambda: speaker.heard == ["x"])
+    assert await ended(speaker) == 3000
+    assert subscriber_count("/a") == 0
+
+
+@override_settings(
+    EVENTCAST={
+        "WEBSOCKET_PUBLISH": True,
+        "AUTHORIZATION": "eventcast.authorization.Keys",
+        "KEYS": [{"key": "k" * 32, "name": "shop", "publish": ["/a"], "subscribe": ["/a"]}],
+    }
+)
+async def test_key_of_the_handshake_lets_speak() -> None:
+    speaker = await connect(headers=[(b"host", b"testserver"), (b"authorization", b"Bearer " + b"k" * 32)])
+    say(speaker, "x")
+    await until(lambda: speaker.heard == ["x"])
     await speaker.disconnect()
-    assert (asked, listener.heard) == ([("/a", "/a")] * 2, [])
-    await listener.disconnect()
-
-
-@speaking
-async def test_message_that_is_one_too_many_closes_with_1008(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = 2
-
-    async def to_say(request: HttpRequest, channel: str) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Refused("One too many.", status=429, code="too_many")
-
-    monkeypatch.setattr(admission, "to_say", to_say)
-    speaker, listener = await connect(), await connect()
-    for number in range(4):
-        say(speaker, str(number))
-    assert await ended(speaker) == 1008
-    await until(lambda: listener.heard == ["0", "1"])
-    await listener.disconnect()
