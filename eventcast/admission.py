@@ -61,6 +61,7 @@ def to_say(request: HttpRequest, permit: Permit) -> None:
     :param permit: what :func:`to_speak` has let it speak by.
     :raises Refused: it is one too many.
     """
+    throttling.to_publish(request, permit.user)
 
 
 async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from eventcast import admission, publishing
+from eventcast import admission, publishing, refusals
 from eventcast.admission import Permit
 from eventcast.conf import conf
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
@@ -101,6 +101,7 @@ class Speaker:
             self._turn_ends = time.monotonic() + SLICE
 
     def _close(self, refusal: Refused) -> None:
+        refusals.count(refusal.code)
         logger.warning(
             "Refused a message on a socket: %d %s, channel %r, peer %s. %s",
             refusal.status,

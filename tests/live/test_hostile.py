@@ -7,6 +7,7 @@ import gzip
 import itertools
 import os
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import pytest
 from tests.live import servers
 from tests.live.audience import RemoteAudience
 from tests.live.bodies import MIB
-from tests.live.conftest import Connect, Fleet, Talk, check_log
+from tests.live.conftest import Connect, Fleet, Start, Talk, check_log
 from tests.live.frames import BINARY, PING, TEXT, encode_frame
 from tests.live.raw import HANDSHAKE, MASK, Raw
 from tests.live.servers import Server
@@ -59,23 +60,23 @@ def audience(victim: Server) -> Iterator[RemoteAudience]:
 @pytest.fixture
 def harmless(victim: Server, audience: RemoteAudience) -> Iterator[Run]:
     """Runs an attack while a hundred listen, and fails if they or the server's memory notice."""
-
-    async def run(attack: Attack) -> None:
-        gaps: list[float] = []
-        while len(gaps) < TRIES and min(gaps, default=1) > GAP:
-            audience.report()
-            async with stays_small(victim):
-                await attack()
-            report = audience.report()
-            while not report.heard:  # It may not even have got a word in.
-                await asyncio.sleep(0.01)
-                report = audience.report()
-            gaps.append(report.gap)
-        print(f"; worst gap {', '.join(f'{1000 * gap:.0f}' for gap in gaps)} ms")
-        assert min(gaps) <= GAP, f"a broadcast took {gaps} s"
-
-    yield run
+    yield lambda attack: check_harmless(attack, victim, audience)
     check_log(victim)
+
+
+async def check_harmless(attack: Attack, server: Server, listeners: RemoteAudience) -> None:
+    gaps: list[float] = []
+    while len(gaps) < TRIES and min(gaps, default=1) > GAP:
+        listeners.report()
+        async with stays_small(server):
+            await attack()
+        report = listeners.report()
+        while not report.heard:  # It may not even have got a word in.
+            await asyncio.sleep(0.01)
+            report = listeners.report()
+        gaps.append(report.gap)
+    print(f"; worst gap {', '.join(f'{1000 * gap:.0f}' for gap in gaps)} ms")
+    assert min(gaps) <= GAP, f"a broadcast took {gaps} s"
 
 
 @asynccontextmanager
@@ -172,6 +173,39 @@ async def test_compression_of_messages_is_not_agreed_to(victim: Server) -> None:
     await attacker.send(b"\xc1\x82" + MASK + b"hi")  # compressed all the same
     assert await attacker.close_code() == 1002
     attacker.cut()
+
+
+async def test_flood_of_publishes_over_the_limit_is_refused_and_harms_nobody(start: Start, http: Talk) -> None:
+    env = {"EVENTCAST_WEBSOCKET_PUBLISH": "1", "EVENTCAST_PUBLISH_RATE": "50", "EVENTCAST_TRUSTED_PROXIES": "127.0.0.1"}
+    server = start(servers.serve, env=env)
+    listeners = RemoteAudience(server)
+    flooder = ("X-Forwarded-For", "192.0.2.1")  # another address than that of the audience
+    statuses: Counter[int] = Counter()
+
+    async def post() -> None:
+        speaker = http(server)
+        for _ in range(200):
+            answer = await speaker.request("POST", "/attack", b"x", [("Content-Type", "text/plain"), flooder])
+            statuses[answer.status] += 1
+            if answer.status == 429:
+                assert "retry-after" in answer.headers
+
+    async def speak() -> None:
+        attacker = await Raw.open(server)
+        await attacker.upgrade("/attack", b"X-Forwarded-For: 192.0.2.1\r\n")
+        await attacker.flood(encode_frame(TEXT, b"x") * 100, ATTACK)
+        attacker.cut()
+
+    async def attack() -> None:
+        await asyncio.gather(*(post() for _ in range(4)), speak())
+
+    try:
+        await check_harmless(attack, server, listeners)
+    finally:
+        listeners.close()
+    assert statuses[429] > statuses[202]
+    assert set(statuses) <= {201, 202, 429}
+    assert "Refused a message on a socket: 429 too_many_publishes" in server.log
 
 
 # --- channels and patterns --------------------------------------------------------------------------------------------
