@@ -68,9 +68,9 @@ class Raw:
         return b""
 
     async def close_code(self) -> int | None:
-        """The code of the close frame with which the server ends the connection; None if it has sent none."""
+        """The code of a close frame that comes next; None if the server closes without one."""
         said = b""
-        while more := await self.read():
+        while len(said) < 4 and (more := await self.read()):
             said += more
         code: int | None = struct.unpack("!H", said[2:4])[0] if said[:1] == b"\x88" else None
         return code
