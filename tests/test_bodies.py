@@ -316,6 +316,16 @@ def test_multipart_files_come_after_fields() -> None:
     assert found_in(multipart(file(b"\xff"), field(b"1"), file(b"", name="data")), PARTS) == ["1", b"\xff", b""]
 
 
+def no_boundary(content: bytes) -> bool:
+    return b"--limit" not in content
+
+
+@given(st.lists(texts.filter(lambda text: no_boundary(text.encode()))), st.lists(st.binary().filter(no_boundary)))
+def test_multipart_round_trips(fields: list[str], files: list[bytes]) -> None:
+    parts = [field(text.encode()) for text in fields] + [file(content) for content in files]
+    assert found_in(multipart(*parts, field(b"last")), PARTS) == [*fields, "last", *files]
+
+
 def test_multipart_file_of_another_name_is_no_message() -> None:
     with pytest.raises(MissingData):
         found_in(multipart(file(b"x", name="other")), PARTS)
