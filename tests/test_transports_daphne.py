@@ -1011,7 +1011,9 @@ async def test_protocol_of_another_connection_is_not_taken(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "send", [None, print, functools.partial(print), lambda event: None, object(), through_closure(print)], ids=repr
+    "send",
+    [None, print, functools.partial(print), lambda event: None, object(), through_closure(print)],
+    ids=["None", "builtin", "partial", "lambda", "object", "closure"],
 )
 def test_protocol_of_another_server_is_none(send: Any) -> None:
     assert daphne.find_protocol(send, ["192.0.2.1", 5]) is None
