@@ -1,20 +1,50 @@
-"""For every test: nothing may be skipped where everything is there, as in CI."""
+"""For every test: nothing may be skipped where everything is there, as in CI, and some tests want to be alone."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
 import hypothesis
 import pytest
 
+from tests import side_by_side
+
 # No test is timed: a busy machine is no fault of the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 # Taken out of the environment, so that the servers the tests start don't take it for a setting.
 REQUIRE_ALL = os.environ.pop("EVENTCAST_REQUIRE_ALL", "") not in ("", "0")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """All tests are shared out among workers; those that the command line names run in this process."""
+    return side_by_side.workers() if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    # The workers inherit the environment, where it is no more.
+    node.workerinput["require_all"] = REQUIRE_ALL
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global REQUIRE_ALL
+    # A shell that starts this in the background has it ignore Ctrl-C, and so would the servers that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    REQUIRE_ALL = getattr(config, "workerinput", {}).get("require_all", REQUIRE_ALL)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    folder = side_by_side.shared_folder(item.config)
+    with side_by_side.turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,11 +18,11 @@ SKIPS = {
 }
 
 
-def run_pytest(directory: Path, source: str, require_all: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(directory: Path, source: str, require_all: str, *options: str) -> subprocess.CompletedProcess[str]:
     (directory / "test_it.py").write_text(source)
     arguments = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:django", "-c", os.devnull]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, f"--rootdir={directory}", str(directory)],
+        [sys.executable, "-m", "pytest", *arguments, f"--rootdir={directory}", *options, str(directory)],
         cwd=ROOT,
         env=os.environ | {"EVENTCAST_REQUIRE_ALL": require_all},
         capture_output=True,
@@ -35,6 +35,12 @@ def run_pytest(directory: Path, source: str, require_all: str) -> subprocess.Com
 def test_skip_fails_when_everything_is_required(tmp_path: Path, kind: str) -> None:
     finished = run_pytest(tmp_path, SKIPS[kind], "1")
     assert finished.returncode in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+    assert "a test that is skipped has failed" in finished.stdout
+
+
+def test_skip_fails_in_a_worker_as_well(tmp_path: Path) -> None:
+    finished = run_pytest(tmp_path, SKIPS["mark"], "1", "--numprocesses=1")
+    assert finished.returncode == pytest.ExitCode.TESTS_FAILED
     assert "a test that is skipped has failed" in finished.stdout
 
 

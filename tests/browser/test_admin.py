@@ -121,6 +121,7 @@ async def listen(page: Page) -> Page:
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_list_moves_within_two_seconds_without_a_reload(
     office: Server, enter: Enter, connect: Connect, channel: str
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import side_by_side
 from tests.live import servers
 from tests.live.clients import WebSocket
 from tests.live.http_client import HTTP
@@ -126,17 +127,29 @@ async def listen() -> AsyncIterator[Open]:
 
 
 @pytest.fixture(scope="session")
-def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Node finds the packages of npm that the tests use."""
+def npm_packages(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of npm that the tests use, installed once for all workers."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("node")
+    folder = (side_by_side.shared_folder(pytestconfig) or tmp_path_factory.getbasetemp()) / "npm"
+    folder.mkdir(exist_ok=True)
+    done = folder / "done"
     command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *NPM_PACKAGES]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if finished.returncode:
-        pytest.skip(f"npm could not install {', '.join(NPM_PACKAGES)}: {finished.stderr}")
-    return folder
+    with side_by_side.locked(folder / "lock"):
+        if not done.exists():
+            finished = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if finished.returncode:
+                pytest.skip(f"npm could not install {', '.join(NPM_PACKAGES)}: {finished.stderr}")
+            done.touch()
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def node_folder(npm_packages: Path, tmp_path: Path) -> Path:
+    """A folder in which Node finds those packages."""
+    (tmp_path / "node_modules").symlink_to(npm_packages, target_is_directory=True)
+    return tmp_path
 
 
 _numbers = itertools.count(1)

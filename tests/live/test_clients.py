@@ -64,12 +64,12 @@ class Listener:
 
 
 @pytest.fixture
-async def node(server: Server, node_folder: Path, tmp_path: Path) -> AsyncIterator[Run]:
+async def node(server: Server, node_folder: Path) -> AsyncIterator[Run]:
     """Runs the JavaScript client on a path."""
     processes: list[asyncio.subprocess.Process] = []
 
     async def run(path: str) -> Listener:
-        script = node_folder / f"{tmp_path.name}-{len(processes)}.js"
+        script = node_folder / f"{len(processes)}.js"
         script.write_text(JAVASCRIPT.replace("PORT", str(server.port)) % path)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec("node", str(script), cwd=node_folder, stdout=pipe, stderr=pipe)

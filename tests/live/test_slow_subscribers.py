@@ -32,6 +32,7 @@ async def flood(http: Talk, server: servers.Server, messages: int, size: int) ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_subscriber_that_never_reads_costs_less_than_four_mebibytes(
     start: Start, connect: Connect, http: Talk
 ) -> None:
