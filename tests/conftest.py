@@ -62,6 +62,13 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have recorded, which may be of interest and prove nothing."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.location[2]}: {name}: {value}")
+
+
 def _refuse_skip(report: Any) -> None:
     if REQUIRE_ALL and report.skipped:
         *_, reason = report.longrepr

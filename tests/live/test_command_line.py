@@ -214,7 +214,7 @@ async def test_publish_takes_no_more_memory_for_more_lines(server: Server, chann
 
 @pytest.mark.slow
 async def test_publish_loses_none_of_100_000_lines(
-    server: Server, channel: str, run: Run, http: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Server, channel: str, run: Run, http: Talk, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     listener = await run(server, "subscribe", channel, "-n", str(LINES))
     await http(server).wait_for_count(channel, 1)
@@ -231,8 +231,7 @@ async def test_publish_loses_none_of_100_000_lines(
     code, output, errors = await listening
     assert (code, errors) == (0, "")
     assert output == data
-    with capsys.disabled():
-        print(f"\n{LINES} lines published in {seconds:.1f} s")
+    record_property(f"seconds for {LINES} lines", f"{seconds:.1f}")
 
 
 # --- subscribe --------------------------------------------------------------------------------------------------------
