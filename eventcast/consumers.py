@@ -38,8 +38,9 @@ class EventcastConsumer(AsyncConsumer):
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection (ASGI WebSocket), until it is over."""
-        protocol = scope.get("eventcast.protocol") or daphne.find_protocol(send, scope.get("client"))
-        scope = {**scope, "eventcast.protocol": protocol}
+        if "eventcast.protocol" not in scope:
+            scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
+        protocol = scope["eventcast.protocol"]
         await receive()  # websocket.connect
         hub = current_hub()
         try:
