@@ -108,15 +108,16 @@ class EventcastRouter:
             await self.consumer(scope, receive, send)
 
     async def _publish(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
-        body = io.BytesIO()
+        if conf.PUBLISH_RATE:  # which asks for the address
+            scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
+        body, limit = io.BytesIO(), conf.MAX_BODY_SIZE
         while True:
             event = await receive()
             if event["type"] == "http.disconnect":
                 return
             # One byte over the limit is enough for the view to refuse it; the rest is not read.
-            body.write(event.get("body", b"")[: max(0, conf.MAX_BODY_SIZE + 1 - body.tell())])
-            if not event.get("more_body") or body.tell() > conf.MAX_BODY_SIZE:
+            body.write(event.get("body", b"")[: max(0, limit + 1 - body.tell())])
+            if not event.get("more_body") or body.tell() > limit:
                 break
         body.seek(0)
         try:

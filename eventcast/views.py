@@ -52,7 +52,7 @@ def for_pages(view: View) -> View:
 
     @functools.wraps(view)
     async def answer(request: HttpRequest) -> HttpResponseBase:
-        cookies = admission.cookies_count()
+        cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
         try:
             if cors.is_preflight(request):
                 response: HttpResponseBase = cors.preflight(request, cookies=cookies)
