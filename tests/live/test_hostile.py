@@ -23,6 +23,8 @@ from tests.live.raw import HANDSHAKE, MASK, Raw
 from tests.live.servers import Server
 from tests.live.waiting import until
 
+pytestmark = pytest.mark.alone
+
 GAP = 0.25
 """Seconds that a broadcast to a hundred may take at the most, whatever others do."""
 

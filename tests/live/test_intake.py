@@ -72,6 +72,8 @@ class Raw(asyncio.Protocol):
         while self.sent < size and not self.lost:
             self.transport.write(piece)
             self.sent += len(piece)
+            # The loop gets its turn even where nothing has to be waited for: it tells of a server that has hung up.
+            await asyncio.sleep(0)
             await self._may_send.wait()
 
     async def answer(self) -> tuple[int, str]:
