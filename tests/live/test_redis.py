@@ -41,13 +41,14 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis. Ask for it before the servers, so that it outlives them: channels_redis logs a traceback without it."""
     server = Redis(tmp_path)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def start_with(start: Start, redis: Redis) -> Callable[[str], Server]:
+def start_with(redis: Redis, start: Start) -> Callable[[str], Server]:
     """Starts a daphne whose layer is the one given, on the Redis of the test."""
 
     def start_daphne(layer: str) -> Server:
@@ -58,7 +59,7 @@ def start_with(start: Start, redis: Redis) -> Callable[[str], Server]:
 
 
 async def test_redis_url_of_the_standalone_server_is_used(
-    start: Start, redis: Redis, channel: str, connect: Connect, http: Talk
+    redis: Redis, start: Start, channel: str, connect: Connect, http: Talk
 ) -> None:
     env = {"EVENTCAST_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0"}
     one, other = start(servers.daphne, env=env), start(servers.serve, env=env)
