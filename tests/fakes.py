@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+import pytest
 from channels import layers as channels_layers
 
 from eventcast.messages import Batch, Message
 from eventcast.subscribers import Subscriber, Transport
+from eventcast.transports.daphne import compatibility
 
 TIMEOUT = 10.0
 """Seconds after which what a test waits for is taken not to come."""
@@ -229,3 +231,15 @@ def layer_in_use(layer: Any) -> Iterator[Any]:
         manager.backends.pop("eventcast")
         if before is not None:
             manager.set("eventcast", before)
+
+
+@contextlib.contextmanager
+def insides_with(problem: str) -> Iterator[None]:
+    """A Daphne whose insides are not what they should be."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(compatibility, "_find_problems", lambda: [problem])
+        compatibility.problems.cache_clear()
+        try:
+            yield
+        finally:
+            compatibility.problems.cache_clear()

@@ -1,6 +1,6 @@
 """What eventcast counts on in the stack below it and would not expect: a test that fails says what to think over again.
 
-The insides of Daphne, Twisted and autobahn that the direct transport uses are pinned in ``test_transports_daphne.py``.
+The insides of Daphne, Twisted and autobahn that the direct transport uses are pinned in ``tests/daphne/``.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from django.test import override_settings
 
 from eventcast import transports
 from eventcast.transports import daphne
+from tests.fakes import insides_with
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +35,9 @@ async def test_transport_is_asgi_where_the_setting_says_so(caplog: pytest.LogCap
     assert "EVENTCAST['TRANSPORT'] says so" in caplog.text
 
 
-async def test_transport_is_asgi_where_the_insides_have_changed(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(daphne, "problems", lambda: ("WebSocketProtocol has no legs",))
-    assert transports.for_websocket(send, object()).name == "asgi"
+async def test_transport_is_asgi_where_the_insides_have_changed(caplog: pytest.LogCaptureFixture) -> None:
+    with insides_with("WebSocketProtocol has no legs"):
+        assert transports.for_websocket(send, object()).name == "asgi"
     assert "has no legs" in caplog.text
 
 

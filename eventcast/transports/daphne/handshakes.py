@@ -1,0 +1,35 @@
+"""How a connection began: what its client asked for, and from where; and how a WebSocket is turned down."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any
+
+
+def request_target(protocol: Any) -> bytes | None:
+    """The request target of a WebSocket's handshake as the client sent it (RFC 9112 section 3.2)."""
+    target = getattr(protocol, "http_request_uri", None)
+    return target.encode("latin-1") if isinstance(target, str) else None
+
+
+def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str, Any]:
+    """The scope with the root path the server was started with; any client may send another as Daphne-Root-Path."""
+    root_path = getattr(getattr(protocol, "server", None), "root_path", None)
+    return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
+
+
+def peer_of(protocol: Any) -> str | None:
+    """The other end of a connection; an empty string for a Unix socket, None if it cannot be told."""
+    transport = getattr(protocol, "transport", None)
+    return None if transport is None else str(getattr(transport.getPeer(), "host", ""))
+
+
+def refuse(protocol: Any, status: int, code: str, headers: Mapping[str, str] = types.MappingProxyType({})) -> bool:
+    """Turn down a handshake with this HTTP status, ``code`` as its reason phrase; False if that can't be done."""
+    if protocol.__dict__.pop("handshake_deferred", None) is None:
+        return False
+    # What autobahn does with a ConnectionDeny, which has no place for headers. It also tells Daphne that this is over,
+    # when it is: told before, Daphne may have forgotten the connection by then, and raises.
+    protocol.failHandshake(code, status, list(headers.items()))
+    return True

@@ -1,0 +1,234 @@
+"""The connection behind a wrapped ``send`` or a copied scope, and never another one."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from eventcast.transports import daphne
+from tests.daphne.client import TEXT
+from tests.daphne.site import Site, on_reactor, request
+
+
+def through_partial(send: Any) -> Any:
+    return functools.partial(send)
+
+
+def through_partial_argument(send: Any) -> Any:
+    async def call(inner: Any, event: Any) -> None:
+        await inner(event)
+
+    return functools.partial(call, send)
+
+
+def through_closure(send: Any) -> Any:
+    async def call(event: Any) -> None:
+        await send(event)
+
+    return call
+
+
+def through_method(send: Any) -> Any:
+    class Wrapper:
+        def __init__(self) -> None:
+            self.inner = send
+
+        async def call(self, event: Any) -> None:
+            await self.inner(event)
+
+    return Wrapper().call
+
+
+def through_object(send: Any) -> Any:
+    class Wrapper:
+        def __init__(self) -> None:
+            self.inner = send
+            self.other = 5
+
+        async def __call__(self, event: Any) -> None:
+            await self.inner(event)
+
+    return Wrapper()
+
+
+def through_empty_cell(send: Any) -> Any:
+    async def call(event: Any) -> None:
+        if event is None:
+            return unset
+        await send(event)
+
+    if send is None:
+        unset = 1
+    return call
+
+
+def through_many_layers(send: Any) -> Any:
+    for _ in range(5):
+        send = through_method(through_closure(through_partial(send)))
+    return send
+
+
+def through_a_circle(send: Any) -> Any:
+    class Wrapper:
+        def __init__(self) -> None:
+            self.myself = self
+            self.inner = send
+
+        async def __call__(self, event: Any) -> None:
+            await self.inner(event)
+
+    return Wrapper()
+
+
+WRAPPERS = [
+    through_partial,
+    through_partial_argument,
+    through_closure,
+    through_method,
+    through_object,
+    through_empty_cell,
+    through_many_layers,
+    through_a_circle,
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS, ids=lambda wrap: wrap.__name__)
+@on_reactor
+async def test_protocol_is_found_behind_a_wrapper(site: Site, wrap: Any) -> None:
+    site.listener.wrap = wrap
+    client, _, _ = await site.connect_straight()
+    site.listener.publish("x")
+    assert await client.frame() == (TEXT, b"x")
+
+
+@pytest.mark.django_db(transaction=True)
+@on_reactor
+async def test_protocol_is_found_behind_the_auth_middleware_stack_of_channels(site: Site) -> None:
+    from channels.auth import AuthMiddlewareStack
+
+    listener, found = site.listener, []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        found.append(daphne.find_protocol(send, scope["client"]))
+        await listener(scope, receive, send)
+
+    site.listener = AuthMiddlewareStack(application)
+    try:
+        client = await site.dial()
+        await client.send_handshake("/a")
+        assert " 101 " in await client.head()
+    finally:
+        site.listener = listener
+    assert found == listener.protocols
+    assert found[0] is not None
+
+
+@on_reactor
+async def test_protocol_of_another_connection_is_not_taken(site: Site) -> None:
+    """A middleware may hold the ``send`` of an earlier connection, and come to it before this one's."""
+    others: list[Any] = []
+    found: list[Any] = []
+    listener = site.listener
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        others.append(send)
+
+        async def tee(event: Any, first: Any = None) -> None:
+            await others[0](event)
+            await send(event)
+
+        wrapped = functools.partial(tee, first=None)
+        wrapped = functools.partial(wrapped, others[0]) if len(others) > 1 else send
+        found.append(daphne.find_protocol(wrapped, scope["client"]))
+        await listener(scope, receive, send)
+
+    site.listener = application  # type: ignore[assignment]
+    try:
+        for _ in range(2):
+            client = await site.dial()
+            await client.send_handshake("/a")
+            await client.head()
+    finally:
+        site.listener = listener
+    assert found[0] is listener.protocols[0]
+    assert found[1] in (None, listener.protocols[1])
+
+
+@pytest.mark.parametrize(
+    "send",
+    [None, print, functools.partial(print), lambda event: None, object(), through_closure(print)],
+    ids=["None", "builtin", "partial", "lambda", "object", "closure"],
+)
+def test_protocol_of_another_server_is_none(send: Any) -> None:
+    assert daphne.find_protocol(send, ["192.0.2.1", 5]) is None
+
+
+def test_search_for_the_protocol_gives_up_in_a_maze() -> None:
+    class Room:
+        def __init__(self, depth: int) -> None:
+            self.doors = [Room(depth - 1) for _ in range(3)] if depth else []
+            for number, door in enumerate(self.doors):
+                setattr(self, f"door{number}", door)
+
+        def __call__(self) -> None: ...
+
+    assert daphne.find_protocol(Room(6), None) is None
+
+
+def test_protocol_is_not_looked_for_where_daphne_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(__import__("sys").modules, "daphne.server")
+    assert daphne.find_protocol(print, None) is None
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@on_reactor
+async def test_descriptor_of_a_request_is_that_of_its_connection(site: Site, noted: bool) -> None:
+    found: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if noted:  # as EventcastRouter does
+            scope["eventcast.protocol"] = daphne.find_protocol(send, scope["client"])
+        found.append(daphne.descriptor_of(daphne.find_request(scope)))
+
+    await site.connect()  # there are others
+    client = await request(site, handler)
+    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+
+
+@on_reactor
+async def test_descriptor_of_a_request_is_never_a_strangers_whatever_address_a_client_claims(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # daphne --proxy-headers: the address in the scope is what the client says.
+    monkeypatch.setattr(site.server, "proxy_forwarded_address_header", "X-Forwarded-For")
+    monkeypatch.setattr(site.server, "proxy_forwarded_port_header", "X-Forwarded-Port")
+    found: list[Any] = []
+    clients: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        clients.append(scope["client"])
+        found.append(daphne.descriptor_of(daphne.find_request(scope)))
+
+    victim = await request(site, handler)
+    address, port = victim.writer.get_extra_info("sockname")
+    attacker = await request(site, handler, f"X-Forwarded-For: {address}", f"X-Forwarded-Port: {port}")
+    assert clients[1] == [address, port]
+    assert found[1].getPeer().port == attacker.writer.get_extra_info("sockname")[1]
+
+
+@on_reactor
+async def test_descriptor_is_found_by_a_scope_that_middleware_has_copied(site: Site) -> None:
+    found: list[Any] = []
+
+    async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        copied = {**scope, "user": "somebody", "client": ["192.0.2.1", 1]}
+        found.append(daphne.descriptor_of(daphne.find_request(copied)))
+
+    client = await request(site, handler)
+    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+
+
+def test_descriptor_of_a_request_of_another_server_is_none() -> None:
+    assert daphne.find_request({"client": ["192.0.2.1", 1], "headers": []}) is None
