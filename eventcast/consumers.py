@@ -12,9 +12,11 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from eventcast import admission, clients, names, patterns, refusals, revocation, speaking, throttling, transports
+from eventcast.admission import Permit
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel, TooManyFrames
-from eventcast.hub import current_hub
+from eventcast.hub import Hub, current_hub
 from eventcast.patterns import Pattern
+from eventcast.speaking import Speaker
 from eventcast.subscribers import Subscriber, describe_user
 from eventcast.transports import daphne
 
@@ -44,25 +46,7 @@ class EventcastConsumer(AsyncConsumer):
         await receive()  # websocket.connect
         hub = current_hub()
         try:
-            check_host(scope)
-            wanted = wanted_by(scope, protocol)
-            request = admission.request_of_websocket(scope)
-            permit = await admission.to_subscribe(request, wanted)
-            transport = transports.for_websocket(send, protocol)
-            subscriber = Subscriber(
-                transport,
-                peer=clients.describe(scope),
-                user=permit.user or describe_user(scope),
-                address=clients.counted_for(scope),
-            )
-            speaker = await speaking.speaker_for(request, wanted, subscriber, protocol)
-            if speaker is not None:
-                permit &= speaker.permit
-                subscriber.user = subscriber.user or permit.user
-            del request  # Most have no use for it, and it would stay for as long as they do.
-            if hub.stopping:
-                raise LayerUnavailable("The server is going away. Connect again.")
-            await hub.subscribe(wanted, subscriber)
+            wanted, subscriber, speaker, permit = await admit(scope, send, protocol, hub)
         except Refused as refusal:
             await refuse(refusal, scope, send, protocol)
             return
@@ -94,6 +78,36 @@ class EventcastConsumer(AsyncConsumer):
         finally:
             revocation.forget(hub, subscriber, permit)
             await hub.unsubscribe(wanted, subscriber)
+
+
+async def admit(
+    scope: dict[str, Any], send: Any, protocol: Any, hub: Hub
+) -> tuple[str | Pattern, Subscriber, Speaker | None, Permit]:
+    """Let a WebSocket subscribe to what it asks for.
+
+    Returns what that is, the subscriber, its speaker if it may speak as well, and its permit. What else is made on the
+    way, such as the request, goes when this is over; what the consumer holds stays for as long as the connection.
+
+    :raises Refused: it may not, or not now.
+    """
+    check_host(scope)
+    wanted = wanted_by(scope, protocol)
+    request = admission.request_of_websocket(scope)
+    permit = await admission.to_subscribe(request, wanted)
+    subscriber = Subscriber(
+        transports.for_websocket(send, protocol),
+        peer=clients.describe(scope),
+        user=permit.user or describe_user(scope),
+        address=clients.counted_for(scope),
+    )
+    speaker = await speaking.speaker_for(request, wanted, subscriber, protocol)
+    if speaker is not None:
+        permit &= speaker.permit
+        subscriber.user = subscriber.user or permit.user
+    if hub.stopping:
+        raise LayerUnavailable("The server is going away. Connect again.")
+    await hub.subscribe(wanted, subscriber)
+    return wanted, subscriber, speaker, permit
 
 
 def accepted(scope: Mapping[str, Any]) -> dict[str, Any]:
