@@ -167,12 +167,13 @@ def note(refusal: Refused, scope: Mapping[str, Any]) -> None:
 async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
     """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
     note(refusal, scope)
-    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code, refusal.answer_headers()):
+    body, headers = refusal.as_json(), refusal.answer_headers()
+    if protocol is not None and daphne.refuse(protocol, refusal.status, refusal.code, body, headers):
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        headers = [(b"content-type", b"application/json")]
-        headers += [(name.lower().encode(), value.encode()) for name, value in refusal.answer_headers().items()]
-        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": refusal.as_json()})
+        fields = [(b"content-type", b"application/json")]
+        fields += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": fields})
+        await send({"type": "websocket.http.response.body", "body": body})
         return
     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.code})

@@ -39,20 +39,22 @@ async def test_refuse_answers_with_status_and_code(site: Site, status: int, code
     refused = []
 
     def refuse(protocol: Any, subscriber: Subscriber) -> None:
-        refused.extend(daphne.refuse(protocol, status, code, {"Retry-After": "7"}) for _ in range(2))
+        refused.extend(daphne.refuse(protocol, status, code, b"{}", {"Retry-After": "7"}) for _ in range(2))
         raise asyncio.CancelledError
 
     site.listener.before_accept = refuse
     client = await site.dial()
     await client.send_handshake("/a")
-    assert await client.head() == f"HTTP/1.1 {status} {code}\r\nRetry-After: 7\r\n\r\n"
+    head = await client.head()
+    assert head.startswith(f"HTTP/1.1 {status} {code}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n")
+    assert head.endswith("\r\nRetry-After: 7\r\n\r\n")
     assert refused == [True, False]
 
 
 @on_reactor
 async def test_refuse_does_nothing_after_the_handshake(site: Site) -> None:
     await site.connect_straight()
-    assert not daphne.refuse(site.listener.protocols[-1], 404, "x", {})
+    assert not daphne.refuse(site.listener.protocols[-1], 404, "x", b"{}")
 
 
 @on_reactor

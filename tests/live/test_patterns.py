@@ -80,6 +80,7 @@ async def test_pattern_that_means_nothing_is_refused_on_both_sides(
     assert (refused.value.status, refused.value.reason) == (status, code)
     answer = await http(server).request("GET", f"/-/subscribe{query}", headers=[("Accept", "application/x-ndjson")])
     assert (answer.status, answer.error) == (status, code)
+    assert json.loads(refused.value.body) == answer.json()
 
 
 async def test_nobody_publishes_to_where_one_subscribes(server: Server, http: Talk) -> None:

@@ -25,11 +25,21 @@ def peer_of(protocol: Any) -> str | None:
     return None if transport is None else str(getattr(transport.getPeer(), "host", ""))
 
 
-def refuse(protocol: Any, status: int, code: str, headers: Mapping[str, str] = types.MappingProxyType({})) -> bool:
-    """Turn down a handshake with this HTTP status, ``code`` as its reason phrase; False if that can't be done."""
+def refuse(
+    protocol: Any, status: int, code: str, body: bytes, headers: Mapping[str, str] = types.MappingProxyType({})
+) -> bool:
+    """Turn down a handshake with an HTTP answer; False if that can't be done.
+
+    :param code: its reason phrase, which clients see that show no body.
+    :param body: JSON.
+    """
     if protocol.__dict__.pop("handshake_deferred", None) is None:
         return False
-    # What autobahn does with a ConnectionDeny, which has no place for headers. It also tells Daphne that this is over,
-    # when it is: told before, Daphne may have forgotten the connection by then, and raises.
-    protocol.failHandshake(code, status, list(headers.items()))
+    # What autobahn does with a ConnectionDeny, which has no place for headers and a body. It also tells Daphne that
+    # this is over, when it is: told before, Daphne may have forgotten the connection by then, and raises.
+    protocol.wasNotCleanReason = code
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close", **headers}
+    head = [f"HTTP/1.1 {status} {code}", *(f"{name}: {value}" for name, value in fields.items())]
+    protocol.sendData("\r\n".join([*head, "", ""]).encode("latin-1") + body)
+    protocol.dropConnection(abort=False)
     return True
