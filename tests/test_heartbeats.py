@@ -47,6 +47,12 @@ def test_heartbeat_refuses_to_be_used_without_a_path() -> None:
         heartbeat(alarm)  # type: ignore[arg-type]
 
 
+def test_heartbeat_names_its_options_where_it_has_no_such() -> None:
+    unknown: Any = {"raw": True}
+    with pytest.raises(TypeError, match=r"@heartbeat has no option raw.* timeout, name, concurrency, slow_after\."):
+        heartbeat(PATH, **unknown)
+
+
 def test_heartbeat_shows_its_timeout_among_its_options() -> None:
     assert make(timeout=5).options["timeout"] == 5
 

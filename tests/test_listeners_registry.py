@@ -67,6 +67,12 @@ def test_listener_refuses_options_that_mean_nothing(options: dict[str, Any]) -> 
         listener("/a", **options)(handle)
 
 
+def test_listener_names_its_options_where_it_has_no_such() -> None:
+    unknown: Any = {"timeout": 3}
+    with pytest.raises(TypeError, match=r"@listener has no option timeout.* name, raw, queue, concurrency, slow_after\."):
+        listener("/a", **unknown)
+
+
 def test_listener_refuses_to_do_without_a_path() -> None:
     without: Any = listener
     with pytest.raises(ImproperlyConfigured, match="has a path"):
@@ -117,6 +123,15 @@ def test_arguments_refuse_what_is_no_json(data: str | bytes) -> None:
 
 def test_arguments_are_none_for_other_channels() -> None:
     assert Listener(name="x", path="/<int:number>", function=handle).arguments("/a", "1") is None
+
+
+def test_registrations_of_a_module_whose_import_failed_are_discarded() -> None:
+    found = Registry()
+    for name, module in (("stays", __name__), ("goes", "tests.no_such_module")):
+        function = type(handle)(handle.__code__, {"__name__": module})
+        found.add(Registration(name=name, path="/a", function=function))
+    found.discard_unimported()
+    assert [each.name for each in found] == ["stays"]
 
 
 def test_find_takes_the_short_name_where_only_one_has_it() -> None:

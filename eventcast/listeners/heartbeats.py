@@ -7,7 +7,7 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -17,7 +17,15 @@ from eventcast.client.tasks import until_one_ends
 from eventcast.client.watching import LIMIT, Heartbeat, Watches
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.calls import Arguments, Call
-from eventcast.listeners.registry import SLOW_AFTER, Function, Registration, check_signature, full_name, registry
+from eventcast.listeners.registry import (
+    SLOW_AFTER,
+    Function,
+    Registration,
+    check_signature,
+    full_name,
+    refuse_unknown,
+    registry,
+)
 from eventcast.listeners.routes import Route
 from eventcast.names import printable
 
@@ -130,6 +138,7 @@ def heartbeat(
     name: str | None = None,
     concurrency: int = 1,
     slow_after: float = SLOW_AFTER,
+    **unknown: NoReturn,
 ) -> Callable[[Function], Function]:
     """Have ``manage.py eventcast listen`` call a function, plain or ``async def``, when a channel falls silent and when
     it is back, once each::
@@ -148,7 +157,9 @@ def heartbeat(
     :param concurrency: calls that are made at the same time. Only one at a time keeps their order.
     :param slow_after: seconds after which a call is logged as slow, with the place where it is.
     :raises ImproperlyConfigured: one of them means nothing, or the name is taken.
+    :raises TypeError: there is no such option.
     """
+    refuse_unknown(heartbeat, unknown)
 
     def register(function: Function) -> Function:
         registry.add(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.apps import apps
@@ -151,6 +152,12 @@ class Registry:
             )
         self._registrations[registration.name] = registration
 
+    def discard_unimported(self) -> None:
+        """Forget what was registered by modules whose import failed: their next import would register it again."""
+        for name, each in list(self._registrations.items()):
+            if each.function.__module__ not in sys.modules:
+                del self._registrations[name]
+
     def find(self, name: str) -> Registration:
         """The one of that name; the function's name alone will do where only one has it.
 
@@ -176,6 +183,7 @@ def listener(
     queue: int = QUEUE,
     concurrency: int = 1,
     slow_after: float = SLOW_AFTER,
+    **unknown: NoReturn,
 ) -> Callable[[Function], Function]:
     """Have ``manage.py eventcast listen`` call a function, plain or ``async def``, with each message of a channel::
 
@@ -190,7 +198,9 @@ def listener(
     :param concurrency: calls that are made at the same time. Only one at a time keeps the order of messages.
     :param slow_after: seconds after which a call is logged as slow, with the place where it is.
     :raises ImproperlyConfigured: one of them means nothing, or the name is taken.
+    :raises TypeError: there is no such option.
     """
+    refuse_unknown(listener, unknown)
 
     def register(function: Function) -> Function:
         registry.add(
@@ -209,6 +219,17 @@ def listener(
     if callable(path):
         raise ImproperlyConfigured("A listener has a path: @listener('/orders/<int:id>').")
     return register
+
+
+def refuse_unknown(decorator: Callable[..., Any], unknown: Mapping[str, object]) -> None:
+    """Refuse options that a decorator has not, and say which it has.
+
+    :raises TypeError: there are any.
+    """
+    if unknown:
+        parameters = inspect.signature(decorator).parameters.values()
+        known = ", ".join(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+        raise TypeError(f"@{decorator.__name__} has no option {', '.join(unknown)}. Its options are: {known}.")
 
 
 def full_name(function: Callable[..., Any], name: str | None = None) -> str:
