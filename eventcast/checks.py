@@ -19,6 +19,7 @@ from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
 from eventcast.conf import Conf, conf
 from eventcast.layers import InMemoryChannelLayer
+from eventcast.listeners import discover
 
 SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
 CHOICES: dict[str, tuple[object, ...]] = {
@@ -216,3 +217,19 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
             )
         ]
     return []
+
+
+@register("eventcast")
+def check_listeners(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """The apps' ``listeners.py``: imported, as ``eventcast listen`` does it.
+
+    No more than a warning: what only the listeners need may be missing where something else runs.
+    """
+    return [
+        Warning(
+            f"A listeners.py cannot be imported: {broken}",
+            hint="Until it can be, 'manage.py eventcast listen' does not start.",
+            id="eventcast.W020",
+        )
+        for broken in discover(app_configs)
+    ]

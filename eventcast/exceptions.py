@@ -235,3 +235,7 @@ class ServerUnreachable(EventcastError, ConnectionError):
 
 class UndecodableMessage(EventcastError, ValueError):
     """Raised when a message is not what its receiver takes: for a listener JSON, unless it was told otherwise."""
+
+
+class BrokenListeners(EventcastError):
+    """Raised when ``listeners.py`` of an app cannot be imported; says in which line, and why."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from django.apps import AppConfig, apps
 
 from tests import side_by_side
 
@@ -74,3 +78,31 @@ def _refuse_skip(report: Any) -> None:
         *_, reason = report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{reason}\nEVENTCAST_REQUIRE_ALL is set: a test that is skipped has failed."
+
+
+MakeApp = Callable[[str, str], AppConfig]
+
+
+@pytest.fixture
+def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
+    """Installs an app with a listeners.py: ``make_app("shop", "from eventcast import listener")``."""
+    from eventcast.listeners import registry  # here, for Django is not set up when this file is read
+
+    made = []
+
+    def make_app(name: str, source: str) -> AppConfig:
+        package = tmp_path / name
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "listeners.py").write_text(source)
+        importlib.invalidate_caches()
+        config = AppConfig(name, importlib.import_module(name))
+        monkeypatch.setitem(apps.app_configs, name, config)
+        made.append(name)
+        return config
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_registrations", {})
+    yield make_app
+    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
+        del sys.modules[module]

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from eventcast import checks
+from tests.conftest import MakeApp
 
 OURS = "eventcast.layers.InMemoryChannelLayer"
 
@@ -247,6 +248,14 @@ def test_layer_that_cannot_be_imported_is_an_error() -> None:
     assert ids(layers={"default": {"BACKEND": "no_such_package.Layer"}}) == ["eventcast.E003"]
 
 
+def test_listeners_that_cannot_be_imported_are_a_warning(make_app: MakeApp) -> None:
+    make_app("shop", "import no_such_package")
+    (message,) = run_checks(tags=["eventcast"])
+    assert message.id == "eventcast.W020"
+    assert "shop/listeners.py, line 1: ModuleNotFoundError: No module named 'no_such_package'" in message.msg
+    assert "eventcast listen" in str(message.hint)
+
+
 def test_ids_are_unique() -> None:
     source = Path(checks.__file__).read_text()
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', source)
@@ -264,6 +273,7 @@ def test_ids_are_unique() -> None:
         "eventcast.W003",
         "eventcast.W004",
         "eventcast.W010",
+        "eventcast.W020",
     ]
     assert used.count("eventcast.E002") == 5
     assert len(used) == len(set(used)) + 4

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from eventcast.listeners import listener, registry
 from eventcast.management.subcommands.listen import _shown
+from tests.conftest import MakeApp
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,22 @@ def test_no_listener_at_all_is_told_with_where_to_write_them() -> None:
     with pytest.raises(CommandError, match=r"listeners\.py of an installed app") as failed:
         call_command("eventcast", "listen")
     assert failed.value.returncode == 2
+
+
+def test_listeners_that_cannot_be_imported_are_wrong_usage(make_app: MakeApp) -> None:
+    for name in ("shop", "news"):
+        make_app(name, "import no_such_package")
+    with pytest.raises(CommandError, match=r"(?s)shop/listeners\.py, line 1: .*news/listeners\.py, line 1: ") as failed:
+        call_command("eventcast", "listen", "--list")
+    assert failed.value.returncode == 2
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://", "ftp://host", "http://host:port", "http://host/#a"])
+def test_wrong_url_is_wrong_usage_before_anything_starts(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    listener("/a", name="one")(handle)
+    with pytest.raises(CommandError) as failed:
+        call_command("eventcast", "listen", "--url", url)
+    assert (failed.value.returncode, caplog.records) == (2, [])
 
 
 @pytest.mark.parametrize("grace", ["x", "-1", "inf", "nan"])

@@ -69,7 +69,9 @@ def test_listener_refuses_options_that_mean_nothing(options: dict[str, Any]) -> 
 
 def test_listener_names_its_options_where_it_has_no_such() -> None:
     unknown: Any = {"timeout": 3}
-    with pytest.raises(TypeError, match=r"@listener has no option timeout.* name, raw, queue, concurrency, slow_after\."):
+    with pytest.raises(
+        TypeError, match=r"@listener has no option timeout.* name, raw, queue, concurrency, slow_after\."
+    ):
         listener("/a", **unknown)
 
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from django.db import connections
-from django.utils.module_loading import autodiscover_modules
 
+from eventcast.client.targets import parse_url
 from eventcast.commandline import ExitCode, Failed, Tool
-from eventcast.listeners import Registration, registry
+from eventcast.listeners import Registration, discover, registry
 from eventcast.management.subcommands.remote import Remote
 
 GRACE = 10.0
@@ -54,7 +54,10 @@ class Listen(Tool):
         )
 
     def run(self, **options: Any) -> None:
-        autodiscover_modules("listeners")
+        parse_url(self.url)  # a wrong one ends this before anything starts
+        broken = discover()
+        if broken:
+            raise Failed("\n".join(map(str, broken)), ExitCode.USAGE) from broken[0]
         chosen = _choose(options["names"])
         if options["list"]:
             for each in chosen:
