@@ -62,7 +62,7 @@ class HeartbeatListener(Registration):
 
     async def source(self, server: Server, runner: Runner) -> None:
         from eventcast.client.watchdog import watch  # these need websockets, which registering does not
-        from eventcast.listeners.sources import tell_state
+        from eventcast.listeners.sources import Connection
 
         told: asyncio.Queue[Heartbeat] = asyncio.Queue()
         watches = Watches(self.timeout, [self.path] if self.route.pattern is None else [])
@@ -74,7 +74,7 @@ class HeartbeatListener(Registration):
             told.put_nowait,
             channel_of=_Channels(self, watches, runner).of,
             headers=server.headers,
-            on_state=functools.partial(tell_state, self.name, self.path),
+            on_state=Connection(self.name, self.path).take,
         )
         await until_one_ends(watching, self._supply(told, runner))
 
