@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.exceptions import ReservedChannel
+from eventcast.exceptions import Forbidden, Refused, ReservedChannel
 from eventcast.listeners.calls import Call
 from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
@@ -112,16 +112,40 @@ async def test_source_that_ends_ends_no_other(error: Exception, caplog: pytest.L
     found: list[int] = []
     registrations = [counted("bad", print, count=0, error=error), counted("good", found.append, count=5)]
     outcome = await run(Supervisor(registrations, NOWHERE, grace=TIMEOUT), lambda: len(found) == 5)
-    assert outcome == Outcome(stopped=True, abandoned=False, hanging=False)
+    assert outcome == Outcome(stopped=True, abandoned=False, hanging=False, ended=("bad",))
     assert str(error) in caplog.text
+    assert caplog.messages[-1].startswith("Refused, or ended by a fault: bad (")
 
 
 async def test_run_ends_by_itself_when_no_source_is_left() -> None:
     found: list[int] = []
     ends = counted("a", found.append, count=5, error=ReservedChannel("Not this one."))
     outcome = await Supervisor([ends], NOWHERE, grace=TIMEOUT).run()
-    assert outcome == Outcome(stopped=False, abandoned=False, hanging=False)
+    assert outcome == Outcome(stopped=False, abandoned=False, hanging=False, ended=("a",))
     assert len(found) == 5
+
+
+async def test_run_ends_with_the_first_source_if_that_is_wanted() -> None:
+    found: list[int] = []
+    registrations = [counted("a", found.append), counted("bad", print, count=0, error=ReservedChannel("Not this one."))]
+    outcome = await asyncio.wait_for(Supervisor(registrations, NOWHERE, grace=TIMEOUT, fail_fast=True).run(), TIMEOUT)
+    assert (outcome.stopped, outcome.ended) == (False, ("bad",))
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Forbidden("May not listen here."), "a is refused, and ends: 403 forbidden. May not listen here."),
+        (
+            Refused("An answer that is not eventcast's: 404 Not Found", status=404),
+            "a is refused, and ends: 404 refused. An answer that is not eventcast's: 404 Not Found. "
+            "Does the URL name the mount, such as http://host/live?",
+        ),
+    ],
+)
+async def test_refusal_is_logged_with_what_to_do(error: Refused, line: str, caplog: pytest.LogCaptureFixture) -> None:
+    await Supervisor([counted("a", print, count=0, error=error)], NOWHERE, grace=TIMEOUT).run()
+    assert line in caplog.messages
 
 
 async def test_slow_calls_are_looked_for(hang: Callable[[int], None], caplog: pytest.LogCaptureFixture) -> None:

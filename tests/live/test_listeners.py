@@ -176,12 +176,26 @@ def test_listener_comes_back_when_the_server_does(start: Start, listen: Listen) 
     process.wait_for_log("json 1")
 
 
-def test_command_ends_when_the_server_refuses_all(server: Server) -> None:
+def test_command_goes_on_without_those_the_server_refuses_and_tells_them_in_the_end(
+    server: Server, listen: Listen
+) -> None:
+    process = listen(server, "takes_raw", "listening.refused")
+    process.wait_for_log("listening.refused is refused, and ends")
+    say(server, "/json", "still here")
+    process.wait_for_log("raw 'still here'")
+    assert process.end() == 1
+    assert "Refused, or ended by a fault: listening.refused (404 reserved_path)" in process.log
+    assert "1 of 2 listened to the end" in process.log
+
+
+@pytest.mark.parametrize("names", [["refused"], ["takes_json", "refused", "--fail-fast"]], ids=["all", "one"])
+def test_command_ends_when_the_server_refuses(names: list[str], server: Server) -> None:
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "django", "eventcast", "listen", "refused",
+        [sys.executable, "-W", "error", "-m", "django", "eventcast", "listen", *names,
          "--url", server.url, "--settings", "tests.listening.settings"],
         cwd=servers.ROOT, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert finished.returncode == 1
     assert "listening.refused is refused, and ends: 404 reserved_path" in finished.stderr
+    assert "Does the URL name the mount" in finished.stderr
     assert "Traceback" not in finished.stderr

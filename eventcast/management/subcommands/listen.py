@@ -52,6 +52,7 @@ class Listen(Tool):
             metavar="SECONDS",
             help="for calls that run and wait when this is to end (default: %(default)g)",
         )
+        add("--fail-fast", action="store_true", help="end all when one is refused (default: the others go on)")
 
     def run(self, **options: Any) -> None:
         parse_url(self.url)  # a wrong one ends this before anything starts
@@ -66,22 +67,24 @@ class Listen(Tool):
             return
         connections.close_all()  # what the start of the project opened in this thread is of no use to the others
         with _shown(logger):
-            asyncio.run(self._listen(chosen, options["grace"]))
+            asyncio.run(self._listen(chosen, options["grace"], fail_fast=options["fail_fast"]))
 
-    async def _listen(self, chosen: Sequence[Registration], grace: float) -> None:
+    async def _listen(self, chosen: Sequence[Registration], grace: float, *, fail_fast: bool) -> None:
         from eventcast.listeners.sources import Server  # these need websockets, which --list does not
         from eventcast.listeners.supervisor import Supervisor
 
-        supervisor = Supervisor(chosen, Server(self.url, self.headers), grace=grace)
+        supervisor = Supervisor(chosen, Server(self.url, self.headers), grace=grace, fail_fast=fail_fast)
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows
                 asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
         outcome = await supervisor.run()
-        code = ExitCode.DONE if outcome.stopped and not outcome.abandoned else ExitCode.REFUSED
+        done = outcome.stopped and not outcome.abandoned and not outcome.ended
+        code = ExitCode.DONE if done else ExitCode.REFUSED
         if outcome.abandoned or outcome.hanging:
             _exit(code)
         if code:
-            raise Failed("No listener is left; the log says why.", code)
+            left = len(chosen) - len(outcome.ended)
+            raise Failed(f"{left or 'None'} of {len(chosen)} listened to the end; the log says why.", code)
 
 
 class ListenSubcommand(Remote):
