@@ -26,6 +26,8 @@ class Call:
     """Where it comes from."""
     size: int = 0
     """Bytes of memory it takes while it waits."""
+    on_failure: Callable[[], object] | None = None
+    """Called, in the worker, if the function raises. May not wait."""
 
 
 def decode_json(data: str | bytes, channel: str) -> Any:

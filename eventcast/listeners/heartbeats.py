@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +14,8 @@ from eventcast.client.envelopes import decode_frame
 from eventcast.client.tasks import until_one_ends
 from eventcast.client.watching import LIMIT, Heartbeat, Watches
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Arguments, Call
+from eventcast.listeners.alarms import Alarms
+from eventcast.listeners.calls import Arguments
 from eventcast.listeners.registry import (
     SLOW_AFTER,
     Function,
@@ -64,32 +63,19 @@ class HeartbeatListener(Registration):
         from eventcast.client.watchdog import watch  # these need websockets, which registering does not
         from eventcast.listeners.sources import Connection
 
-        told: asyncio.Queue[Heartbeat] = asyncio.Queue()
+        alarms = Alarms(self, runner)
         watches = Watches(self.timeout, [self.path] if self.route.pattern is None else [])
         watching = watch(
             channel_url(server.url, self.path)
             if self.route.pattern is None
             else pattern_url(server.url, self.route.pattern),
             watches,
-            told.put_nowait,
+            alarms.tell,
             channel_of=_Channels(self, watches, runner).of,
             headers=server.headers,
             on_state=Connection(self.name, self.path).take,
         )
-        await until_one_ends(watching, self._supply(told, runner))
-
-    async def _supply(self, told: asyncio.Queue[Heartbeat], runner: Runner) -> None:
-        # By itself, for putting may wait, and the beats must be read meanwhile.
-        while True:
-            heartbeat = await told.get()
-            logger.info(
-                "%s: %s is %s after %.1f s",
-                self.name,
-                printable(heartbeat.channel),
-                "alive" if heartbeat.alive else "silent",
-                heartbeat.silence,
-            )
-            await runner.put(Call(functools.partial(self.arguments, heartbeat), heartbeat.channel))
+        await until_one_ends(watching, alarms.supply())
 
     def arguments(self, heartbeat: Heartbeat) -> Arguments | None:
         """What the function is called with; None if the converters say that the channel is not one of its own."""
@@ -149,7 +135,9 @@ def heartbeat(
 
     Any message is a beat. A single channel is watched from the beginning: a service that does not come up is silent,
     too. With converters in the path, each channel is watched by itself from its first beat on, 10 000 at most. While
-    eventcast itself cannot be reached nothing is judged, and then the seconds are counted anew.
+    eventcast itself cannot be reached nothing is judged, and then the timeout begins anew; but ``heartbeat.silence``
+    are the seconds since the last beat that was heard, that time among them. A call that raises is made again up to
+    three times within a minute, as long as what it tells is so.
 
     :param path: the channel, or with converters many of them, as of ``listener``.
     :param timeout: seconds of silence.

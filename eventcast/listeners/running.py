@@ -131,6 +131,8 @@ class Runner:
                 printable(call.channel),
                 exc_info=(type(error), error, outside(error.__traceback__)),
             )
+            if call.on_failure is not None:
+                call.on_failure()
         finally:
             self._executions.discard(execution)
 
