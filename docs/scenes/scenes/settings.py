@@ -60,9 +60,12 @@ DATABASES: dict[str, object] = {}
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"  # without sessions
 STATIC_URL = "/static/"
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 # Where the server is, for the commands that talk to it.
 URL = os.environ.get("SCENES_URL", "http://127.0.0.1:8000")
+# Open to every program that reaches the server, and in browsers to its own pages alone: enough for one machine, whose
+# programs may all speak. Anywhere else, AUTHORIZATION says who may; see docs/security.md.
 EVENTCAST = {"URL": URL}
 
 OUTBOX = BASE_DIR / "outbox"  # what the scenes send
