@@ -29,7 +29,8 @@ class Heartbeat:
     alive: bool
     """False: it fell silent; True: it is back."""
     silence: float
-    """Seconds since its last beat, to now or to the beat that ended them; since watching began if there was none."""
+    """Seconds since its last beat, an outage of eventcast included, to now or to the beat that ended them; if there was
+    none, since watching began."""
 
 
 class Watch:
