@@ -17,9 +17,9 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
 import eventcast
-from eventcast import patterns
+from eventcast import admission, patterns
 from eventcast.authorization import Authorization, Keys, Open, Permit, Tokens, current, permit, tokens
-from eventcast.exceptions import Forbidden, InvalidPattern, Refused, Unauthorized
+from eventcast.exceptions import Forbidden, InvalidPattern, OriginNotAllowed, Refused, Unauthorized
 
 HERE = "tests.test_authorization"
 ALL = patterns.parse("/<path:any>")
@@ -138,12 +138,22 @@ async def test_settings_that_mean_nothing_let_nobody_in() -> None:
         await permit("publish", request(), "/a")
 
 
-@pytest.mark.parametrize("name", ["Open", "Keys", "Tokens", "Sessions"])
-def test_classes_say_whether_they_use_cookies(name: str) -> None:
-    with using(name):
-        assert current().uses_cookies is (name == "Sessions")
-    with using("Rules", RULES=[("/a", f"eventcast.authorization.{name}")]):
-        assert current().uses_cookies is (name == "Sessions")
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Open", False), ("Keys", False), ("Tokens", False), ("Sessions", True), ("Members", True)]
+)
+def test_classes_say_whether_they_use_cookies(name: str, expected: bool) -> None:
+    path = f"{HERE}.{name}" if name == "Members" else f"eventcast.authorization.{name}"
+    with using(path):
+        assert current().uses_cookies is expected
+    with using("Rules", RULES=[("/a", "eventcast.authorization.Keys"), ("/b", path)]):
+        assert current().uses_cookies is expected
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+async def test_user_of_a_class_of_ones_own_is_worth_nothing_on_a_page_elsewhere(origin: str) -> None:
+    asking = request(User(username="zhang"), Origin=origin, Cookie="sessionid=x")
+    with using(f"{HERE}.Members", ALLOWED_ORIGINS=["*", "null"]), pytest.raises(OriginNotAllowed):
+        await admission.to_publish(asking, "/members")
 
 
 def test_permit_of_two_ends_with_the_first_of_them() -> None:

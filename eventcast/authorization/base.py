@@ -28,8 +28,10 @@ class Authorization:
     What is not overridden refuses.
     """
 
-    uses_cookies: Any = False
-    """Whether it knows people by what a browser sends along by itself, on requests that other sites' pages make too."""
+    uses_cookies: Any = True
+    """Whether it knows people by what a browser sends along by itself, on requests that other sites' pages make too: a
+    cookie, a login of HTTP's own, a client certificate. ``request.user`` mostly rests on one of them. Say False only
+    where every yes rests on what a page has to add itself, such as ``Authorization: Bearer …``."""
 
     uses_database = True
     """Whether its plain functions may wait, for a database or anything else. They run in a thread then."""
@@ -65,6 +67,7 @@ class Authorization:
 class Open(Authorization):
     """Everybody may do everything. The default."""
 
+    uses_cookies = False
     uses_database = False
 
     def can_publish(self, request: HttpRequest, channel: str) -> Permit:

@@ -44,6 +44,7 @@ class Keys(Authorization):
     It is sent as ``Authorization: Bearer …`` or ``X-API-Key: …``.
     """
 
+    uses_cookies = False
     uses_database = False
 
     def __init__(self) -> None:

@@ -89,6 +89,7 @@ class Tokens(Authorization):
     ``eventcast.token.…`` beside ``eventcast``.
     """
 
+    uses_cookies = False
     uses_database = False
 
     def can_publish(self, request: HttpRequest, channel: str) -> Permit:
