@@ -17,7 +17,7 @@ from eventcast.addresses import proxies
 from eventcast.authorization import Open
 from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
-from eventcast.conf import Conf, conf
+from eventcast.conf import Conf, conf, left_open
 from eventcast.layers import InMemoryChannelLayer
 from eventcast.listeners import discover
 
@@ -129,8 +129,12 @@ def check_origins_for_deployment(app_configs: Sequence[Any] | None = None, **kwa
 @register("eventcast")
 def check_authorization(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """``AUTHORIZATION``: a class that can be asked, and whose settings mean something."""
-    if not isinstance(getattr(settings, "EVENTCAST", {}), dict):
+    configured = getattr(settings, "EVENTCAST", {})
+    if not isinstance(configured, dict):
         return []
+    if problem := left_open(configured):
+        hint = "EVENTCAST = {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another. Until then nobody gets in."
+        return [Error(f"EVENTCAST: {problem}", hint=hint, id="eventcast.E006")]
     try:
         kind = find(conf.AUTHORIZATION)
     except ImproperlyConfigured as error:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from django.conf import settings
 
 PASSING_KEY = "new-at-each-start-"
 """Begins a ``SECRET_KEY`` that the next process will not know: nothing signed with it is worth keeping."""
+
+OPEN = "eventcast.authorization.Open"
+CLOSING = ("KEYS", "SESSIONS", "RULES")
+"""Settings that say who may do what, to the class that ``AUTHORIZATION`` names and to no other."""
 
 Value = TypeVar("Value", bool, int, str, list[Any])
 
@@ -123,7 +129,7 @@ class Conf:
     @property
     def AUTHORIZATION(self) -> str:
         """The class that says who may do what: a dotted path, of a subclass of ``eventcast.authorization``'s."""
-        return self._get("AUTHORIZATION", "eventcast.authorization.Open")
+        return self._get("AUTHORIZATION", OPEN)
 
     @property
     def KEYS(self) -> list[Any]:
@@ -176,3 +182,21 @@ class Conf:
 
 
 conf = Conf()
+
+
+def left_open(configured: Mapping[str, Any]) -> str:
+    """What is wrong with ``EVENTCAST`` if it was meant to close the server and leaves it open; empty if nothing is.
+
+    A slip in the one name that closes it would be seen by nobody: everything works, for everybody.
+    """
+    if configured.get("AUTHORIZATION", OPEN) != OPEN:
+        return ""
+    if slips := [name for name in configured if name != "AUTHORIZATION" and _is_authorization(name)]:
+        return f"{slips[0]} means nothing; AUTHORIZATION is not set, and everybody may listen and publish."
+    if unused := [name for name in CLOSING if name in configured]:
+        return f"{unused[0]} is used by nobody: AUTHORIZATION is {OPEN}, and everybody may listen and publish."
+    return ""
+
+
+def _is_authorization(name: object) -> bool:
+    return isinstance(name, str) and bool(get_close_matches(name.upper(), ["AUTHORIZATION"], cutoff=0.8))

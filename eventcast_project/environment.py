@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from django.core.exceptions import ImproperlyConfigured
 
-from eventcast.conf import Conf
+from eventcast.conf import Conf, left_open
 
 PREFIX = "EVENTCAST_"
 REDIS_URL = "EVENTCAST_REDIS_URL"
@@ -70,13 +70,18 @@ def eventcast_settings() -> dict[str, Any]:
     """``EVENTCAST``: the setting ``NAME`` from the variable ``EVENTCAST_NAME``, for each that is set."""
     types = eventcast_types()
     known = {PREFIX + name for name in types} | {REDIS_URL}
-    for name in sorted(os.environ):
+    unknown = [name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known]
+    for name in unknown:
         # A warning, not an error: Kubernetes sets EVENTCAST_PORT and the like wherever a service is named eventcast.
-        if name.startswith(PREFIX) and name not in known:
-            warnings.warn(f"{name} means nothing to eventcast; it knows {', '.join(sorted(known))}", stacklevel=2)
-    return {
+        warnings.warn(f"{name} means nothing to eventcast; it knows {', '.join(sorted(known))}", stacklevel=2)
+    found: dict[str, Any] = {
         name: _PARSERS[kind](PREFIX + name, value) for name, kind in types.items() if (value := text(PREFIX + name, ""))
     }
+    # Not only by a check: plain daphne makes none.
+    unknown = [name.removeprefix(PREFIX) for name in unknown]
+    if problem := left_open({**dict.fromkeys(unknown), **found}):
+        raise ImproperlyConfigured(PREFIX + problem.replace("AUTHORIZATION is", f"{PREFIX}AUTHORIZATION is"))
+    return found
 
 
 def eventcast_types() -> dict[str, type]:

@@ -138,6 +138,17 @@ async def test_settings_that_mean_nothing_let_nobody_in() -> None:
         await permit("publish", request(), "/a")
 
 
+@pytest.mark.parametrize("name", ["KEYS", "SESSIONS", "RULES", "AUTHORISATION"])
+async def test_settings_that_were_to_close_an_open_server_let_nobody_in(name: str) -> None:
+    with override_settings(EVENTCAST={name: []}), pytest.raises(ImproperlyConfigured, match=name):
+        await permit("publish", request(), "/a")
+
+
+async def test_open_paths_of_rules_stay_open_beside_keys() -> None:
+    with using("Rules", KEYS=[], RULES=[("/a", "eventcast.authorization.Open")]):
+        assert await permit("publish", request(), "/a") == Permit()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("Open", False), ("Keys", False), ("Tokens", False), ("Sessions", True), ("Members", True)]
 )

@@ -123,6 +123,17 @@ def test_authorization_that_is_no_class_of_one_is_an_error(path: Any) -> None:
     assert ids(eventcast={"AUTHORIZATION": path}) == ["eventcast.E004"]
 
 
+@pytest.mark.parametrize("name", ["KEYS", "SESSIONS", "RULES", "AUTHORISATION", "AUTHORIZATIONS", "authorization"])
+@pytest.mark.parametrize("also", [{}, {"AUTHORIZATION": "eventcast.authorization.Open"}])
+def test_setting_that_was_to_close_an_open_server_is_an_error(name: str, also: dict[str, str]) -> None:
+    assert "eventcast.E006" in ids(eventcast={name: [], **also})
+
+
+@pytest.mark.parametrize("name", ["KEYS", "AUTHORISATION"])
+def test_setting_beside_one_that_closes_is_not_missed(name: str) -> None:
+    assert "eventcast.E006" not in ids(eventcast={name: [], "AUTHORIZATION": "eventcast.authorization.Tokens"})
+
+
 GOOD_KEY = "0123456789abcdef"
 
 
@@ -266,6 +277,7 @@ def test_ids_are_unique() -> None:
         "eventcast.E003",
         "eventcast.E004",
         "eventcast.E005",
+        "eventcast.E006",
         "eventcast.E010",
         "eventcast.E011",
         "eventcast.W001",

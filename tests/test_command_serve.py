@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.test import override_settings
 from twisted.internet.address import IPv4Address
 
+from eventcast.conf import conf
 from eventcast.management.intake import Intake, Limits
 from eventcast.management.server import tcp_endpoint, unix_endpoint
+from eventcast.management.subcommands.serve import _banner
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment
 
@@ -273,6 +276,21 @@ def test_serve_refuses_a_setting_that_means_nothing() -> None:
     finished = failure("-p", "0", EVENTCAST_SLOW_SUBSCRIBERS="shout")
     assert finished.returncode == 1
     assert "SLOW_SUBSCRIBERS" in finished.stderr
+
+
+def test_serve_refuses_keys_that_nobody_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
+    finished = failure("-p", "0", EVENTCAST_KEYS=str(tmp_path / "keys.json"))
+    assert finished.returncode == 1
+    assert "EVENTCAST_KEYS is used by nobody" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(conf.AUTHORIZATION, "everybody"), ("mysite.live.Members", "mysite.live.Members")]
+)
+def test_banner_says_who_gets_in(path: str, expected: str) -> None:
+    with override_settings(EVENTCAST={"AUTHORIZATION": path}):
+        assert f"open to     {expected} (AUTHORIZATION)" in _banner([], "many")
 
 
 def test_tcp_endpoint_escapes_ipv6_address() -> None:

@@ -108,7 +108,8 @@ def test_eventcast_settings_refuse_rubbish_by_name(monkeypatch: pytest.MonkeyPat
 def test_eventcast_settings_read_lists_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
     monkeypatch.setenv("EVENTCAST_KEYS", str(tmp_path / "keys.json"))
-    assert environment.eventcast_settings() == {"KEYS": [{"key": "0123456789abcdef"}]}
+    monkeypatch.setenv("EVENTCAST_AUTHORIZATION", "eventcast.authorization.Keys")
+    assert environment.eventcast_settings()["KEYS"] == [{"key": "0123456789abcdef"}]
 
 
 @pytest.mark.parametrize("content", [None, '["secret"', '{"key": "secret"}', b"\xffsecret"])
@@ -127,6 +128,27 @@ def test_eventcast_settings_warn_of_unknown_name(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("EVENTCAST_MAX_MESAGE_SIZE", "65536")
     with pytest.warns(UserWarning, match=r"EVENTCAST_MAX_MESAGE_SIZE means nothing .* EVENTCAST_MAX_MESSAGE_SIZE"):
         assert environment.eventcast_settings() == {}
+
+
+def test_eventcast_settings_refuse_keys_that_nobody_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
+    monkeypatch.setenv("EVENTCAST_KEYS", str(tmp_path / "keys.json"))
+    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_KEYS is used by nobody: EVENTCAST_AUTHORIZATION is"):
+        environment.eventcast_settings()
+
+
+@pytest.mark.filterwarnings("ignore:EVENTCAST_AUTHORISATION means nothing")
+def test_eventcast_settings_refuse_a_slip_that_would_leave_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTCAST_AUTHORISATION", "eventcast.authorization.Tokens")
+    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_AUTHORISATION means nothing; EVENTCAST_AUTHORIZATION is"):
+        environment.eventcast_settings()
+
+
+@pytest.mark.filterwarnings("ignore:EVENTCAST_")
+def test_eventcast_settings_let_other_variables_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EVENTCAST_PORT", "EVENTCAST_SERVICE_HOST", "EVENTCAST_AUTH_SERVICE_HOST"):  # Kubernetes'
+        monkeypatch.setenv(name, "x")
+    assert environment.eventcast_settings() == {}
 
 
 def test_databases_are_sqlite_by_default(tmp_path: Path) -> None:

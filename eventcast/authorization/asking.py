@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 from eventcast.authorization.base import Authorization
 from eventcast.authorization.permits import Permit
-from eventcast.conf import conf
+from eventcast.conf import conf, left_open
 from eventcast.exceptions import Forbidden, Unauthorized
 from eventcast.patterns import Pattern
 
@@ -45,7 +45,10 @@ def instance(path: str) -> Authorization:
     made = _made[1]
     if path not in made:
         kind = find(path)
-        if problems := kind.problems():
+        problems = kind.problems()
+        if path == conf.AUTHORIZATION and (problem := left_open(configured or {})):
+            problems = [problem]
+        if problems:
             raise ImproperlyConfigured(" ".join(problems))
         made[path] = kind()
     return made[path]

@@ -96,15 +96,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         text=True,
     )
     assert made.returncode == 0, made.stderr
+    files = {f"EVENTCAST_{name}": directory / name for name in SETTINGS}
     for name, value in SETTINGS.items():
-        env[f"EVENTCAST_{name}"] = str(directory / name)
-        Path(env[f"EVENTCAST_{name}"]).write_text(json.dumps(value))
+        files[f"EVENTCAST_{name}"].write_text(json.dumps(value))
     fleet = Fleet(directory)
     found = Site(database, cookies=json.loads(made.stdout) | {"wrong key": "0123456789abcdefghijklmnopqrstuv"})
 
     def start(name: str) -> None:
-        kind = f"eventcast.authorization.{name}"
-        found.servers[name] = fleet.start(servers.daphne, env=env | {"EVENTCAST_AUTHORIZATION": kind})
+        own = {"EVENTCAST_AUTHORIZATION": f"eventcast.authorization.{name}"}
+        if name != "Open":  # which does not start with them
+            own |= {variable: str(path) for variable, path in files.items()}
+        found.servers[name] = fleet.start(servers.daphne, env=env | own)
 
     try:
         with ThreadPoolExecutor() as pool:  # each takes a second or two

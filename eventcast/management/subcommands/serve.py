@@ -20,7 +20,7 @@ from twisted.internet.error import CannotListenError
 
 import eventcast
 from eventcast import transports
-from eventcast.conf import conf
+from eventcast.conf import OPEN, conf
 from eventcast.management.intake import Limits
 from eventcast.management.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
 from eventcast.management.subcommands import Subcommand
@@ -150,6 +150,7 @@ def _banner(ports: list[Any], open_files: str) -> str:
     lines += [
         "",
         f"  host names  {', '.join(settings.ALLOWED_HOSTS) or 'those of this machine'} (ALLOWED_HOSTS)",
+        f"  open to     {'everybody' if conf.AUTHORIZATION == OPEN else conf.AUTHORIZATION} (AUTHORIZATION)",
         f"  open files  {open_files}",
         "",
     ]
