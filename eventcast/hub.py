@@ -98,7 +98,7 @@ class Hub:
 
     def heard_by(self, name: str) -> list[LocalChannel]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
-        found = self.patterns.matching(name)
+        found = [*self.patterns.matching(name)]
         if (channel := self.channels.get(name)) is not None:
             found.append(channel)
         return found

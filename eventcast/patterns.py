@@ -20,11 +20,17 @@ from eventcast.exceptions import InvalidPattern, InvalidQuery, ReservedChannel
 
 _CONVERTER = re.compile(r"<(?:(?P<kind>[^<>:]*):)?(?P<parameter>[^<>:]*)>")
 
+KINDS = {kind: re.compile(converter.regex).fullmatch for kind, converter in DEFAULT_CONVERTERS.items()}
+"""By a converter's name, whether a part of a text is what it stands for: ``KINDS["int"](text, begin, end)``."""
+
 SUBSCRIBE = "-/subscribe"
 """Where one subscribes by a pattern, below the mount."""
 
 MAX_CONVERTERS = 16
 """Converters in one pattern: bounds the work of a match."""
+
+MAX_SEGMENTS = 32
+"""Segments in one that has converters. Names are compared segment by segment with all that still may match."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def parse(text: str) -> Pattern:
     any it matches the channel of that name.
 
     :raises InvalidPattern: it cannot be read, or could not be matched quickly: two converters between two slashes,
-        ``path`` before the end, or more than 16 converters.
+        ``path`` before the end, more than 16 converters, or with one more than 32 segments.
     :raises InvalidChannel, ChannelTooLong: as of a channel's name.
     """
     names.check_channel(text)
@@ -139,6 +145,8 @@ def parse(text: str) -> Pattern:
         )
     if sum(map(bool, kinds)) > MAX_CONVERTERS:
         raise InvalidPattern(f"A pattern has at most {MAX_CONVERTERS} converters.")
+    if any(kinds) and len(segments) - 1 > MAX_SEGMENTS:
+        raise InvalidPattern(f"A pattern with a converter has at most {MAX_SEGMENTS} segments; 'path' stands for more.")
     return Pattern(text, segments)
 
 

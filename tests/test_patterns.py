@@ -69,11 +69,17 @@ def test_matches_no_other_channel(pattern: str, channel: str) -> None:
         "/<path:a>/b",
         "/<path:a>.log",
         "/" + "/".join(f"<k{n}>" for n in range(17)),
+        "/<x>" + "/a" * 32,
     ],
 )
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(InvalidPattern):
         patterns.parse(text)
+
+
+@pytest.mark.parametrize("text", ["/<x>" + "/a" * 31, "/a" * 100, "/" * 500])
+def test_parse_takes_many_segments(text: str) -> None:
+    assert patterns.parse(text).text == text
 
 
 def test_parse_refuses_what_is_no_path() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast import patterns
-from eventcast.subscriptions import PatternTree
+from eventcast.subscriptions import REMEMBERED, PatternTree
 from tests.test_patterns import CHANNELS, PATTERNS
 
 
@@ -48,10 +50,42 @@ def test_work_does_not_grow_with_the_patterns_that_do_not_match(monkeypatch: pyt
     tree = PatternTree()
     for number in range(50):
         tree.make(patterns.parse(f"/user-{number}/<int:id>/paid"))
+        tree.make(patterns.parse(f"/<int:id>.{number}/"))
+        tree.make(patterns.parse(f"/{number}-<slug:id>/"))
     asked: list[str] = []
-    monkeypatch.setattr(
-        patterns.Segment, "matches", property(lambda segment: lambda text: asked.append(text)), raising=True
-    )
-    assert tree.matching("/orders/42") == []
-    assert tree.matching("/user-7/42/paid") == []
-    assert asked == ["42"]
+
+    def look(text: str, begin: int, end: int) -> bool:
+        asked.append(text[begin:end])
+        return True
+
+    monkeypatch.setitem(patterns.KINDS, "int", look)
+    monkeypatch.setitem(patterns.KINDS, "slug", look)
+    assert tree.matching("/orders/42") == ()
+    assert tree.matching("/user-7/42/paie") == ()
+    assert len(tree.matching("/7-a.8/")) == 2
+    assert sorted(asked) == ["42", "7-a", "a.8"]
+
+
+@pytest.mark.parametrize("change", ["make", "remove"])
+def test_matching_sees_a_change_that_came_while_it_looked(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, first, second = PatternTree(), patterns.parse("/<int:x>"), patterns.parse("/<slug:x>")
+    for pattern in (first, second) if change == "remove" else (first,):
+        tree.make(pattern)
+    look = patterns.KINDS["int"]
+
+    def change_and_look(*arguments: Any) -> object:
+        getattr(tree, change)(second)
+        return look(*arguments)
+
+    monkeypatch.setitem(patterns.KINDS, "int", change_and_look)
+    tree.matching("/7")  # may or may not have it
+    monkeypatch.undo()
+    assert len(tree.matching("/7")) == (2 if change == "make" else 1)
+
+
+def test_only_so_many_names_are_remembered() -> None:
+    tree = PatternTree()
+    tree.make(patterns.parse("/<x>"))
+    for number in range(3 * REMEMBERED):
+        tree.matching(f"/{number}")
+    assert len(tree._found) <= REMEMBERED
