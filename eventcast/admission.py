@@ -40,7 +40,7 @@ async def to_publish(request: HttpRequest, channel: str) -> Permit:
     """
     _check_origin(request)
     permit = await authorization.permit("publish", request, channel)
-    throttling.to_publish(request, permit.user)
+    throttling.to_publish(request, permit.who)
     return permit
 
 
@@ -61,7 +61,7 @@ def to_say(request: HttpRequest, permit: Permit) -> None:
     :param permit: what :func:`to_speak` has let it speak by.
     :raises Refused: it is one too many.
     """
-    throttling.to_publish(request, permit.user)
+    throttling.to_publish(request, permit.who)
 
 
 async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:

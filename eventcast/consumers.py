@@ -98,12 +98,14 @@ async def admit(
         transports.for_websocket(send, protocol),
         peer=clients.describe(scope),
         user=permit.user or describe_user(scope),
+        identity=permit.identity,
         address=clients.counted_for(scope),
     )
     speaker = await speaking.speaker_for(request, wanted, subscriber, protocol)
     if speaker is not None:
         permit &= speaker.permit
-        subscriber.user = subscriber.user or permit.user
+        if not subscriber.user:
+            subscriber.user, subscriber.identity = permit.user, permit.identity
     if hub.stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
     await hub.subscribe(wanted, subscriber)

@@ -19,6 +19,7 @@ from typing import Any
 
 from eventcast import names, patterns
 from eventcast.authorization import Claim, Permit, SessionClaim, in_thread
+from eventcast.authorization.permits import identity_of
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidPattern
 from eventcast.hub import DISCONNECTED, Hub, hubs
@@ -181,20 +182,32 @@ def disconnect(*, channel: str | None = None, user: Any = None) -> None:
 
     :param channel: a channel's name, for all who hear it, by a pattern too; or a pattern such as
         ``"/orders/<path:any>"``, for all who hear a channel that matches by its name, or listen by a pattern within it.
-    :param user: a user's name, that of a key or a token, or an object with ``get_username()``.
+    :param user: a name, for all who have it: users, keys and tokens; or a user object, for that user alone, told by
+        its primary key, or by its name where an ``Authorization`` of one's own has let in somebody by no more.
     :raises InvalidChannel: it is no channel's name.
     :raises ValueError: neither is given.
     """
     if channel is None and user is None:
         raise ValueError("Say whom to disconnect: channel=, user= or both.")
     wanted = None if channel is None else _channel_or_pattern(channel)
-    name = user.get_username() if hasattr(user, "get_username") else user
+    is_meant = _chooser(user)
 
     def close_there(hub: Hub) -> None:
-        close([each for each in _hearing(hub, wanted) if name is None or each.user == name], TAKEN_AWAY)
+        close([each for each in _hearing(hub, wanted) if is_meant(each)], TAKEN_AWAY)
 
     for hub in hubs():
         hub.call(close_there, hub)
+
+
+def _chooser(user: Any) -> Callable[[Subscriber], bool]:
+    """Whether a subscriber is the one that ``disconnect(user=…)`` means."""
+    if user is None:
+        return lambda subscriber: True
+    name = user.get_username() if hasattr(user, "get_username") else user
+    if name is user:
+        return lambda subscriber: bool(subscriber.user == name)
+    identity = identity_of(user)
+    return lambda subscriber: subscriber.identity == identity if subscriber.identity else bool(subscriber.user == name)
 
 
 def _channel_or_pattern(text: str) -> str | Pattern:

@@ -73,6 +73,7 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permi
         transport,
         peer=clients.describe(scope),
         user=permit.user or describe_user(scope),
+        identity=permit.identity,
         address=clients.counted_for(scope),
     )
     response = _Response(_body(wanted, subscriber, transport, permit), content_type=form)

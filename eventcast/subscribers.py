@@ -92,6 +92,7 @@ class Subscriber:
         "channel",
         "connected_at",
         "id",
+        "identity",
         "losing",
         "lost",
         "peer",
@@ -101,12 +102,15 @@ class Subscriber:
         "user",
     )
 
-    def __init__(self, transport: Transport, *, peer: str = "", user: str = "", address: str = "") -> None:
+    def __init__(
+        self, transport: Transport, *, peer: str = "", user: str = "", address: str = "", identity: str = ""
+    ) -> None:
         self.id = next(_ids)
         """Its number, unique in this process."""
         self.transport = transport
         self.peer = peer
         self.user = user
+        self.identity = identity
         self.address = address
         self.place: Place | None = None
         """The place it has taken among all subscribers of the process."""

@@ -110,7 +110,7 @@ allowances = Allowances()
 def to_publish(request: HttpRequest, user: str = "") -> None:
     """Count a request to publish as one message.
 
-    :param user: the user or key it comes from, if one is known.
+    :param user: whom it comes from, if that is known: ``Permit.who``.
     :raises TooManyPublishes: the allowance is used up.
     """
     if conf.PUBLISH_RATE:

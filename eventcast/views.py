@@ -105,7 +105,7 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
     permit = await admission.to_publish(request, name)
     found = bodies.messages_in(request)
-    throttling.charge(request, permit.user, len(found) - 1)
+    throttling.charge(request, permit.who, len(found) - 1)
     subscribers = await publishing.apublish_many(name, found)
     answer: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
     if not is_local():

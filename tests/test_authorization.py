@@ -168,8 +168,22 @@ async def test_user_of_a_class_of_ones_own_is_worth_nothing_on_a_page_elsewhere(
 
 
 def test_permit_of_two_ends_with_the_first_of_them() -> None:
-    both = Permit("a", 5.0) & Permit("b", 3.0) & Permit()
-    assert both == Permit("a", 3.0)
+    both = Permit() & Permit("a", 5.0, identity="key a") & Permit("b", 3.0, identity="user 1")
+    assert both == Permit("a", 3.0, identity="key a")
+
+
+def test_names_of_different_kinds_are_different_people() -> None:
+    kinds = [Permit("shop", identity=f"{kind} shop") for kind in ("key", "token")]
+    assert len({permit.who for permit in [*kinds, Permit("shop"), Permit("shop", identity="user 1"), Permit()]}) == 5
+    assert not Permit().who
+
+
+async def test_token_for_nobody_in_particular_is_nobodys_allowance() -> None:
+    with using("Tokens"):
+        asking = bearing(eventcast.token(subscribe="/a"))
+        assert not (await permit("subscribe", asking, "/a")).who
+        asking = bearing(eventcast.token(subscribe="/a", user="shop"))
+        assert (await permit("subscribe", asking, "/a")).who == "token shop"
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -191,7 +205,7 @@ def keys() -> Iterator[None]:
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"Authorization": f"bearer  {KEY}"}, {"X_API_Key": KEY}]
 )
 async def test_key_is_taken_from_its_header(keys: None, headers: dict[str, str]) -> None:
-    assert await permit("publish", request(**headers), "/orders/42") == Permit("shop")
+    assert await permit("publish", request(**headers), "/orders/42") == Permit("shop", identity="key shop")
 
 
 async def test_key_given_by_its_digest_is_good(keys: None) -> None:

@@ -71,6 +71,7 @@ def ask(request: HttpRequest, wanted: Any, action: Any = "subscribe") -> Permit 
 def test_user_is_known_by_the_cookie(client: Client, user: User) -> None:
     found = ask(with_cookie(client), "/chat/a")
     assert isinstance(found, Permit)
+    assert found.identity == f"user {user.pk}"
     assert (found.user, found.claims) == (
         "zhang",
         (SessionClaim(client.session.session_key, user.pk, "authenticated"),),

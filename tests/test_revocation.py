@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_out
 from django.test import override_settings
 
@@ -47,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def enter(wanted: Any = "/a", permit: Permit = Permit(), user: str = "") -> Subscriber:  # noqa: B008
     """Somebody comes to listen, let in by a permit."""
-    subscriber = Subscriber(FakeTransport(), user=user)
+    subscriber = Subscriber(FakeTransport(), user=user or permit.user, identity=permit.identity)
     await current_hub().subscribe(wanted, subscriber)
     revocation.watch(current_hub(), subscriber, permit)
     return subscriber
@@ -186,11 +187,32 @@ async def test_disconnect_closes_whom_it_names(chosen: dict[str, Any], expected:
         await leave(subscriber, wanted=places[name][0])
 
 
-async def test_disconnect_takes_a_user_object() -> None:
-    subscriber = await enter(user="zhang")
-    eventcast.disconnect(user=type("User", (), {"get_username": lambda self: "zhang"})())
-    await until(lambda: closed(subscriber))
-    await leave(subscriber)
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("zhang", "key token session other renamed name"),
+        (User(pk=1, username="zhang"), "session renamed name"),
+        (User(username="zhang"), "name"),
+    ],
+)
+async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expected: str) -> None:
+    permits = {
+        "key": Permit("zhang", identity="key zhang"),
+        "token": Permit("zhang", identity="token zhang"),
+        "session": Permit("zhang", identity="user 1"),
+        "other": Permit("zhang", identity="user 2"),
+        "renamed": Permit("zhang", identity="user 1"),
+        "name": Permit("zhang"),
+        "stranger": Permit("li", identity="user 3"),
+        "nobody": Permit(),
+    }
+    found = {name: await enter(permit=permit) for name, permit in permits.items()}
+    found["renamed"].user = "zhang" if user == "zhang" else "chang"
+    eventcast.disconnect(user=user)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert " ".join(name for name, subscriber in found.items() if closed(subscriber)) == expected
+    await leave(*found.values())
 
 
 def test_disconnect_of_nobody_in_particular_is_an_error() -> None:

@@ -110,7 +110,7 @@ class Keys(Authorization):
 def _permit(key: Key, what: str, may: bool) -> Permit:
     if not may:
         raise Forbidden(f"The key {key.name!r:.100} may not {what}.")
-    return Permit(key.name)
+    return Permit(key.name, identity=f"key {key.name}")
 
 
 def _digest(key: str) -> str:

@@ -31,6 +31,14 @@ class Permit:
     """When it ends, seconds since the epoch; None if it does not. A subscriber is disconnected then."""
     claims: tuple[Claim, ...] = ()
     """What it rests on. When one of them lapses, a subscriber is disconnected."""
+    identity: str = ""
+    """What ``user`` is, where more than the name is known: ``"key shop"``, ``"token zhang"``, or ``"user 42"`` for the
+    site's user with that primary key. Who has another of them is another, however alike the names are."""
+
+    @property
+    def who(self) -> str:
+        """Whose allowance is used up; empty if nobody is known."""
+        return self.identity or (self.user and f"name {self.user}")
 
     @property
     def ends(self) -> bool:
@@ -40,4 +48,11 @@ class Permit:
     def __and__(self, other: Permit) -> Permit:
         """Holds while both hold."""
         ends = [each for each in (self.expires_at, other.expires_at) if each is not None]
-        return Permit(self.user or other.user, min(ends, default=None), self.claims + other.claims)
+        known = self if self.who else other
+        return Permit(known.user, min(ends, default=None), self.claims + other.claims, known.identity)
+
+
+def identity_of(user: Any) -> str:
+    """The :attr:`Permit.identity` of a user of the site; empty if it has no primary key."""
+    key = getattr(user, "pk", None)
+    return "" if key is None else f"user {key}"

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from eventcast import patterns
 from eventcast.authorization import grants, ordered
 from eventcast.authorization.base import Authorization, middleware_user
-from eventcast.authorization.permits import Claim, Permit
+from eventcast.authorization.permits import Claim, Permit, identity_of
 from eventcast.conf import conf
 from eventcast.exceptions import Forbidden, Unauthorized
 from eventcast.patterns import Pattern
@@ -113,7 +113,7 @@ class Sessions(Authorization):
         if not requirements or not all(_meets(user, requirement) for requirement in requirements):
             raise Forbidden(f"The user {user.get_username()!r:.100} may not {what}.")
         claims = {SessionClaim(session_key, user.pk, asked) for asked in requirements if asked and asked != ANYBODY}
-        return Permit(user.get_username(), claims=tuple(claims))
+        return Permit(user.get_username(), claims=tuple(claims), identity=identity_of(user))
 
     @classmethod
     def problems(cls) -> list[str]:

@@ -128,4 +128,4 @@ def _permit(token: Token, what: str, good: bool) -> Permit:
     if not good:
         whose = f"The token of {token.user!r:.100}" if token.user else "The token"
         raise Forbidden(f"{whose} is not good for {what}.")
-    return Permit(token.user, token.expires_at)
+    return Permit(token.user, token.expires_at, identity=token.user and f"token {token.user}")
