@@ -185,7 +185,7 @@ def disconnect(*, channel: str | None = None, user: Any = None) -> None:
     :param user: a name, for all who have it: users, keys and tokens; or a user object, for that user alone, told by
         its primary key, or by its name where an ``Authorization`` of one's own has let in somebody by no more.
     :raises InvalidChannel: it is no channel's name.
-    :raises ValueError: neither is given.
+    :raises ValueError: neither is given, or ``user`` is nobody: an empty name, or one who is not logged in.
     """
     if channel is None and user is None:
         raise ValueError("Say whom to disconnect: channel=, user= or both.")
@@ -204,6 +204,9 @@ def _chooser(user: Any) -> Callable[[Subscriber], bool]:
     if user is None:
         return lambda subscriber: True
     name = user.get_username() if hasattr(user, "get_username") else user
+    if not name:
+        # All who are nobody to us would go.
+        raise ValueError(f"user={user!r} is nobody: say a name, or leave it out to disconnect all of a channel.")
     if name is user:
         return lambda subscriber: bool(subscriber.user == name)
     identity = identity_of(user)

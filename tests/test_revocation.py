@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_logged_out
 from django.test import override_settings
 
@@ -213,6 +213,13 @@ async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expecte
     await asyncio.sleep(0)
     assert " ".join(name for name, subscriber in found.items() if closed(subscriber)) == expected
     await leave(*found.values())
+
+
+@pytest.mark.parametrize("user", ["", AnonymousUser()])
+@pytest.mark.parametrize("also", [{}, {"channel": "/a"}])
+def test_disconnect_of_a_user_who_is_nobody_is_an_error(user: Any, also: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="nobody"):
+        eventcast.disconnect(user=user, **also)
 
 
 def test_disconnect_of_nobody_in_particular_is_an_error() -> None:
