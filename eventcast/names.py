@@ -65,6 +65,19 @@ def channel_from_request(request: HttpRequest) -> str:
     return channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
 
 
+def mount_of(request: HttpRequest, own: str) -> str:
+    """The mount, such as ``/live/``, by a request to one of the server's own paths below it.
+
+    :param own: that path, such as ``-/channels``.
+    :raises ReservedChannel: Django was led here by another path than the client has sent, so what lies below is not
+        below that.
+    """
+    name, root_path = channel_from_request(request), request.META.get("SCRIPT_NAME", "").rstrip("/")
+    if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
+        raise ReservedChannel(f"There is no {own} here.")
+    return name.removesuffix(own)
+
+
 def url_path(channel: str) -> str:
     """The path of a URL that means ``channel``, percent-encoded; the opposite of :func:`channel_from_target`.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from eventcast import patterns
 from eventcast.fanout import LocalChannel
 from eventcast.figures import Figures
 from eventcast.hub import hubs
@@ -113,10 +114,16 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
     return [channel_info(name) for name in heapq.nsmallest(limit, names)]
 
 
-def live_patterns(*, limit: int = 1000) -> list[PatternInfo]:
-    """The patterns that somebody listens by in this process, in the order of their texts; ``limit`` at most."""
+def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[PatternInfo]:
+    """The patterns that somebody listens by in this process, in the order of their texts.
+
+    :param prefix: only those all of whose channels' names begin with it.
+    :param limit: how many at most.
+    """
     found: dict[str, PatternInfo] = {}
     for local in [local for hub in hubs() for local in hub.patterns if local.count]:
+        if not patterns.parse(local.name).literal.startswith(prefix):
+            continue
         known = found.get(local.name, PatternInfo(local.name, 0, Figures()))
         found[local.name] = PatternInfo(local.name, known.subscribers + local.count, known.figures + local.figures)
     return [found[text] for text in heapq.nsmallest(limit, found)]
@@ -189,12 +196,12 @@ def totals() -> Totals:
     """The figures of this process as a whole."""
     everywhere = hubs()
     here = [local for hub in everywhere for local in list(hub.channels.values())]
-    patterns = [local for hub in everywhere for local in hub.patterns]
-    counted: list[LocalChannel | Figures] = [*here, *patterns, *(hub.past for hub in everywhere)]
+    by_pattern = [local for hub in everywhere for local in hub.patterns]
+    counted: list[LocalChannel | Figures] = [*here, *by_pattern, *(hub.past for hub in everywhere)]
     figures = Figures(
         messages=sum(each.messages for each in counted),
         delivered=sum(each.delivered for each in counted),
         lost=sum(each.lost for each in counted),
     )
-    subscribers = sum(local.count for local in (*here, *patterns))
+    subscribers = sum(local.count for local in (*here, *by_pattern))
     return Totals(len({local.name for local in here if local.count}), subscribers, figures)

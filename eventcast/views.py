@@ -31,7 +31,7 @@ from eventcast import (
 )
 from eventcast.conf import conf
 from eventcast.description import description
-from eventcast.exceptions import InvalidQuery, MethodNotAllowed, Refused, ReservedChannel
+from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, ReservedChannel, Unauthorized
 from eventcast.layers import is_local
 
 logger = logging.getLogger("eventcast.publish")
@@ -41,6 +41,9 @@ PAGE, LARGEST_PAGE = 100, 1000
 
 SCOPE = {"scope": "process"}
 """Said in answers with figures: they are those of the process that answers."""
+
+EVERYTHING = patterns.parse("/<path:any>")
+"""What has to be allowed to whoever asks for figures of the whole process."""
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -124,28 +127,31 @@ async def channels(request: HttpRequest) -> HttpResponse:
             query = request.GET
         except SuspiciousOperation as error:
             raise InvalidQuery(f"The query cannot be read: {error}") from None
-        mount = names.channel_from_request(request).removesuffix("-/channels")
+        mount = names.mount_of(request, "-/channels")
         await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
         limit = query.get("limit", str(PAGE))
         if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
             raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
-        found = presence.live_channels(
-            prefix=query.get("prefix", ""), after=query.get("after", ""), limit=int(limit) + 1
+        prefix = query.get("prefix", "")
+        if mount.startswith(prefix):
+            prefix = mount
+        found = (
+            presence.live_channels(prefix=prefix, after=query.get("after", ""), limit=int(limit) + 1)
+            if prefix.startswith(mount)  # What lies elsewhere was not asked for.
+            else []
         )
-        page, total = found[: int(limit)], presence.totals()
-        return _answer(
-            {
-                "channels": [_described(info) for info in page],
-                "next": page[-1].channel if len(found) > len(page) else None,
-                "patterns": [
-                    {"pattern": info.pattern, "subscribers": info.subscribers} | asdict(info.figures)
-                    for info in presence.live_patterns(limit=LARGEST_PAGE)
-                ],
-                "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
-            }
-            | {"refused": refusals.counts()}
-            | SCOPE
-        )
+        page = found[: int(limit)]
+        answer = {
+            "channels": [_described(info) for info in page],
+            "next": page[-1].channel if len(found) > len(page) else None,
+            "patterns": [
+                {"pattern": info.pattern, "subscribers": info.subscribers} | asdict(info.figures)
+                for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)
+            ],
+        }
+        if mount == "/" or await _may_ask_of_everything(request):
+            answer |= _of_the_process()
+        return _answer(answer | SCOPE)
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -157,8 +163,8 @@ async def figures(request: HttpRequest) -> HttpResponse:
     try:
         if request.method not in ("GET", "HEAD"):
             raise _ReadOnly("GET the figures.")
-        mount = names.channel_from_request(request).removesuffix("-/metrics")
-        await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
+        names.mount_of(request, "-/metrics")
+        await admission.to_ask(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
         response = HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)
         response["Cache-Control"] = "no-store"
         return response
@@ -173,7 +179,7 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
     try:
         if request.method not in ("GET", "HEAD"):
             raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
-        mount = names.channel_from_request(request).removesuffix(patterns.SUBSCRIBE)
+        mount = names.mount_of(request, patterns.SUBSCRIBE)
         pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
         form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
         if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
@@ -192,7 +198,7 @@ async def describe(request: HttpRequest) -> HttpResponse:
     try:
         if request.method not in ("GET", "HEAD"):
             raise _ReadOnly("GET the description.")
-        mount = names.channel_from_request(request).removesuffix("-/openapi.json")
+        mount = names.mount_of(request, "-/openapi.json")
         return HttpResponse(description(mount), content_type="application/json")
     except Refused as refusal:
         return refused(request, refusal)
@@ -227,6 +233,22 @@ def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
         logger=logger,
     )
     return response
+
+
+async def _may_ask_of_everything(request: HttpRequest) -> bool:
+    try:
+        await admission.to_ask(request, EVERYTHING)
+    except (Forbidden, Unauthorized):
+        return False
+    return True
+
+
+def _of_the_process() -> dict[str, Any]:
+    total = presence.totals()
+    return {
+        "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
+        "refused": refusals.counts(),
+    }
 
 
 def _described(info: presence.ChannelInfo) -> dict[str, Any]:

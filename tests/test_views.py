@@ -38,9 +38,15 @@ Ask = Callable[..., Awaitable[Answer]]
 
 
 async def call(
-    application: Any, method: str, target: str, body: bytes = b"", kind: str | None = None, headers: Headers = ()
+    application: Any,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    kind: str | None = None,
+    headers: Headers = (),
+    **changes: Any,
 ) -> Answer:
-    """One request at the level of ASGI, as a server would make it."""
+    """One request at the level of ASGI, as a server would make it; with changes of its scope, if there are any."""
     path, _, query = target.partition("?")
     fields = [("Host", "testserver"), ("Content-Length", str(len(body))), *headers]
     fields += [("Content-Type", kind)] if kind is not None else []
@@ -56,7 +62,7 @@ async def call(
         "headers": [(name.lower().encode(), value.encode()) for name, value in fields],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 80),
-    }
+    } | changes
     pieces = [body[i : i + 65536] for i in range(0, len(body), 65536)] or [b""]
     sent: list[dict[str, Any]] = []
 
