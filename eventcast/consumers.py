@@ -145,6 +145,8 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
     channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
     # Routers route by scope["path"], which Daphne may have mangled: only what really lies under the mount gets in.
     # And not with slashes before the mount, which Channels' router strips and Django's does not.
+    if daphne.without_spoofed_root_path(scope, protocol) is not scope:
+        raise ReservedChannel("There is no channel here: this is not the server's root path.")
     mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
     if not channel.startswith(mount) or (mount.startswith("//") and mount.strip("/")):
         raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")

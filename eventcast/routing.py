@@ -102,14 +102,16 @@ class EventcastRouter:
             await refuse(ReservedChannel("There is no channel here."), scope, send, protocol)
         else:
             # A copy whose path is the real one, for whatever stands between here and the consumer.
+            scope = daphne.without_spoofed_root_path(scope, protocol)
             text = path.decode(errors="replace")
             remaining = path[len(self.prefix) :].decode(errors="replace")
             scope = {**scope, "path": text, "path_remaining": remaining, "eventcast.protocol": protocol}
             await self.consumer(scope, receive, send)
 
     async def _publish(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if conf.PUBLISH_RATE:  # which asks for the address
-            scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
+        if conf.PUBLISH_RATE or scope.get("root_path"):  # which asks for the address; which a client may have claimed
+            protocol = daphne.find_protocol(send, scope.get("client"))
+            scope = {**daphne.without_spoofed_root_path(scope, protocol), "eventcast.protocol": protocol}
         body, limit = io.BytesIO(), conf.MAX_BODY_SIZE
         while True:
             event = await receive()

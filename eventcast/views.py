@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -33,6 +33,7 @@ from eventcast.conf import conf
 from eventcast.description import description
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, ReservedChannel, Unauthorized
 from eventcast.layers import is_local
+from eventcast.transports import daphne
 
 logger = logging.getLogger("eventcast.publish")
 
@@ -60,6 +61,7 @@ def for_pages(view: View) -> View:
             if cors.is_preflight(request):
                 response: HttpResponseBase = cors.preflight(request, cookies=cookies)
             else:
+                _check_root_path(request)
                 response = await view(request)
         except Refused as refusal:
             response = refused(request, refusal)
@@ -67,6 +69,19 @@ def for_pages(view: View) -> View:
         return response
 
     return answer
+
+
+def _check_root_path(request: HttpRequest) -> None:
+    """Where no ``EventcastRouter`` has done away with it, any client may claim a root path by ``Daphne-Root-Path``, which
+    Django takes off the path to find its view: the channels would be others than those that lie below the mount.
+
+    :raises ReservedChannel: it is not the one that the server was started with.
+    """
+    scope: Mapping[str, Any] = getattr(request, "scope", {})
+    if root_path := scope.get("root_path"):
+        started = daphne.started_root_path()
+        if started is not None and root_path != started:
+            raise ReservedChannel("There is no channel here: this is not the server's root path.")
 
 
 # Without CSRF's token on purpose: the speakers are programs, which have no cookie to be abused and no page to get a

@@ -107,6 +107,23 @@ async def test_path_outside_the_mount_is_nobodys_channel(
     assert (await http(site).request("GET", "/live/-/channels?prefix=/live/a")).json()["channels"] == []
 
 
+@pytest.mark.parametrize(
+    ("method", "target"), [("POST", "a"), ("GET", "a"), ("GET", "-/channels"), ("GET", "-/metrics")]
+)
+async def test_root_path_of_a_client_is_no_way_around_the_mount(
+    method: str, target: str, site: Server, http: Talk
+) -> None:
+    headers = [("Daphne-Root-Path", "/live/orders")]
+    answer = await http(site).request(method, f"/live/orders/live/{target}", headers=headers)
+    assert (answer.status, answer.error) == (404, "reserved_path")
+
+
+async def test_root_path_of_a_client_is_no_way_around_the_mount_for_a_socket(site: Server, connect: Connect) -> None:
+    with pytest.raises(HandshakeRefused) as refused:
+        await connect(site, "/live/orders/live/a", headers=[("Daphne-Root-Path", "/live/orders")])
+    assert (refused.value.status, refused.value.reason) == (404, "reserved_path")
+
+
 async def test_site_publishes_from_wherever_it_is(site: Server, connect: Connect, http: Talk) -> None:
     listener, service = await connect(site, "/live/orders/42"), http(site)
     for action in ("pay", "pack", "deliver"):

@@ -28,7 +28,13 @@ from eventcast.transports.daphne.choosing import transport_for
 from eventcast.transports.daphne.compatibility import problems, versions
 from eventcast.transports.daphne.descriptors import abort, descriptor_of, give_up_after, pending
 from eventcast.transports.daphne.finding import find_protocol, find_request
-from eventcast.transports.daphne.handshakes import peer_of, refuse, request_target, without_spoofed_root_path
+from eventcast.transports.daphne.handshakes import (
+    peer_of,
+    refuse,
+    request_target,
+    started_root_path,
+    without_spoofed_root_path,
+)
 from eventcast.transports.daphne.mending import gauge, inbox, mended
 from eventcast.transports.daphne.shutdown import at_shutdown
 
@@ -47,6 +53,7 @@ __all__ = [
     "problems",
     "refuse",
     "request_target",
+    "started_root_path",
     "transport_for",
     "versions",
     "without_spoofed_root_path",

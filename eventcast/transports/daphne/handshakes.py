@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import types
-from collections.abc import Mapping
-from typing import Any
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 
 def request_target(protocol: Any) -> bytes | None:
@@ -17,6 +19,37 @@ def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str,
     """The scope with the root path the server was started with; any client may send another as Daphne-Root-Path."""
     root_path = getattr(getattr(protocol, "server", None), "root_path", None)
     return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
+
+
+def started_root_path() -> str | None:
+    """The root path that this process' Daphne was started with; None if no Daphne listens here."""
+    server = _server()
+    if server is None:
+        server = _find_server()
+    return None if server is None else server.root_path
+
+
+def _nowhere() -> Any:
+    return None
+
+
+_server: Callable[[], Any] = _nowhere
+"""A weak reference to it: all that is read is looked through for it, and that may be very many connections."""
+
+
+def _find_server() -> Any:
+    global _server
+    if "daphne.server" not in sys.modules:
+        return None
+    from twisted.internet import reactor
+
+    for reader in cast(Any, reactor).getReaders():
+        factory = getattr(reader, "factory", None)
+        server = getattr(getattr(factory, "wrappedFactory", factory), "server", None)  # TLS
+        if hasattr(server, "root_path"):
+            _server = weakref.ref(server)
+            return server
+    return None
 
 
 def peer_of(protocol: Any) -> str | None:
