@@ -72,8 +72,10 @@ def for_pages(view: View) -> View:
 
 
 def _check_root_path(request: HttpRequest) -> None:
-    """Where no ``EventcastRouter`` has done away with it, any client may claim a root path by ``Daphne-Root-Path``, which
-    Django takes off the path to find its view: the channels would be others than those that lie below the mount.
+    """See that a request is below the mount by the path that its client has sent.
+
+    Any client may claim a root path by ``Daphne-Root-Path``, where no ``EventcastRouter`` does away with it, and Django
+    takes it off the path to find its view.
 
     :raises ReservedChannel: it is not the one that the server was started with.
     """

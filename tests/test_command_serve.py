@@ -19,6 +19,7 @@ from twisted.internet.address import IPv4Address
 
 from eventcast.conf import conf
 from eventcast.management.intake import Intake, Limits
+from eventcast.management.mounts import Mounts
 from eventcast.management.server import tcp_endpoint, unix_endpoint
 from eventcast.management.subcommands.serve import _banner
 from tests.live.servers import ROOT, Server
@@ -304,6 +305,6 @@ def test_unix_endpoint_escapes_path() -> None:
 
 def test_requests_leave_forms_to_the_application() -> None:
     # Twisted would parse each of them, for nobody.
-    limits = Limits(head_timeout=1, body_timeout=1, body_size=1, mount="/")
+    limits = Limits(head_timeout=1, body_timeout=1, body_size=1, mounts=Mounts())
     protocol = Intake(None, limits).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
     assert protocol.requestFactory.keywords == {"parsePOSTFormSubmission": False}

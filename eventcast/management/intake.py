@@ -6,8 +6,9 @@ memory after that, and wait for as long as a client sends a byte a minute. The r
 - the head of a request has ``HANDSHAKE_TIMEOUT`` seconds, from the connection or from its first byte on;
 - its body has ``BODY_TIMEOUT`` seconds, and one more for each :data:`MIN_RATE` bytes that have come: what is slow but
   moves is not cut off;
-- below the mount a body has ``MAX_BODY_SIZE`` bytes: what says that it is longer is refused before it is taken, what
-  does not say (chunked) as soon as it is. Other paths belong to the site, which may want its uploads;
+- below a mount a body has ``MAX_BODY_SIZE`` bytes: what says that it is longer is refused before it is taken, what
+  does not say (chunked) as soon as it is. Other paths belong to the site, which may want its uploads; what is no
+  absolute path, such as ``http://host/path``, is nobody's;
 - who is refused gets an answer, and a moment to read it in which the rest of what he sends is thrown away. Closed at
   once, the connection would be reset under the answer.
 """
@@ -21,7 +22,6 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from daphne.http_protocol import HTTPFactory
 from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
@@ -29,6 +29,7 @@ from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
 from eventcast import refusals
 from eventcast.exceptions import MessageTooLarge, Refused, RequestTimeout
 from eventcast.management.handshakes import SoundRequest
+from eventcast.management.mounts import Mounts
 
 logger = logging.getLogger("eventcast.publish")
 
@@ -50,14 +51,9 @@ class Limits:
     body_timeout: float
     """Seconds for its body, and more for long ones."""
     body_size: int
-    """Bytes of its body, if its path is below :attr:`mount`."""
-    mount: str
-    """The path below which all are channels; empty if that is not known."""
-
-    def body_size_of(self, target: bytes) -> int | None:
-        """How many bytes the body of a request to this target may have; None if that is not for us to say."""
-        path = unquote_to_bytes(target.partition(b"?")[0])
-        return self.body_size if self.mount and path.startswith(self.mount.encode()) else None
+    """Bytes of its body, if it may be for a channel."""
+    mounts: Mounts
+    """Where the channels are."""
 
 
 class Intake(HTTPFactory):
@@ -100,6 +96,7 @@ class Channel(_Untyped):
     _taken = 0
     """Bytes of the body that have come."""
     _limit: int | None = None
+    """Bytes that the body may have, until somebody has looked whether the limit is for this request at all."""
     _refused = False
     _discarded = 0
     _cut_off: Any = None
@@ -124,17 +121,16 @@ class Channel(_Untyped):
 
     def allHeadersReceived(self) -> None:
         self._began, self._in_body, self._taken = time.monotonic(), True, 0
-        self._limit = self.factory.limits.body_size_of(self._path)
-        if self._limit is not None and self.length is not None and self.length > self._limit:
-            self._refuse(_too_large(self._limit))
-        else:
+        self._limit = self.factory.limits.body_size
+        self._hold_to_limit(self.length or 0)
+        if not self._refused:
             super().allHeadersReceived()
 
     def take(self, size: int) -> bool:
         """Whether so many more bytes of the body may come."""
         self._taken += size
-        if self._limit is not None and self._taken > self._limit and not self._refused:
-            self._refuse(_too_large(self._limit))
+        if not self._refused:
+            self._hold_to_limit(self._taken)
         return not self._refused
 
     def allContentReceived(self) -> None:
@@ -163,6 +159,14 @@ class Channel(_Untyped):
     def _begin(self) -> None:
         self._began, self._in_body = time.monotonic(), False
         self.factory.arriving.add(self)
+
+    def _hold_to_limit(self, size: int) -> None:
+        # Whose path it is, is looked for only where it matters.
+        if self._limit is not None and size > self._limit:
+            if self.factory.limits.mounts.may_have(self._path):
+                self._refuse(_too_large(self._limit))
+            else:
+                self._limit = None
 
     def _refuse(self, refusal: Refused) -> None:
         self._refused = True

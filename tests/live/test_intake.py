@@ -101,6 +101,8 @@ def head(*headers: str, target: str = "/a", method: str = "POST") -> bytes:
 KINDS = {
     "Content-Length": (head(f"Content-Length: {HUGE}"), b"x" * MIB),
     "chunked": (head("Transfer-Encoding: chunked"), b"100000\r\n" + b"x" * MIB + b"\r\n"),
+    "to a whole URL": (head(f"Content-Length: {HUGE}", target="http://localhost/a"), b"x" * MIB),
+    "to no absolute path": (head("Transfer-Encoding: chunked", target="a"), b"100000\r\n" + b"x" * MIB + b"\r\n"),
     "to the admin": (head(f"Content-Length: {HUGE}", target="/admin/login/"), b"x" * MIB),
 }
 

@@ -22,6 +22,7 @@ import eventcast
 from eventcast import transports
 from eventcast.conf import OPEN, conf
 from eventcast.management.intake import Limits
+from eventcast.management.mounts import Mounts
 from eventcast.management.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
 from eventcast.management.subcommands import Subcommand
 
@@ -66,7 +67,7 @@ class Serve(Subcommand):
                 head_timeout=conf.HANDSHAKE_TIMEOUT,
                 body_timeout=conf.BODY_TIMEOUT,
                 body_size=conf.MAX_BODY_SIZE,
-                mount=_mount(),
+                mounts=Mounts(),
             ),
             action_logger=_access_logger(options["access_log"]),
             ping_interval=options["ping_interval"],
