@@ -7,18 +7,40 @@ from typing import Any
 from autobahn.websocket.types import ConnectionDeny
 from daphne.http_protocol import WebRequest
 from daphne.ws_protocol import WebSocketProtocol
+from django.utils.http import parse_header_parameters
 
-ROOT_PATH = b"daphne-root-path"
+from eventcast import refusals
+from eventcast.exceptions import Refused
+
+ROOT_PATH, CONTENT_TYPE = b"daphne-root-path", b"content-type"
 
 
 class SoundRequest(WebRequest):
-    """A request whose headers may be anything."""
+    """A request, or a handshake, whose headers may be anything."""
 
     def process(self) -> Any:
-        # Daphne reads it as ASCII, and fails; it is no root path then.
-        if not all(value.isascii() for value in self.requestHeaders.getRawHeaders(ROOT_PATH, ())):
-            self.requestHeaders.removeHeader(ROOT_PATH)
+        # Daphne believes it from any client. What it was started with is FORCE_SCRIPT_NAME.
+        self.requestHeaders.removeHeader(ROOT_PATH)
+        kinds = self.requestHeaders.getRawHeaders(CONTENT_TYPE, ())
+        if any(b"*" in kind for kind in kinds) and not _is_readable(b",".join(kinds)):
+            return self._refuse(Refused("The request cannot be read: its Content-Type has parameters that contradict."))
         return super().process()
+
+    def _refuse(self, refusal: Refused) -> None:
+        refusals.count(refusal.code)
+        body = refusal.as_json()
+        headers = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
+        self.handle_reply({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": body})
+
+
+def _is_readable(kind: bytes) -> bool:
+    """Whether Django can make a request of it: it does not expect Python to fail at parameters of RFC 2231."""
+    try:
+        parse_header_parameters(kind.decode("latin-1"))
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 class SoundProtocol(WebSocketProtocol):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.live import servers
 from tests.live.clients import HandshakeRefused
-from tests.live.conftest import Connect, Fleet, Talk, check_log
+from tests.live.conftest import Connect, Fleet, Start, Talk, check_log
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 
@@ -122,6 +122,14 @@ async def test_root_path_of_a_client_is_no_way_around_the_mount_for_a_socket(sit
     with pytest.raises(HandshakeRefused) as refused:
         await connect(site, "/live/orders/live/a", headers=[("Daphne-Root-Path", "/live/orders")])
     assert (refused.value.status, refused.value.reason) == (404, "reserved_path")
+
+
+async def test_serve_knows_no_root_path_of_a_client(start: Start, connect: Connect, http: Talk) -> None:
+    server = start(servers.serve, env={"DJANGO_SETTINGS_MODULE": "tests.site.settings"})
+    headers = [("Daphne-Root-Path", "/live")]
+    await connect(server, "/live/a", headers=headers)
+    answer = await http(server).request("GET", "/live/-/channels", headers=headers)
+    assert [info["channel"] for info in answer.json()["channels"]] == ["/live/a"]
 
 
 async def test_site_publishes_from_wherever_it_is(site: Server, connect: Connect, http: Talk) -> None:
