@@ -97,9 +97,9 @@ def cookies_count() -> bool:
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
     """The handshake of a WebSocket (ASGI scope) as the ``GET`` request that it is (RFC 6455 section 4.1).
 
-    :raises Refused: its query string is not ASCII.
+    :raises Refused: it cannot be read, as one whose query string is not UTF-8.
     """
     try:
         return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Refused(f"The request cannot be read: {error}.") from None

@@ -139,7 +139,10 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
             meta = request.META if request.META.get("CONTENT_LENGTH") else request.META | {"CONTENT_LENGTH": "1"}
             # Django would replace what is not UTF-8. Latin-1 keeps every byte, to be decoded strictly below.
             parser = MultiPartParser(meta, _Bounded(request), request.upload_handlers, "latin-1")  # type: ignore[arg-type]
-            post, uploads = parser.parse()
+            try:
+                post, uploads = parser.parse()
+            except TypeError as error:  # a part whose header has parameters that contradict each other
+                raise MultiPartParserError(str(error)) from None
             fields = [value.encode("latin-1").decode() for value in post.getlist(FIELD)]
             files = uploads.getlist(FIELD)
         found: list[str | bytes] = [*fields]

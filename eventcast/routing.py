@@ -124,8 +124,9 @@ class EventcastRouter:
         body.seek(0)
         try:
             request = ASGIRequest(scope, body)
-        except ValueError as error:
-            # A query string that is not UTF-8, or a charset with a NUL; Django's own handler has a 400 for the first.
+        except (ValueError, TypeError) as error:
+            # A query string that is not UTF-8, a charset with a NUL, parameters of a Content-Type that contradict each
+            # other; Django's own handler has a 400 for the first.
             request = ASGIRequest({**scope, "query_string": b"", "headers": []}, body)
             return await self._answer(views.refused(request, Refused(f"The request cannot be read: {error}.")), send)
         try:

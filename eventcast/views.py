@@ -108,7 +108,7 @@ async def channel(request: HttpRequest) -> HttpResponseBase:
 async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
     """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON."""
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    form = request.get_preferred_type(["application/json", *page, streams.SSE, streams.NDJSON])
+    form = _preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
     response: HttpResponseBase
     if form == pages.HTML:
         await admission.to_ask(request, name)
@@ -120,6 +120,13 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
         response = _answer(_described(presence.channel_info(name)) | SCOPE)
     patch_vary_headers(response, ["Accept"])
     return response
+
+
+def _preferred(request: HttpRequest, forms: list[str]) -> str | None:
+    try:
+        return request.get_preferred_type(forms)
+    except (ValueError, TypeError) as error:  # parameters that contradict each other, at which Python fails
+        raise Refused(f"The request cannot be read, for its Accept: {error}.") from None
 
 
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
@@ -198,7 +205,7 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
             raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
         mount = names.mount_of(request, patterns.SUBSCRIBE)
         pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
-        form = request.get_preferred_type(["application/json", streams.SSE, streams.NDJSON])
+        form = _preferred(request, ["application/json", streams.SSE, streams.NDJSON])
         if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
             return streams.stream(request, pattern, form, await admission.to_subscribe(request, pattern))
         await admission.to_ask(request, pattern)

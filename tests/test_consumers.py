@@ -94,6 +94,13 @@ async def test_socket_without_a_host_is_accepted() -> None:
     await connection.disconnect()
 
 
+async def test_socket_whose_handshake_django_cannot_read_is_refused() -> None:
+    headers = [(b"host", b"testserver"), (b"content-type", b"text/plain; a*0=b; a*1=c; a*=x")]
+    connection = await connect(headers=headers, extensions={"websocket.http.response": {}})
+    await ended(connection)
+    assert connection.sent[0]["status"] == 400
+
+
 async def test_forwarded_host_counts_only_where_the_site_says_so() -> None:
     headers = [(b"host", b"inside"), (b"x-forwarded-host", b"testserver")]
     with override_settings(USE_X_FORWARDED_HOST=True):

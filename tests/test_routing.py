@@ -308,6 +308,7 @@ async def test_error_of_the_server_is_json_and_in_the_log(
     [
         {"query_string": b"\xff"},
         {"headers": [(b"host", b"testserver"), (b"content-type", b"text/plain; charset=\0")]},
+        {"headers": [(b"host", b"testserver"), (b"content-type", b"text/plain; a*0=b; a*1=c; a*=x")]},
     ],
 )
 async def test_request_that_django_cannot_read_is_refused(site: Site, scope: dict[str, Any]) -> None:

@@ -170,6 +170,13 @@ REFUSED: dict[str, tuple[int, str, bytes, str | None, Headers]] = {
     "text of Latin-1": (400, "invalid_encoding", b"\xe9", "text/plain", ()),
     "multipart of Latin-1": (400, "invalid_encoding", multipart(('name="data"', b"\xe9")), MULTIPART, ()),
     "multipart without boundary": (400, "malformed_body", b"x", "multipart/form-data", ()),
+    "multipart with parameters that contradict each other": (
+        400,
+        "malformed_body",
+        multipart(('name="data"; a*0=b; a*1=c; a*=x', b"1")),
+        MULTIPART,
+        (),
+    ),
     "unknown charset": (415, "unsupported_media_type", b"x", "text/plain; charset=no-such", ()),
     "charset of bytes": (415, "unsupported_media_type", b"x", "text/plain; charset=base64", ()),
     "compressed": (415, "unsupported_media_type", b"x", "text/plain", [("Content-Encoding", "gzip")]),
@@ -287,6 +294,11 @@ async def test_get_tells_a_browser_too_where_the_page_is_turned_off(ask: Ask) ->
 async def test_refusal_is_json_to_a_browser_too(ask: Ask, target: str, status: int, code: str) -> None:
     answer = await ask("GET", target, headers=[BROWSER])
     assert (answer.status, answer.json()["error"]) == (status, code)
+
+
+async def test_accept_that_cannot_be_read_is_refused(ask: Ask) -> None:
+    answer = await ask("GET", "/a", headers=[("Accept", "text/html; a*0=b; a*1=c; a*=x")])
+    assert (answer.status, answer.json()["error"]) == (400, "refused")
 
 
 async def test_list_is_json_to_a_browser_too(ask: Ask) -> None:

@@ -146,6 +146,17 @@ async def test_refusal_disturbs_nobody_and_is_counted(
     assert (await http(server).request("GET", "/-/channels")).json()["refused"]["message_too_large"] >= 1
 
 
+# --- not to be read ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers", [["Content-Length: 1"], ["Upgrade: websocket", "Connection: Upgrade"]], ids=["request", "handshake"]
+)
+async def test_content_type_that_django_cannot_read_is_refused(headers: list[str], raw: Raw) -> None:
+    raw.write(head(*headers, "Content-Type: text/plain; a*0=b; a*1=c; a*=x", method="GET") + b"x")
+    assert await raw.answer() == (400, "refused")
+
+
 # --- too slow ---------------------------------------------------------------------------------------------------------
 
 
