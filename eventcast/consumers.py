@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -57,20 +58,15 @@ class EventcastConsumer(AsyncConsumer):
             await send(accepted(scope))
             subscriber.transport.open(subscriber)
             revocation.watch(hub, subscriber, permit)
-            inbound = None
+            overheard = None
+            if speaker is None:
+                subscriber.transport.count_inbound(functools.partial(Overheard, subscriber, scope))
             while (event := await receive())["type"] != "websocket.disconnect":
                 if speaker is not None:
                     await speaker.say(event)
-                    continue
-                # What a listener says is not for us, and a little of it does no harm.
-                inbound = inbound or throttling.Inbound()
-                if not subscriber.transport.closed:
-                    try:
-                        inbound.count(event)
-                    except TooManyFrames as refusal:
-                        note(refusal, scope)
-                        subscriber.transport.close(POLICY_VIOLATION, "This WebSocket only listens.")
-                        subscriber.leave()
+                else:
+                    overheard = overheard or Overheard(subscriber, scope)
+                    overheard(1, len(event.get("bytes") or event.get("text") or ""))
         except asyncio.CancelledError:
             if not subscriber.transport.closed:
                 raise
@@ -78,6 +74,30 @@ class EventcastConsumer(AsyncConsumer):
         finally:
             revocation.forget(hub, subscriber, permit)
             await hub.unsubscribe(wanted, subscriber)
+
+
+class Overheard:
+    """What a client says that only listens. It is not for us, and a little of it does no harm; past that it is closed.
+
+    :param scope: its handshake's, for the log.
+    """
+
+    def __init__(self, subscriber: Subscriber, scope: Mapping[str, Any]) -> None:
+        self._subscriber = subscriber
+        self._scope = scope
+        self._inbound = throttling.Inbound()
+
+    def __call__(self, frames: int, size: int) -> bool:
+        """Count frames, and the bytes in them; returns whether the connection is still to be read from."""
+        transport = self._subscriber.transport
+        if not transport.closed:
+            try:
+                self._inbound.count(frames, size)
+            except TooManyFrames as refusal:
+                note(refusal, self._scope)
+                transport.close(POLICY_VIOLATION, "This WebSocket only listens.")
+                self._subscriber.leave()
+        return not transport.closed
 
 
 async def admit(

@@ -32,6 +32,10 @@ TRY_AGAIN_LATER = 1013
 _ids = itertools.count(1)
 
 
+Count = Callable[[int, int], bool]
+"""Takes how many frames, and bytes in them, a peer has sent; returns whether that is not too much."""
+
+
 class Transport:
     """How messages reach one peer. Subclasses know one kind of server each; see ``eventcast.transports``."""
 
@@ -69,6 +73,14 @@ class Transport:
     def close(self, code: int, reason: str) -> None:
         """Close the connection with a close frame if possible; nothing is written after it."""
         raise NotImplementedError
+
+    def count_inbound(self, begin: Callable[[], Count]) -> bool:
+        """Count what the peer sends as it comes, and pass on nothing of it: this one only listens.
+
+        :param begin: makes what counts, when the first frame comes.
+        :returns: False if that cannot be done here, and all is passed on.
+        """
+        return False
 
     async def finish(self) -> None:
         """Say goodbye in the task that serves the connection, if :meth:`close` has cancelled it to that end."""

@@ -12,8 +12,6 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpRequest
 
@@ -84,16 +82,16 @@ class Inbound:
         self._began = time.monotonic()
         self._frames = self._bytes = 0
 
-    def count(self, event: Mapping[str, Any]) -> None:
-        """Count a message (ASGI ``websocket.receive``).
+    def count(self, frames: int, size: int) -> None:
+        """Count so many frames, with so many bytes in them.
 
         :raises TooManyFrames: it is one too many.
         """
         now = time.monotonic()
         if now - self._began > INBOUND_WINDOW:
             self._began, self._frames, self._bytes = now, 0, 0
-        self._frames += 1
-        self._bytes += len(event.get("bytes") or event.get("text") or "")
+        self._frames += frames
+        self._bytes += size
         for name, limit, count in (
             ("MAX_INBOUND_FRAMES", conf.MAX_INBOUND_FRAMES, self._frames),
             ("MAX_INBOUND_BYTES", conf.MAX_INBOUND_BYTES, self._bytes),

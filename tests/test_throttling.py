@@ -142,19 +142,19 @@ def test_nobody_is_remembered_without_a_rate() -> None:
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 2})
 def test_inbound_refuses_one_frame_too_many() -> None:
     inbound = Inbound()
-    inbound.count({"text": "hello"})
-    inbound.count({"bytes": b"hello"})
+    inbound.count(1, 5)
+    inbound.count(1, 5)
     with pytest.raises(TooManyFrames, match="MAX_INBOUND_FRAMES"):
-        inbound.count({"text": ""})
+        inbound.count(1, 0)
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_BYTES": 10})
 def test_inbound_refuses_one_byte_too_many() -> None:
     inbound = Inbound()
-    inbound.count({"text": "hello", "bytes": None})
-    inbound.count({"bytes": b"hello"})
+    inbound.count(1, 5)
+    inbound.count(0, 5)
     with pytest.raises(TooManyFrames, match="MAX_INBOUND_BYTES"):
-        inbound.count({"text": "1"})
+        inbound.count(1, 1)
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 1})
@@ -163,7 +163,7 @@ def test_inbound_begins_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(throttling.time, "monotonic", lambda: now)
     inbound = Inbound()
     for _ in range(3):
-        inbound.count({"text": "hello"})
+        inbound.count(1, 5)
         now += throttling.INBOUND_WINDOW + 1
 
 
@@ -171,7 +171,7 @@ def test_inbound_begins_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> N
 def test_inbound_takes_anything_where_nothing_is_limited() -> None:
     inbound = Inbound()
     for _ in range(1000):
-        inbound.count({"text": "hello" * 1000})
+        inbound.count(1, 5000)
 
 
 KEYS = [{"key": f"a-key-of-{name}-long-enough", "name": name, "publish": ["/<path:any>"]} for name in ("shop", "bank")]

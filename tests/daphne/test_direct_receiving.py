@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.test import override_settings
 
-from eventcast.transports.daphne import direct
+from eventcast.transports.daphne import direct, overhearing
 from tests.daphne.client import PING, PONG
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until
@@ -82,3 +83,77 @@ async def test_who_breaks_the_rules_is_told_which(site: Site, frame: bytes, code
     client, _, _ = await site.connect_straight()
     client.writer.write(frame)
     assert await client.close_code() == code
+
+
+# --- who only listens -------------------------------------------------------------------------------------------------
+
+
+class Counter:
+    """Counts what it is told, up to a bound."""
+
+    def __init__(self, frames: int = 1000) -> None:
+        self.limit = frames
+        self.frames = self.bytes = 0
+
+    def __call__(self, frames: int, size: int) -> bool:
+        self.frames += frames
+        self.bytes += size
+        return self.frames <= self.limit
+
+
+@on_reactor
+async def test_unfinished_message_of_a_listener_is_counted_and_not_kept(site: Site) -> None:
+    client, subscriber, protocol = await site.connect_straight()
+    counter = Counter()
+    assert subscriber.transport.count_inbound(lambda: counter)
+    client.writer.write(b"\x02\x82\0\0\0\0ab" + b"\x00\xff" + struct.pack("!Q", 100_000) + b"\0\0\0\0" + b"x" * 99_999)
+    await until(lambda: counter.bytes == 2 + 99_999)
+    assert (counter.frames, protocol.message_data, protocol.frame_data) == (1, [], [])
+
+
+@on_reactor
+async def test_empty_fragments_of_a_listener_are_counted_as_they_come(site: Site) -> None:
+    client, subscriber, _ = await site.connect_straight()
+    counter = Counter()
+    subscriber.transport.count_inbound(lambda: counter)
+    client.writer.write(b"\x02\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 500)
+    await until(lambda: counter.frames == 501)
+
+
+@on_reactor
+async def test_text_whose_beginning_is_gone_does_not_trouble_anybody(site: Site) -> None:
+    client, subscriber, protocol = await site.connect_straight()
+    counter = Counter()
+    subscriber.transport.count_inbound(lambda: counter)
+    text = "张".encode()
+    client.writer.write(b"\x01\x81\0\0\0\0" + text[:1])
+    await until(lambda: counter.frames == 1)
+    client.writer.write(b"\x80\x82\0\0\0\0" + text[1:])
+    await until(lambda: counter.frames == 2)
+    assert protocol.state == protocol.STATE_OPEN
+
+
+@on_reactor
+async def test_control_frames_of_a_listener_are_not_counted(site: Site) -> None:
+    client, subscriber, _ = await site.connect_straight()
+    counter = Counter()
+    subscriber.transport.count_inbound(lambda: counter)
+    client.writer.write(b"\x89\x83\0\0\0\0abc" * 100 + b"\x82\x81\0\0\0\0a")
+    await until(lambda: counter.frames)
+    assert (counter.frames, counter.bytes) == (1, 1)
+
+
+def test_listener_that_has_said_too_much_is_read_a_little_and_no_more() -> None:
+    class Protocol:
+        def __init__(self) -> None:
+            self.read = b""
+            self.trafficStats = SimpleNamespace(incomingWebSocketFrames=1, incomingOctetsWebSocketLevel=0)
+
+        def dataReceived(self, data: bytes) -> None:
+            self.read += data
+
+    protocol = Protocol()
+    overhearing.Overhearing(protocol, Counter(frames=0)).go_on()
+    for _ in range(3):
+        protocol.dataReceived(b"x" * (overhearing.LATE // 2))
+    assert len(protocol.read) == overhearing.LATE

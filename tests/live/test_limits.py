@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from tests.live.clients import HandshakeRefused
 from tests.live.conftest import Connect, Fleet, Open, Start, Talk, check_log
 from tests.live.frames import TEXT
 from tests.live.http_client import HTTP, Headers
+from tests.live.raw import Raw
 from tests.live.servers import Server
 from tests.live.waiting import until
 
@@ -171,6 +173,24 @@ async def test_listener_that_floods_is_closed_and_nobody_notices(
     assert await count_of(speaker, "too_many_frames") == 1
     assert slowest < 1
     assert server.memory() - memory < 20 * 1024 * 1024
+
+
+ENDLESS = {
+    "empty frames": (b"\x02\x80\0\0\0\0", b"\x00\x80\0\0\0\0" * 300),
+    "a large frame": (b"\x82\xff" + struct.pack("!Q", 1_000_000) + b"\0\0\0\0", b"x" * 300_000),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+async def test_listener_whose_message_does_not_end_is_closed(kind: str, server: Server, http: Talk) -> None:
+    before = await count_of(http(server), "too_many_frames")
+    endless = await Raw.open(server)
+    await endless.upgrade("/a")
+    for piece in ENDLESS[kind]:
+        await endless.send(piece)
+    assert await endless.close_code() == 1008
+    assert await count_of(http(server), "too_many_frames") == before + 1
+    endless.cut()
 
 
 async def test_small_talk_of_a_listener_is_ignored(server: Server, connect: Connect) -> None:

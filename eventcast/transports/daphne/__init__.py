@@ -15,6 +15,8 @@ which 6 are the kernel's. Under it are autobahn's protocol and Twisted's transpo
     Frames of the protocol's own: prepared ones, and close frames with a code and a reason.
 ``direct``
     The socket itself; and pings that cost less than autobahn's, see ``transports.pulse``.
+``overhearing``
+    What peers send that only listen, before it is a message.
 ``mending``
     The same as far as it goes through ASGI: empty messages, close codes, bounds.
 ``shutdown``

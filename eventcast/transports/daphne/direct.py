@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.conf import conf
-from eventcast.subscribers import Subscriber
+from eventcast.subscribers import Count, Subscriber
+from eventcast.transports.daphne.overhearing import Overhearing, frames_and_bytes, leave_unheard
 from eventcast.transports.daphne.twisted import TwistedTransport
 from eventcast.transports.pulse import Pulse
 
@@ -41,6 +42,9 @@ class DirectTransport(TwistedTransport):
     name = "direct"
 
     send: Callable[[bytes], int] | None
+
+    _begin_counting: Callable[[], Count] | None = None
+    _overhearing: Overhearing | None = None
 
     def __init__(self, protocol: Any, descriptor: Any) -> None:
         super().__init__(protocol, descriptor)
@@ -74,6 +78,8 @@ class DirectTransport(TwistedTransport):
         self._descriptor.__dict__.pop("startWriting", None)
         self._descriptor.__dict__.pop("stopWriting", None)
         self._protocol.__dict__.pop("dataReceived", None)
+        self._protocol.__dict__.pop("onMessage", None)
+        self._begin_counting = self._overhearing = None
         if self._pulse is not None:
             self._pulse.stop()
             self._pulse = None
@@ -86,6 +92,17 @@ class DirectTransport(TwistedTransport):
         protocol.failByDrop = False  # Who breaks the rules gets a close frame that says which.
         protocol.last_ping = math.inf  # seconds since the epoch, for Daphne to see that it is not time yet
         self._pulse = Pulse(self, server.ping_interval, server.ping_timeout or math.inf)
+
+    def count_inbound(self, begin: Callable[[], Count]) -> bool:
+        if self._pulse is None or self._protocol._perMessageCompress is not None:
+            return False  # It does not come by here, or its bytes are not those that it takes.
+        try:
+            frames_and_bytes(self._protocol)
+        except AttributeError:  # another autobahn
+            return False
+        self._begin_counting = begin
+        self._protocol.onMessage = leave_unheard
+        return True
 
     def ping(self) -> None:
         """Send a ping, behind what is pending."""
@@ -111,6 +128,10 @@ class DirectTransport(TwistedTransport):
         if not (alone and data.startswith(PONG) and protocol.state == protocol.STATE_OPEN):
             type(protocol).dataReceived(protocol, data)
             self._hold_in_bounds()
+            if self._begin_counting is not None:
+                if self._overhearing is None:
+                    self._overhearing = Overhearing(protocol, self._begin_counting())
+                self._overhearing.go_on()
 
     def _hold_in_bounds(self) -> None:
         """Keep from growing what autobahn and Twisted would let grow for as long as a peer goes on."""
