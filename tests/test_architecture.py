@@ -15,7 +15,7 @@ HOUSE = Path(eventcast.__file__).parent
 # From the ground up; a module imports only from floors below its own, or from its own package.
 FLOORS = [
     {"exceptions", "conf"},
-    {"names", "messages", "figures", "addresses", "refusals"},
+    {"names", "messages", "figures", "addresses", "refusals", "charsets"},
     {"pages", "description", "patterns", "subscribers", "client"},
     {"transports", "layers"},
     {"memberships", "fanout", "quotas", "clients"},
