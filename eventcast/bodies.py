@@ -7,12 +7,20 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent, TooManyFilesSent
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from eventcast.charsets import UTF_8, encoding_named
 from eventcast.conf import conf
-from eventcast.exceptions import InvalidEncoding, MalformedBody, MessageTooLarge, MissingData, UnsupportedMediaType
+from eventcast.exceptions import (
+    InvalidEncoding,
+    MalformedBody,
+    MessageTooLarge,
+    MissingData,
+    TooManyMessages,
+    UnsupportedMediaType,
+)
+from eventcast.messages import message_too_large
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -22,18 +30,22 @@ FIELD = "data"
 
 FORM, MULTIPART, NDJSON = "application/x-www-form-urlencoded", "multipart/form-data", "application/x-ndjson"
 
-MAX_FIELDS = 100_000
-"""Form fields in one request: bounds the work of taking a form apart, far above any batch that makes sense."""
+MAX_MESSAGES = 10_000
+"""Lines, or form fields, in one request, messages or not: 8 MB hold four million, and stop everybody for seconds."""
 
-_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+MAX_STRAYS = 100_000
+"""Percent signs in one form that begin no escape. Each is looked at alone, and 8 MB of them take seconds."""
+
+_STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def messages_in(request: HttpRequest) -> list[str | bytes]:
     """The messages that a request to publish carries, in order.
 
     :raises MissingData: there is none; ``MalformedBody``, ``InvalidEncoding``: the body is not what it says it is;
-        ``UnsupportedMediaType``: a charset or Content-Encoding that is not understood; ``MessageTooLarge``: it is over
-        ``MAX_BODY_SIZE``.
+        ``TooManyMessages``: there are more than :data:`MAX_MESSAGES`; ``UnsupportedMediaType``: a charset or
+        Content-Encoding that is not understood; ``MessageTooLarge``: it is over ``MAX_BODY_SIZE``, or a field of a form
+        over ``MAX_MESSAGE_SIZE`` whatever it says.
     """
     # META and not request.headers, which is made of all headers for one look: a tenth of what a publish costs.
     if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
@@ -45,7 +57,7 @@ def messages_in(request: HttpRequest) -> list[str | bytes]:
     if kind == FORM:
         return _in_form(_text(body, request))
     if kind == NDJSON:
-        return [line for line in _text(body, request).replace("\r\n", "\n").split("\n") if line.strip()] or _missing()
+        return _in_lines(_text(body, request))
     if kind.startswith("text/") or kind == "application/json" or kind.endswith("+json"):
         return [_text(body, request)]
     if not kind and not body:
@@ -96,22 +108,39 @@ def _text(body: bytes, request: HttpRequest) -> str:
         ) from None
 
 
+def _in_lines(text: str) -> list[str | bytes]:
+    if text.count("\n", 0, -1) >= MAX_MESSAGES:  # before they are made; one that ends the last line begins none
+        raise _too_many("lines")
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()] or _missing()
+
+
 def _in_form(text: str) -> list[str | bytes]:
-    if text.count("&") >= MAX_FIELDS:
-        raise MalformedBody(f"The form has too many fields. At most {MAX_FIELDS} are allowed.")
+    if text.count("&", 0, -1) >= MAX_MESSAGES:
+        raise _too_many("form fields")
+    text, strays = _STRAY.subn("%25", text, MAX_STRAYS + 1)
+    if strays > MAX_STRAYS:
+        raise MalformedBody("The form has too many '%' that begin no escape. Write %25 for each, or send text/plain.")
     try:
-        fields = [(unquote_form(name), unquote_form(value)) for name, _, value in _split(text)]
+        fields = [(_unquote(name), value) for name, _, value in _split(text)]
+        found: list[str | bytes] = [_unquote(_checked(value)) for name, value in fields if name == FIELD]
     except UnicodeDecodeError as error:
         raise InvalidEncoding(f"The form is not valid percent-encoded UTF-8 ({error}).") from None
-    return [value for name, value in fields if name == FIELD] or _missing()
+    return found or _missing()
 
 
 def _split(text: str) -> Iterator[tuple[str, str, str]]:
     return (field.partition("=") for field in text.split("&") if field)
 
 
-def unquote_form(text: str) -> str:
-    """A name or value of a form, decoded (WHATWG URL standard, application/x-www-form-urlencoded), but strictly.
+def _checked(value: str) -> str:
+    """The value of a field that may fit into a message once it is decoded: a byte of that takes three characters."""
+    if len(value) > 3 * conf.MAX_MESSAGE_SIZE:
+        raise message_too_large(len(value) // 3)
+    return value
+
+
+def _unquote(text: str) -> str:
+    """A name or value of a form without strays, decoded (WHATWG URL, application/x-www-form-urlencoded), but strictly.
 
     What urllib decodes it by takes 0.4 s for a megabyte of escapes, and for so long nothing is delivered to anybody.
     Quoted-printable is the same but for ``=`` in place of ``%``, and Python decodes that in C, in a tenth of the time.
@@ -121,8 +150,11 @@ def unquote_form(text: str) -> str:
     text = text.replace("+", " ")
     if "%" not in text:
         return text
-    escaped = _STRAY.sub(b"%25", text.encode())
-    return binascii.a2b_qp(escaped.replace(b"=", b"=3D").replace(b"%", b"=")).decode()
+    return binascii.a2b_qp(text.encode().replace(b"=", b"=3D").replace(b"%", b"=")).decode()
+
+
+def _too_many(what: str) -> TooManyMessages:
+    return TooManyMessages(f"There are too many {what}, {MAX_MESSAGES} are allowed. Send them in several requests.")
 
 
 def _in_multipart(request: HttpRequest) -> list[str | bytes]:
@@ -152,8 +184,12 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
         raise InvalidEncoding(f"A part is not valid UTF-8 ({error}).") from None
     except RequestDataTooBig as error:
         raise MessageTooLarge(f"{error} Send large messages as the body itself.") from None
+    except (TooManyFieldsSent, TooManyFilesSent) as error:
+        raise TooManyMessages(f"{error} Send them in several requests, or as application/x-ndjson.") from None
     except (MultiPartParserError, SuspiciousOperation) as error:
         raise MalformedBody(f"The multipart body cannot be parsed: {error}") from None
+    if len(found) > MAX_MESSAGES:  # where the site has taken Django's limits away
+        raise _too_many("parts")
     return found or _missing()
 
 

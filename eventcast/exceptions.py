@@ -124,6 +124,13 @@ class MessageTooLarge(InvalidMessage):
     code = "message_too_large"
 
 
+class TooManyMessages(InvalidMessage):
+    """Raised when one request to publish carries more lines, form fields or parts than are taken (413, RFC 9110)."""
+
+    status = 413
+    code = "too_many_messages"
+
+
 class RequestTimeout(Refused):
     """Raised when a request takes longer to arrive than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
 

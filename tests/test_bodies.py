@@ -4,6 +4,7 @@ import base64
 import gc
 import io
 import json
+import time
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
@@ -22,6 +23,7 @@ from eventcast.exceptions import (
     MessageTooLarge,
     MissingData,
     Refused,
+    TooManyMessages,
     UnsupportedMediaType,
 )
 
@@ -213,9 +215,17 @@ def test_form_of_percent_encoded_bytes_that_are_not_utf8_is_refused(body: bytes)
         found_in(body, FORM)
 
 
-def strictly(decode: Any, text: str) -> str | None:
+def in_form(text: str) -> str | None:
+    """What a form's field of this text says; None if it cannot be read."""
     try:
-        return str(decode(text))
+        return str(found_in(b"data=" + text.encode(), FORM)[0])
+    except InvalidEncoding:
+        return None
+
+
+def by_urllib(text: str) -> str | None:
+    try:
+        return unquote_plus(text, errors="strict")
     except UnicodeDecodeError:
         return None
 
@@ -223,26 +233,42 @@ def strictly(decode: Any, text: str) -> str | None:
 @settings(max_examples=2000)
 @given(st.text(st.sampled_from("%%%%%0049aAfFE5BC=+_ \t\r\n.张é\0")))
 def test_form_is_decoded_as_urllib_does_it(text: str) -> None:
-    assert strictly(bodies.unquote_form, text) == strictly(lambda each: unquote_plus(each, errors="strict"), text)
+    assert in_form(text) == by_urllib(text)
 
 
 @given(texts)
 def test_form_field_comes_out_as_it_went_in(text: str) -> None:
-    assert bodies.unquote_form(quote_plus(text)) == text
-
-
-def test_form_of_too_many_fields_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MAX_FIELDS", 3)
-    with pytest.raises(MalformedBody, match="3"):
-        found_in(b"data=1&" * 4, FORM)
-
-
-def test_form_of_thousands_of_messages_is_taken_in_spite_of_django() -> None:
-    assert len(found_in(b"data=1&" * 5000, FORM)) == 5000
+    assert in_form(quote_plus(text)) == text
 
 
 def test_form_larger_than_django_takes_is_taken() -> None:
-    assert len(found_in(b"data=" + b"x" * 5_000_000, FORM)[0]) == 5_000_000
+    assert len(found_in(b"data=" + b"x" * 3_000_000, FORM)[0]) == 3_000_000
+
+
+@override_settings(EVENTCAST={"MAX_MESSAGE_SIZE": 10})
+def test_form_value_that_must_be_too_large_is_not_decoded() -> None:
+    assert found_in(b"data=" + b"%41" * 10, FORM) == ["A" * 10]
+    with pytest.raises(MessageTooLarge, match="MAX_MESSAGE_SIZE"):
+        found_in(b"data=" + b"%FF" * 10 + b"x", FORM)
+
+
+def test_form_of_some_stray_percent_signs_is_taken() -> None:
+    assert found_in(b"data=" + b"%" * 1000, FORM) == ["%" * 1000]
+
+
+def test_form_of_too_many_stray_percent_signs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MAX_STRAYS", 5)
+    assert found_in(b"x=%&data=%%%%", FORM) == ["%%%%"]
+    with pytest.raises(MalformedBody, match="%25"):
+        found_in(b"x=%&data=%%%%%", FORM)
+
+
+@pytest.mark.parametrize("pattern", [b"%", b"%x", b"%4", b"%+", b"%41", b"%E5%BC%A0", b"+", b"&", b"=&", b"%&"])
+def test_form_is_taken_apart_quickly_whatever_it_says(pattern: bytes) -> None:
+    body = b"x=1&" * 2000 + b"data=" + pattern * (4_000_000 // len(pattern))
+    began = time.process_time()
+    status_of(body, FORM)
+    assert time.process_time() - began < 0.4
 
 
 def test_form_that_a_middleware_has_read_is_still_there() -> None:
@@ -255,6 +281,34 @@ def test_body_that_a_middleware_has_read_is_still_there() -> None:
     request = asgi_request(b"x", "text/plain")
     assert request.body == b"x"
     assert messages_in(request) == ["x"]
+
+
+# --- how many ---------------------------------------------------------------------------------------------------------
+
+SEVERAL = [("data=1&", FORM), ("1\n", NDJSON), ("1\r\n", NDJSON)]
+
+
+@pytest.mark.parametrize(("one", "kind"), SEVERAL)
+def test_as_many_messages_as_are_allowed_are_taken(one: str, kind: str) -> None:
+    assert len(found_in((one * 10_000).encode(), kind)) == 10_000
+    assert len(found_in((one * 10_000).strip("&\r\n").encode(), kind)) == 10_000
+
+
+@pytest.mark.parametrize(("one", "kind"), SEVERAL)
+def test_too_many_messages_are_refused(one: str, kind: str) -> None:
+    with pytest.raises(TooManyMessages, match="10000"):
+        found_in((one * 10_000 + "x").encode(), kind)
+
+
+def test_blank_lines_count() -> None:
+    with pytest.raises(TooManyMessages, match="lines"):
+        found_in(b"\n" * 10_001, NDJSON)
+
+
+def test_too_many_parts_are_refused_where_django_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MAX_MESSAGES", 3)
+    with pytest.raises(TooManyMessages, match="parts"):
+        found_in(multipart(*[field(b"1")] * 2, *[file(b"1")] * 2), PARTS)
 
 
 # --- lines of JSON ----------------------------------------------------------------------------------------------------
@@ -373,12 +427,12 @@ def test_multipart_file_of_broken_base64_is_refused() -> None:
 
 
 def test_multipart_of_too_many_fields_is_refused() -> None:
-    with override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=3), pytest.raises(MalformedBody):
+    with override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=3), pytest.raises(TooManyMessages):
         found_in(multipart(*[field(b"1")] * 10), PARTS)
 
 
 def test_multipart_of_too_many_files_is_refused() -> None:
-    with override_settings(DATA_UPLOAD_MAX_NUMBER_FILES=3), pytest.raises(MalformedBody):
+    with override_settings(DATA_UPLOAD_MAX_NUMBER_FILES=3), pytest.raises(TooManyMessages):
         found_in(multipart(*[file(b"1")] * 10), PARTS)
 
 

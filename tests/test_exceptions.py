@@ -31,6 +31,7 @@ CONTRACT = {
     "InvalidEncoding": (400, "invalid_encoding"),
     "UnsupportedMediaType": (415, "unsupported_media_type"),
     "MessageTooLarge": (413, "message_too_large"),
+    "TooManyMessages": (413, "too_many_messages"),
     "DisallowedHost": (400, "disallowed_host"),
     "OriginNotAllowed": (403, "origin_not_allowed"),
     "InvalidQuery": (400, "invalid_query"),

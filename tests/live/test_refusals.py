@@ -35,7 +35,9 @@ REFUSALS = {
     "form, bytes not UTF-8": Bad(400, "invalid_encoding", b"data=\xff"),
     "form, one of two not UTF-8": Bad(400, "invalid_encoding", b"data=good&data=%FF"),
     "form, surrogate": Bad(400, "invalid_encoding", b"data=%ED%A0%80"),
-    "form, too many fields": Bad(400, "malformed_body", b"a=1&" * 100_001),
+    "form, too many fields": Bad(413, "too_many_messages", b"a=1&" * 10_001),
+    "form, too many stray percent signs": Bad(400, "malformed_body", b"data=" + b"%" * 100_001),
+    "ndjson, too many lines": Bad(413, "too_many_messages", b"1\n" * 4_000_000, "application/x-ndjson"),
     "nothing at all": Bad(400, "missing_data", kind=None),
     "multipart without data": Bad(400, "missing_data", part(b"x", name="other") + END, MULTIPART),
     "multipart, empty": Bad(400, SERVER, END, MULTIPART),
@@ -49,7 +51,9 @@ REFUSALS = {
     "text, a cut character": Bad(400, "invalid_encoding", "张".encode()[:2], "text/plain"),
     "text, a surrogate": Bad(400, "invalid_encoding", b"\xed\xa0\x80", "text/plain"),
     "text, lone surrogate of UTF-16": Bad(400, "invalid_encoding", b"\x00\xd8", "text/plain; charset=utf-16-le"),
-    "text, lone surrogate of UTF-7": Bad(400, "invalid_message", b"+2AA-", "text/plain; charset=utf-7"),
+    "text, of a charset that takes long": Bad(
+        415, "unsupported_media_type", b"a-" * 400_000, "text/plain; charset=punycode"
+    ),
     "JSON, not UTF-8": Bad(400, "invalid_encoding", b'"\xff"', "application/json"),
     "ndjson, not UTF-8": Bad(400, "invalid_encoding", b"1\n\xff\n", "application/x-ndjson"),
     "ndjson, empty": Bad(400, "missing_data", b"", "application/x-ndjson"),
