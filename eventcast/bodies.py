@@ -187,7 +187,7 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
     except (TooManyFieldsSent, TooManyFilesSent) as error:
         raise TooManyMessages(f"{error} Send them in several requests, or as application/x-ndjson.") from None
     except (MultiPartParserError, SuspiciousOperation) as error:
-        raise MalformedBody(f"The multipart body cannot be parsed: {error}") from None
+        raise MalformedBody(f"The multipart body cannot be parsed: {error!s:.200}") from None
     if len(found) > MAX_MESSAGES:  # where the site has taken Django's limits away
         raise _too_many("parts")
     return found or _missing()

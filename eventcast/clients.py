@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eventcast import addresses
+from eventcast import addresses, names
 from eventcast.conf import conf
 from eventcast.transports import daphne
 
@@ -28,11 +28,12 @@ def describe(scope: Mapping[str, Any]) -> str:
     An empty string where the server tells no address, as for Unix sockets.
     """
     client = scope.get("client")
-    peer = f"{client[0]}:{client[1]}" if client else ""
+    # A server that believes X-Forwarded-For, as Daphne with --proxy-headers, has put there what the client wrote.
+    peer = names.printable(f"{client[0]:.60}:{client[1]}") if client else ""
     if not conf.TRUSTED_PROXIES:
         return peer
     address = address_of(scope)
-    return peer if client and address == client[0] else address
+    return peer if client and address == client[0] else names.printable(address[:60])
 
 
 def _peer(scope: Mapping[str, Any]) -> str:

@@ -179,10 +179,10 @@ def note(refusal: Refused, scope: Mapping[str, Any]) -> None:
     """Count a subscriber that was turned down, and write its line in the log."""
     refusals.count(refusal.code)
     logger.warning(
-        "Refused a subscriber: %d %s, path %r, peer %s. %s",
+        "Refused a subscriber: %d %s, path %s, peer %s. %s",
         refusal.status,
         refusal.code,
-        scope.get("raw_path") or scope["path"],
+        names.quoted(scope.get("raw_path") or scope["path"]),
         clients.describe(scope) or "unknown",
         refusal.detail,
     )

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from eventcast import names
 from eventcast.figures import Figures
 from eventcast.messages import Batch, Message
 from eventcast.subscribers import Subscriber
@@ -163,7 +164,9 @@ class LocalChannel:
             size = len(message.payload)
             if self.backlog and self.backlog + size > BACKLOG_LIMIT:
                 if not self._overrun:
-                    logger.warning("%s: messages come faster than they can be written, some are lost.", self.name)
+                    logger.warning(
+                        "%s: messages come faster than they can be written, some are lost.", names.quoted(self.name)
+                    )
                 self._overrun += 1
                 self.lost += self.count
                 continue
@@ -257,5 +260,5 @@ class LocalChannel:
         self._cursor = self._end = self._todo_cursor = 0
         self._todo = []
         if self._overrun and not self.pending:
-            logger.warning("%s: lost %d messages, now caught up.", self.name, self._overrun)
+            logger.warning("%s: lost %d messages, now caught up.", names.quoted(self.name), self._overrun)
             self._overrun = 0

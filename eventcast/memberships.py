@@ -107,7 +107,7 @@ class Memberships:
                     await self._layer.group_discard(names.group_name(channel), self._layer_channel)
         except Exception as error:
             # The layer may go on sending what nobody hears; the group is left again when it does.
-            logger.warning("Leaving the group of %s failed: %r", channel, error)
+            logger.warning("Leaving the group of %s failed: %r", names.quoted(channel), error)
         finally:
             if not membership.users and self._memberships.get(channel) is membership:
                 del self._memberships[channel]
@@ -121,7 +121,7 @@ class Memberships:
                     await self._start()
             await self._layer.group_add(names.group_name(channel), self._layer_channel)
         except Exception as error:
-            logger.error("Joining the group of %s failed: %r", channel, error)
+            logger.error("Joining the group of %s failed: %r", names.quoted(channel), error)
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
 
     async def _start(self) -> None:

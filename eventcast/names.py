@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ALL = "*"
 """Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
 
+LONGEST_QUOTED = 200
+"""Characters of what a client chose that stand in a line of the log."""
+
 RESERVED_PREFIX = "-/"
 """Below the mount, paths that begin so are the server's own and never channels."""
 
@@ -90,9 +93,18 @@ def url_path(channel: str) -> str:
 
 def printable(channel: str) -> str:
     """``channel`` for people's eyes: escapes for what cannot be seen or changes how the text around it reads."""
+    if channel.isprintable() and "\\" not in channel:
+        return channel
     return "".join(
         char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in channel
     )
+
+
+def quoted(text: str | bytes) -> str:
+    """What a client chose for a line in the log: in quotes, without line feeds or anything else that a terminal obeys,
+    and not over :data:`LONGEST_QUOTED`, for whoever chooses it sends as many as he likes."""
+    shown = repr(text[:LONGEST_QUOTED])
+    return shown if len(shown) <= LONGEST_QUOTED else f"{shown[: LONGEST_QUOTED - 1]}…"
 
 
 def check_not_reserved(channel: str, mount: str) -> str:

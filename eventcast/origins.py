@@ -170,7 +170,7 @@ def check(request: HttpRequest, *, cookies: bool = False) -> None:
         named = " by name, for cookies let it in" if cookies else ""
         raise OriginNotAllowed(
             f"Pages of {text!r:.100} may not do this. They may if EVENTCAST['ALLOWED_ORIGINS'] lists their "
-            f"origin{named}. This server's own is {own(request) or 'unknown'!r}: if browsers see another, "
+            f"origin{named}. This server's own is {own(request) or 'unknown'!r:.100}: if browsers see another, "
             "have the proxy pass on Host and the scheme, and set SECURE_PROXY_SSL_HEADER (DJANGO_HTTPS)."
         )
 

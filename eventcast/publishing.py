@@ -115,5 +115,5 @@ async def _asend(layer: Any, event: dict[str, Any]) -> None:
 
 
 def _unavailable(channel: str, error: Exception) -> LayerUnavailable:
-    logger.error("Publishing to %s failed: %r", channel, error)
+    logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
     return LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.")

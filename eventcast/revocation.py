@@ -160,7 +160,7 @@ def close(subscribers: Iterable[Subscriber], reason: str) -> None:
     for subscriber in list(subscribers):
         if subscriber.transport.closed:
             continue
-        logger.info("Closing %r of user %r: %s", subscriber, subscriber.user, reason)
+        logger.info("Closing %r of user %s: %s", subscriber, names.quoted(subscriber.user), reason)
         subscriber.transport.close(DISCONNECTED, reason)
         subscriber.leave()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from eventcast import admission, publishing, refusals
+from eventcast import admission, names, publishing, refusals
 from eventcast.admission import Permit
 from eventcast.conf import conf
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
@@ -52,7 +52,7 @@ async def speaker_for(
     try:
         permit = await admission.to_speak(request, wanted)
     except Refused as refusal:
-        logger.info("A subscriber of %s may only listen: %s. %s", wanted, refusal.code, refusal.detail)
+        logger.info("A subscriber of %s may only listen: %s. %s", names.quoted(wanted), refusal.code, refusal.detail)
         return None
     return Speaker(request, permit, wanted, subscriber, daphne.inbox(protocol))
 
@@ -103,10 +103,10 @@ class Speaker:
     def _close(self, refusal: Refused) -> None:
         refusals.count(refusal.code)
         logger.warning(
-            "Refused a message on a socket: %d %s, channel %r, peer %s. %s",
+            "Refused a message on a socket: %d %s, channel %s, peer %s. %s",
             refusal.status,
             refusal.code,
-            self._channel,
+            names.quoted(self._channel),
             self._subscriber.peer or "unknown",
             refusal.detail,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
-from eventcast import clients, refusals, revocation
+from eventcast import clients, names, refusals, revocation
 from eventcast.admission import Permit
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.hub import current_hub
@@ -111,7 +111,7 @@ async def _body(
         await hub.subscribe(wanted, subscriber)
     except Refused as error:
         refusals.count(error.code)
-        logger.warning("A stream of %s ends before it begins: %s", wanted, error)
+        logger.warning("A stream of %s ends before it begins: %s", names.quoted(str(wanted)), error)
         return
     try:
         transport.open(subscriber)

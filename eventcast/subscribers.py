@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from eventcast import names
 from eventcast.conf import conf
 from eventcast.messages import Batch
 
@@ -175,7 +176,7 @@ class Subscriber:
             logger.warning(
                 "%s a subscriber of %s that does not read: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
                 "Dropping messages for" if drop else "Closing",
-                self.channel.name if self.channel else "?",
+                names.quoted(self.channel.name) if self.channel else "?",
                 self.peer or "unknown",
                 pending,
             )
@@ -195,8 +196,8 @@ class Subscriber:
         return delivered
 
     def __repr__(self) -> str:
-        channel = self.channel.name if self.channel else None
-        return f"<Subscriber {self.peer or '?'} of {channel!r} by {self.transport.name}>"
+        channel = names.quoted(self.channel.name) if self.channel else None
+        return f"<Subscriber {self.peer or '?'} of {channel} by {self.transport.name}>"
 
 
 def describe_user(scope: Mapping[str, Any]) -> str:

@@ -150,7 +150,7 @@ async def channels(request: HttpRequest) -> HttpResponse:
         try:
             query = request.GET
         except SuspiciousOperation as error:
-            raise InvalidQuery(f"The query cannot be read: {error}") from None
+            raise InvalidQuery(f"The query cannot be read: {error!s:.200}") from None
         mount = names.mount_of(request, "-/channels")
         await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
         limit = query.get("limit", str(PAGE))
@@ -246,11 +246,11 @@ def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
     for header, value in refusal.answer_headers().items():
         response[header] = value
     log_response(
-        "Refused: %s %s, %s %r. %s",
+        "Refused: %s %s, %s %s. %s",
         refusal.status,
         refusal.code,
-        request.method,
-        request.path,
+        f"{request.method:.20}",
+        names.quoted(request.path),
         refusal.detail,
         response=response,
         request=request,

@@ -185,7 +185,7 @@ async def test_leave_never_raises_when_the_layer_is_down(
     layer.failing = {"group_discard"}
     await joined.leave("/a")
     assert "/a" not in joined
-    assert "Leaving the group of /a failed" in caplog.text
+    assert "Leaving the group of '/a' failed" in caplog.text
 
 
 @pytest.fixture

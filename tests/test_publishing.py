@@ -270,7 +270,7 @@ def test_on_commit_of_a_failing_layer_spares_the_callbacks_of_others(
         publish("/a", "x", on_commit=True)
         transaction.on_commit(lambda: ran.append(1))
     assert ran == [1]
-    assert "Publishing to /a failed" in caplog.text
+    assert "Publishing to '/a' failed" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
@@ -317,7 +317,7 @@ async def test_apublish_raises_when_the_layer_is_down(caplog: pytest.LogCaptureF
     layer.failing = {"group_send"}
     with layer_in_use(layer), pytest.raises(LayerUnavailable):
         await apublish("/a", "x")
-    assert "Publishing to /a failed" in caplog.text
+    assert "Publishing to '/a' failed" in caplog.text
 
 
 def test_publish_raises_when_the_layer_is_down() -> None:

@@ -128,7 +128,7 @@ async def test_message_while_the_layer_is_down_is_lost_counted_and_closes_nothin
         layer.failing = {"group_send"}
         say(speaker, "lost")
         await until(lambda: presence.channel_info("/a").figures.lost == 2)
-        assert "Publishing to /a failed" in caplog.text
+        assert "Publishing to '/a' failed" in caplog.text
         layer.failing = set()
         say(speaker, "heard")
         await until(lambda: speaker.heard == listener.heard == ["heard"])

@@ -26,7 +26,7 @@ from typing import Any
 from daphne.http_protocol import HTTPFactory
 from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
 
-from eventcast import refusals
+from eventcast import names, refusals
 from eventcast.exceptions import MessageTooLarge, Refused, RequestTimeout
 from eventcast.management.handshakes import SoundRequest
 from eventcast.management.mounts import Mounts
@@ -174,11 +174,11 @@ class Channel(_Untyped):
         self.setTimeout(None)
         refusals.count(refusal.code)
         logger.warning(
-            "Refused: %d %s, %s %r. %s",
+            "Refused: %d %s, %s %s. %s",
             refusal.status,
             refusal.code,
-            getattr(self, "_command", b"?").decode("latin-1"),
-            getattr(self, "_path", b"?").decode("latin-1"),
+            names.printable(getattr(self, "_command", b"?")[:20].decode("latin-1")),
+            names.quoted(getattr(self, "_path", b"?").decode("latin-1")),
             refusal.detail,
         )
         body = refusal.as_json()

@@ -123,6 +123,16 @@ async def test_body_is_refused_before_it_is_taken(raw: Raw) -> None:
     assert await raw.answer() == (413, "message_too_large")
 
 
+async def test_line_in_the_log_is_short_and_printable(server: Server, raw: Raw) -> None:
+    seen = len(server.log)
+    raw.write(head(f"Content-Length: {HUGE}", target="/%0A%1B[2J" + "x" * 10_000))
+    assert await raw.answer() == (413, "message_too_large")
+    server.wait_for_log("message_too_large, POST '/.*…", since=seen)
+    (line,) = server.log[seen:].splitlines()
+    assert line.isprintable()
+    assert len(line) < 600
+
+
 async def test_body_a_little_too_large_is_answered_in_an_orderly_way(raw: Raw) -> None:
     raw.write(head(f"Content-Length: {9 * MIB}") + b"x" * 9 * MIB)
     assert await raw.answer() == (413, "message_too_large")

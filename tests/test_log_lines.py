@@ -1,0 +1,145 @@
+"""What a client chooses stands in the log in quotes, short, and without what begins a line or moves a cursor."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.core.handlers.asgi import ASGIRequest
+
+from eventcast import clients, consumers, names, revocation, speaking, streams, views
+from eventcast.authorization import Permit
+from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
+from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.messages import Batch, Message
+from eventcast.publishing import apublish
+from eventcast.subscribers import Subscriber
+from eventcast.transports.stream import StreamTransport
+from tests.fakes import FakeTransport, FlakyLayer, layer_in_use
+
+LIES = "/a\n2026-01-01 ERROR all is lost\r\x1b[2J\u2028\u202e"
+LONG = LIES + "x" * 15_000
+
+LONGEST = 900
+"""Characters of the longest line: what two clients chose, and what we say about it."""
+
+
+def scope_of(channel: str) -> dict[str, Any]:
+    path = quote(channel)
+    return {
+        "type": "http",
+        "method": "POST" + channel,
+        "path": channel,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+        "client": ["::1" + channel, 80],
+    }
+
+
+def request_to(channel: str) -> ASGIRequest:
+    return ASGIRequest(scope_of(channel), io.BytesIO())
+
+
+def subscriber_of(channel: str) -> Subscriber:
+    subscriber = Subscriber(FakeTransport(), peer=clients.describe(scope_of(channel)), user=channel)
+    LocalChannel(channel).add(subscriber)
+    return subscriber
+
+
+async def refuse_request(channel: str) -> None:
+    views.refused(request_to(channel), Refused("No."))
+
+
+async def refuse_socket(channel: str) -> None:
+    consumers.note(Refused("No."), scope_of(channel))
+
+
+async def refuse_socket_without_a_raw_path(channel: str) -> None:
+    consumers.note(Refused("No."), {**scope_of(channel), "raw_path": None})
+
+
+async def refuse_message(channel: str) -> None:
+    speaker = speaking.Speaker(request_to(channel), Permit(), channel, subscriber_of(channel), None)
+    speaker._close(MessageTooLarge("No."))
+
+
+async def close_slow_subscriber(channel: str) -> None:
+    subscriber_of(channel)._overflow(Batch([Message("x")]))
+
+
+async def close_subscriber(channel: str) -> None:
+    revocation.close([subscriber_of(channel)], "Taken away.")
+
+
+async def leave_out_subscriber(channel: str) -> None:
+    LocalChannel._leave_out(subscriber_of(channel))
+
+
+async def overrun_channel(channel: str) -> None:
+    local = LocalChannel(channel)
+    local.publish([Message("x"), Message("x" * BACKLOG_LIMIT)])
+    while not local.advance(float("inf")):
+        pass
+
+
+async def publish_by_a_layer_that_is_down(channel: str) -> None:
+    layer = FlakyLayer()
+    layer.failing = {"group_send"}
+    with layer_in_use(layer), pytest.raises(LayerUnavailable):
+        await apublish(channel[:1000], "x")
+
+
+async def stream_from_a_layer_that_is_down(channel: str) -> None:
+    layer = FlakyLayer()
+    transport = StreamTransport("sse", lambda message: message.event, keep_alive=b":\n", keep_alive_interval=15)
+    layer.failing = {"group_add", "group_discard"}
+    with layer_in_use(layer):
+        async for _ in streams._body(channel, Subscriber(transport), transport, Permit()):
+            pass
+
+
+WAYS: list[Callable[[str], Awaitable[None]]] = [
+    refuse_request,
+    refuse_socket,
+    refuse_socket_without_a_raw_path,
+    refuse_message,
+    close_slow_subscriber,
+    close_subscriber,
+    leave_out_subscriber,
+    overrun_channel,
+    publish_by_a_layer_that_is_down,
+    stream_from_a_layer_that_is_down,
+]
+
+
+@pytest.mark.parametrize("channel", [LIES, LONG], ids=["lies", "long"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_line_is_short_and_printable(
+    way: Callable[[str], Awaitable[None]], channel: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "eventcast")
+    await way(channel)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines
+    assert [line for line in lines if not line.isprintable() or len(line) > LONGEST] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("/a b", "'/a b'"),
+        ("/张三", "'/张三'"),
+        ("/a\n\x1b", r"'/a\n\x1b'"),
+        (b"/%FF", "b'/%FF'"),
+        ("x" * 198, f"'{'x' * 198}'"),
+        ("x" * 199, f"'{'x' * 198}…"),
+        ("\n" * 1_000_000, f"'{(chr(92) + 'n') * 99}…"),
+    ],
+)
+def test_quoted_text_is_short_and_printable(text: str | bytes, quoted: str) -> None:
+    assert names.quoted(text) == quoted
