@@ -107,6 +107,15 @@ async def test_refusal_says_why_and_disturbs_nobody(
     assert await listener.receive() == "the next"
 
 
+async def test_host_that_is_not_ours_is_a_short_line_in_the_log(server: Server, http: Talk) -> None:
+    seen, client = len(server.log), http(server)
+    request = client.encode("GET", "/admin/", b"", [("X-Host", "x" * 10_000)])
+    await client.send(request.replace(b"Host: 127.0.0.1:%d\r\n" % server.port, b"").replace(b"X-Host", b"Host"))
+    assert (await client.read_response()).status == 400
+    server.wait_for_log("DisallowedHost: Invalid HTTP_HOST.*…", since=seen)
+    assert all(len(line) < 700 for line in server.log[seen:].splitlines())
+
+
 async def test_refused_batch_sends_none_of_it(server: Server, channel: str, connect: Connect, http: Talk) -> None:
     listener, speaker = await connect(server, channel), http(server)
     answer = await speaker.post(channel, b"1\n2\n" + b"x" * (MIB + 1) + b"\n3", "application/x-ndjson")
