@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+import eventcast
 from eventcast import commandline
+from eventcast.commandline.parsing import SubcommandParser
 from eventcast.commandline.tools import TOOLS
 
 
@@ -21,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Every URL path is a channel: publish and subscribe by way of a running server.",
         epilog=commandline.EXIT_CODES,
     )
-    subparsers = parser.add_subparsers(dest="tool", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"eventcast {eventcast.__version__}")
+    subparsers = parser.add_subparsers(dest="tool", metavar="COMMAND", required=True, parser_class=SubcommandParser)
     for tool in TOOLS:
         about = (tool.__doc__ or "").strip().splitlines()[0]
         subparser = subparsers.add_parser(tool.name, help=about, description=about)

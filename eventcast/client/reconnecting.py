@@ -41,6 +41,15 @@ class State:
 OnState = Callable[[State], object]
 
 
+def backoff(failures: int) -> float:
+    """Seconds to wait until the next try, after so many that have failed before the last.
+
+    Full jitter: those who were lost together must not come back together. Three tries within seconds, for that is how
+    long a restart takes; then ever fewer.
+    """
+    return random.uniform(SOON, min(LATEST, FIRST * 2 ** min(max(0, failures - 2), 10)))
+
+
 class Course:
     """The course of one subscription: open, lost, tried again. Does no waiting or connecting itself.
 
@@ -91,13 +100,10 @@ class Course:
             self._tell(State("closed"))
 
     def _delay(self, code: int | None) -> float:
-        # Full jitter: those who were lost together must not come back together.
         if code == DISCONNECTED:
             return random.uniform(LATEST / 2, LATEST)
-        # Three tries within seconds, for that is how long a restart takes; then ever fewer.
-        longest = min(LATEST, FIRST * 2 ** min(max(0, self._failures - 2), 10))
         self._failures += 1
-        return random.uniform(SOON, longest)
+        return backoff(self._failures - 1)
 
     def _tell(self, state: State) -> None:
         if self._on_state is not None:

@@ -81,7 +81,8 @@ def run(tool: type[Tool], url: str, options: dict[str, Any]) -> None:
     :param url: of the server, where ``--url`` says none.
     :raises Failed: it did not do what it was for.
     """
-    chosen = tool(options.pop("url") or url, dict(options.pop("header")))
+    given = options.pop("url")
+    chosen = tool(url if given is None else given, dict(options.pop("header")))
     try:
         chosen.run(**options)
         sys.stdout.flush()
@@ -89,9 +90,10 @@ def run(tool: type[Tool], url: str, options: dict[str, Any]) -> None:
         # Whoever read has had enough. What is still to be flushed when Python ends would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Refused as error:
-        raise Failed(f"Refused: {error.status} {error.code}. {error.detail}", ExitCode.REFUSED) from error
+        refused = f"Refused: {error.status} {error.code}. {sentence(error.detail)}"
+        raise Failed(refused, ExitCode.REFUSED) from error
     except ServerUnreachable as error:
-        raise Failed(str(error), ExitCode.UNREACHABLE) from error
+        raise Failed(sentence(str(error)), ExitCode.UNREACHABLE) from error
     except KeyboardInterrupt as error:
         raise Failed("Interrupted.", ExitCode.INTERRUPTED) from error
     except (ValueError, ImportError) as error:
@@ -114,6 +116,11 @@ def seconds(value: str) -> float:
     if not 0 < found < math.inf:
         raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {value!r}")
     return found
+
+
+def sentence(text: str) -> str:
+    """``text`` with one full stop, whether it ended in one or not."""
+    return text if text.endswith(("?", "!")) else text.rstrip(".") + "."
 
 
 def say(line: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from eventcast.client import beating, channel_url
 from eventcast.client.reconnecting import State
-from eventcast.commandline import Tool, channel, lines, say, seconds
+from eventcast.commandline import Tool, channel, hints, lines, say, seconds, sentence
 from eventcast.commandline.running import until_done
 
 
@@ -39,15 +39,18 @@ class Beat(Tool):
         add("--data", default=beating.DATA, metavar="TEXT", help="the message (default: %(default)s)")
 
     def run(self, **options: Any) -> None:
+        path: str = options["path"]
+        hints.warn_of_pattern(path, "One beats on one channel.")
         beats = beating.beat(
-            channel_url(self.url, options["path"]),
+            channel_url(self.url, path),
             every=options["every"],
             # An argument that is not UTF-8 comes as surrogates, which stand for its bytes.
             data=lines.to_message(os.fsencode(options["data"])),
-            on_state=functools.partial(_tell, options["path"]),
+            on_state=functools.partial(_tell, path),
             headers=self.headers,
         )
-        asyncio.run(until_done(asyncio.Event(), [_run(beats)]))
+        with hints.asking(hints.whole_path(self.url, path)):
+            asyncio.run(until_done(asyncio.Event(), [_run(beats)]))
 
 
 async def _run(beats: beating.Beat) -> None:
@@ -71,6 +74,6 @@ async def _run(beats: beating.Beat) -> None:
 
 def _tell(path: str, state: State) -> None:
     if state.name == "waiting":
-        say(f"{path}: {state.reason.rstrip('.')}. Trying again with each beat.")
+        say(f"{path}: {sentence(state.reason)} Trying again with each beat.")
     elif state.missed:
         say(f"{path}: here again after {state.missed:.1f} s.")

@@ -10,20 +10,23 @@ from typing import Any
 from urllib.parse import urlencode
 
 from eventcast.client.publishing import HTTPConnection
-from eventcast.commandline import Tool
+from eventcast.commandline import Tool, hints, say
 from eventcast.exceptions import Refused
 from eventcast.names import printable
 
 PAGE = 1000
 """Channels to ask for at a time, the most that a server lists at once."""
 
-HEAD = ("CHANNEL", "SUBSCRIBERS", "MESSAGES")
+KINDS = ("channel", "pattern")
+"""What is listed: what a record is of stands in it by this name."""
+
+FIGURES = ("subscribers", "messages", "lost")
 
 
 class Channels(Tool):
-    """List the live channels, with their subscribers and messages.
+    """List the live channels and patterns, with their subscribers, messages and losses.
 
-    They are those of the process that answers.
+    They are those of the process that answers. Where nobody listens, that is said on standard error.
     """
 
     name = "channels"
@@ -31,40 +34,51 @@ class Channels(Tool):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--prefix", default="", metavar="PREFIX", help="only those whose names begin with it")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line, with all figures")
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help='a JSON object a line, {"channel": …} or {"pattern": …}, with all figures',
+        )
 
     def run(self, **options: Any) -> None:
-        with HTTPConnection(self.url, headers=self.headers) as connection:
-            channels = _channels(connection, options["prefix"])
-            if options["json"]:
-                for found in channels:
-                    _write(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
-            else:
-                _write_table([HEAD, *map(_row, channels)])
+        prefix: str = options["prefix"]
+        with hints.asking(hints.MOUNT), HTTPConnection(self.url, headers=self.headers) as connection:
+            found = list(_records(connection, prefix))
+        if options["json"]:
+            for record in found:
+                _write(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        else:
+            _write_tables(found)
+        if not found:
+            say(f"Nobody listens to a channel that begins with {prefix}." if prefix else "Nobody listens.")
 
 
-def _channels(connection: HTTPConnection, prefix: str) -> Iterator[dict[str, Any]]:
+def _records(connection: HTTPConnection, prefix: str) -> Iterator[dict[str, Any]]:
+    """All channels, and then the patterns."""
     path = connection.target.path.partition("?")[0].rstrip("/") + "/-/channels"
-    after = ""
-    while True:
+    after: str | None = ""
+    while after is not None:
         query = urlencode({"prefix": prefix, "after": after, "limit": PAGE})
         answer = connection.request("GET", f"{path}?{query}")
         if not isinstance(answer.get("channels"), list):
-            raise Refused(f"{path} does not list channels. Does the URL name a mount, such as http://host/live?")
+            raise Refused(f"{path} does not list channels.", status=404)
         yield from answer["channels"]
-        if not answer.get("next"):
-            return
-        after = answer["next"]
+        after = answer.get("next") or None
+    yield from (found for found in answer.get("patterns", ()) if found["pattern"].startswith(prefix))
 
 
-def _row(found: dict[str, Any]) -> tuple[str, str, str]:
-    return printable(found["channel"]), str(found["subscribers"]), str(found["messages"])
-
-
-def _write_table(rows: list[tuple[str, str, str]]) -> None:
-    names, subscribers, messages = (max(map(len, column)) for column in zip(*rows, strict=True))
-    for row in rows:
-        _write(f"{row[0]:<{names}}  {row[1]:>{subscribers}}  {row[2]:>{messages}}")
+def _write_tables(records: list[dict[str, Any]]) -> None:
+    """A table of channels, and one of patterns if there are any, in the same columns."""
+    rows = []
+    for kind in KINDS:
+        found = [record for record in records if kind in record]
+        if found or kind == "channel":
+            rows.append((kind.upper(), *(figure.upper() for figure in FIGURES)))
+        rows += [(printable(record[kind]), *(str(record[figure]) for figure in FIGURES)) for record in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *figures in rows:
+        aligned = (f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True))
+        _write("  ".join([f"{name:<{widths[0]}}", *aligned]))
 
 
 def _write(line: str) -> None:

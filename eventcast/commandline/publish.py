@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import itertools
+import json
 import os
-import sys
-import time
-from collections.abc import Sequence
 from typing import Any
 
 from eventcast.client import Publisher, channel_url
-from eventcast.commandline import Tool, channel, lines
-from eventcast.exceptions import MessageTooLarge, Refused
+from eventcast.commandline import ExitCode, Failed, Tool, channel, hints, lines
+from eventcast.commandline.sending import Sender
+from eventcast.exceptions import EventcastError
 
 STANDARD_INPUT = 0
 
@@ -28,54 +26,51 @@ class Publish(Tool):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("path", type=channel, metavar="PATH", help="the channel, such as /orders/42")
-        parser.add_argument(
+        add = parser.add_argument
+        add("path", type=channel, metavar="PATH", help="the channel, such as /orders/42")
+        add(
             "data",
             nargs="?",
             metavar="DATA|-",
             help="the message; -: each line of standard input is one, sent as it comes; without: all of standard input",
         )
+        add(
+            "--retry",
+            action="store_true",
+            help="wait for a server that cannot be reached, and go on when it is there; lines that were on their way "
+            "(1000 at most) may then come twice, and those whose subscribers are not back yet, to nobody",
+        )
+        add("--json", action="store_true", help='print {"channel", "messages", "subscribers"} at the end')
+        add(
+            "--require-subscribers",
+            action="store_true",
+            help="end with 1 if somebody was there for less than all messages; they are published nevertheless",
+        )
 
     def run(self, **options: Any) -> None:
-        data: str | None = options["data"]
-        with Publisher(channel_url(self.url, options["path"]), headers=self.headers) as publisher:
-            if data == "-":
-                for batch in lines.batches(STANDARD_INPUT):
-                    _publish(publisher, batch)
-            else:
-                # An argument that is not UTF-8 comes as surrogates, which stand for its bytes.
-                found = lines.whole(STANDARD_INPUT) if data is None else lines.to_message(os.fsencode(data))
-                _publish(publisher, [found])
+        path, data = options["path"], options["data"]
+        hints.warn_of_pattern(path, "A message goes to one channel.")
+        with Publisher(channel_url(self.url, path), headers=self.headers) as publisher:
+            sender = Sender(publisher, retry=options["retry"])
+            with hints.asking(hints.whole_path(self.url, path)):
+                if data == "-":
+                    self._send_lines(sender)
+                else:
+                    # An argument that is not UTF-8 comes as surrogates, which stand for its bytes.
+                    found = lines.whole(STANDARD_INPUT) if data is None else lines.to_message(os.fsencode(data))
+                    sender.send([found])
+        if options["json"]:
+            answer = {"channel": path, "messages": sender.messages, "subscribers": sender.subscribers}
+            print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+        if options["require_subscribers"] and sender.unheard:
+            raise Failed(
+                f"Nobody listened to {path} for {sender.unheard} of {sender.messages} messages.", ExitCode.REFUSED
+            )
 
-
-def _publish(publisher: Publisher, batch: Sequence[str | bytes]) -> None:
-    """Publish all of them, in order."""
-    for kind, group in itertools.groupby(batch, type):
-        if kind is str:
-            _publish_in_one(publisher, [str(text) for text in group])
-        else:
-            for data in group:
-                _publish_in_one(publisher, [data])
-
-
-def _publish_in_one(publisher: Publisher, request: Sequence[Any]) -> None:
-    """Publish what goes in one request. If that is refused nobody has got any of it, so it may be sent once more."""
-    while True:
+    @staticmethod
+    def _send_lines(sender: Sender) -> None:
         try:
-            if len(request) == 1:
-                publisher.publish(request[0])
-            else:
-                publisher.publish_texts(request)
-            return
-        except MessageTooLarge:
-            # The request, or one of its messages: by halves, until that one is found and all before it is published.
-            if len(request) == 1:
-                raise
-            middle = len(request) // 2
-            _publish_in_one(publisher, request[:middle])
-            request = request[middle:]
-        except Refused as error:
-            if error.status not in (429, 503) or error.retry_after is None:
-                raise
-            print(f"The server asks for a pause of {error.retry_after:g} s: {error.detail}", file=sys.stderr)
-            time.sleep(error.retry_after)
+            for batch in lines.batches(STANDARD_INPUT):
+                sender.send(batch)
+        except EventcastError as error:
+            raise sender.explain(error) from error

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.client import channel_url
-from eventcast.commandline import Tool, channel, say, seconds
+from eventcast.commandline import Tool, channel, hints, say, seconds, sentence
 from eventcast.commandline.alarms import Commands
 from eventcast.commandline.running import until_done
 
@@ -51,6 +51,11 @@ class Watchdog(Tool):
         from eventcast.client.watching import Watches
 
         path: str = options["path"]
+        if hints.looks_like_pattern(path):
+            raise ValueError(
+                f"{path} looks like a pattern, and this watches one channel. A function in listeners.py with "
+                f"@heartbeat({path!r}) watches each channel that matches."
+            )
 
         async def watch_and_tell() -> None:
             done, work = asyncio.Event(), []
@@ -68,7 +73,8 @@ class Watchdog(Tool):
                 headers=self.headers,
                 on_state=_Connection(path).take,
             )
-            await until_done(done, [watching, *work])
+            with hints.asking(hints.whole_path(self.url, path)):
+                await until_done(done, [watching, *work])
 
         asyncio.run(watch_and_tell())
 
@@ -83,7 +89,7 @@ class _Connection:
     def take(self, state: Any) -> None:
         if state.name == "waiting" and not self._is_lost:
             self._is_lost = True
-            say(f"{self._path}: {state.reason.rstrip('.')}. Nothing is judged until the server is there.")
+            say(f"{self._path}: {sentence(state.reason)} Nothing is judged until the server is there.")
         elif state.name == "open" and self._is_lost:
             self._is_lost = False
             say(f"{self._path}: the server is there. Watching.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from eventcast.commandline.parsing import SubcommandParser
 from eventcast.management.subcommands import Subcommand
 from eventcast.management.subcommands.bench import Bench
 from eventcast.management.subcommands.listen import ListenSubcommand
@@ -17,11 +18,15 @@ from eventcast.management.subcommands.token import Token
 SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand, Bench)
 
 
+class Parser(SubcommandParser, CommandParser):
+    """The same, with an exception in place of an exit where the command was called by Python code."""
+
+
 class Command(BaseCommand):
     help = "Every URL path is a channel: serve them, publish, subscribe, listen."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+        subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True, parser_class=Parser)
         for subcommand in SUBCOMMANDS:
             about = (subcommand.__doc__ or "").strip().splitlines()[0]
             subparser = subparsers.add_parser(subcommand.name, help=about, description=about)

@@ -10,6 +10,7 @@ from django.core.management import CommandError
 
 from eventcast.authorization import token
 from eventcast.authorization.tokens import HOUR
+from eventcast.commandline import ExitCode
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
 from eventcast.management.subcommands import Subcommand
@@ -55,7 +56,8 @@ class Token(Subcommand):
                 user=options["user"],
             )
         except Refused as refusal:
-            raise CommandError(refusal.detail) from refusal
+            raise CommandError(refusal.detail, returncode=ExitCode.USAGE) from refusal
         except ValueError as error:
-            raise CommandError(f"{error} (--subscribe, --publish, --expires)") from error
+            detail = f"{error} (--subscribe, --publish, --expires)"
+            raise CommandError(detail, returncode=ExitCode.USAGE) from error
         self.stdout.write(made)
