@@ -133,7 +133,7 @@ def parse(text: str) -> Pattern:
     any it matches the channel of that name.
 
     :raises InvalidPattern: it cannot be read, or could not be matched quickly: two converters between two slashes,
-        ``path`` before the end, more than 16 converters, or with one more than 32 segments.
+        ``path`` before the end, two of one name, more than 16 converters, or with one more than 32 segments.
     :raises InvalidChannel, ChannelTooLong: as of a channel's name.
     """
     names.check_channel(text)
@@ -143,6 +143,9 @@ def parse(text: str) -> Pattern:
         raise InvalidPattern(
             f"'path' goes over slashes and may stand at a pattern's end only, not as in {text!r:.200}."
         )
+    parameters = [match["parameter"] for match in _CONVERTER.finditer(text)]
+    if len(set(parameters)) < len(parameters):
+        raise InvalidPattern(f"Each converter has a name of its own, other than in {text!r:.200}.")
     if sum(map(bool, kinds)) > MAX_CONVERTERS:
         raise InvalidPattern(f"A pattern has at most {MAX_CONVERTERS} converters.")
     if any(kinds) and len(segments) - 1 > MAX_SEGMENTS:

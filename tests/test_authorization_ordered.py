@@ -19,10 +19,18 @@ from eventcast.patterns import Pattern
 
 segments = st.sampled_from(["", "a", "b", "ab", "1", "<x>", "<int:x>", "a<x>", "<x>b", "a<int:x>", "<slug:x>"])
 ends = st.sampled_from(["", "/<path:x>", "/a<path:x>"])
-texts = st.builds(lambda parts, end: "/" + "/".join(parts) + end, st.lists(segments, min_size=1, max_size=3), ends)
+texts = st.builds(
+    lambda parts, end: with_names("/" + "/".join(parts) + end), st.lists(segments, min_size=1, max_size=3), ends
+)
 names = st.lists(st.sampled_from(["", "a", "b", "ab", "abb", "1", "a1"]), min_size=1, max_size=4).map(
     lambda parts: "/" + "/".join(parts)
 )
+
+
+def with_names(text: str) -> str:
+    """``text`` with a name of its own for each converter, for those are called x."""
+    first, *others = text.split("x>")
+    return first + "".join(f"x{number}>{other}" for number, other in enumerate(others))
 
 
 @dataclass
