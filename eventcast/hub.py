@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast import messages, names
+from eventcast.closing import DISCONNECTED, OPERATOR
 from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.figures import Figures
 from eventcast.memberships import Memberships
@@ -35,9 +36,6 @@ SLICE = 0.005
 
 GOING_AWAY = 1001
 """The close code of a server that stops (RFC 6455 section 7.4.1)."""
-
-DISCONNECTED = 3000
-"""The close code for whom an operator disconnects: "unauthorized" in IANA's registry, no reason to come right back."""
 
 
 class Hub:
@@ -179,7 +177,7 @@ class Hub:
         own = self.channels.get(name, ())
         for subscriber in own if id is None else itertools.chain.from_iterable(self.heard_by(name)):
             if id is None or subscriber.id == id:
-                subscriber.transport.close(DISCONNECTED, "Disconnected by an operator.")
+                subscriber.transport.close(DISCONNECTED, OPERATOR)
                 subscriber.leave()
 
     def close_at_shutdown(self, protocol: Any) -> None:

@@ -20,17 +20,14 @@ from typing import Any
 from eventcast import names, patterns
 from eventcast.authorization import Claim, Permit, SessionClaim, in_thread
 from eventcast.authorization.permits import identity_of
+from eventcast.closing import DISCONNECTED, EXPIRED, TAKEN_AWAY
 from eventcast.conf import conf
 from eventcast.exceptions import InvalidPattern
-from eventcast.hub import DISCONNECTED, Hub, hubs
+from eventcast.hub import Hub, hubs
 from eventcast.patterns import Pattern
 from eventcast.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.subscribe")
-
-EXPIRED = "The permission has expired."
-TAKEN_AWAY = "The permission was taken away."
-"""Reasons that close frames give."""
 
 TICK = 1.0
 """Seconds between two questions to the database, for a share of what there is to ask."""

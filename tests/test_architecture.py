@@ -15,7 +15,7 @@ HOUSE = Path(eventcast.__file__).parent
 # From the ground up; a module imports only from floors below its own, or from its own package.
 FLOORS = [
     {"exceptions", "conf"},
-    {"names", "messages", "figures", "addresses", "refusals", "charsets"},
+    {"names", "messages", "figures", "addresses", "refusals", "charsets", "closing"},
     {"pages", "description", "patterns", "subscribers", "client"},
     {"transports", "layers"},
     {"memberships", "fanout", "quotas", "clients"},
@@ -43,6 +43,7 @@ ENGINE = {
     "names",
     "messages",
     "figures",
+    "closing",
     "subscribers",
     "transports",
     "layers",

@@ -47,7 +47,9 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert "pip install 'eventcast[client]'" in run(program)
+    said = run(program)
+    assert "pip install 'websockets>=15'" in said
+    assert "pip install 'eventcast[client]'" in said
 
 
 @pytest.mark.parametrize("name", eventcast.client.__all__)

@@ -1,12 +1,13 @@
-"""What a server's answer means to a client that was turned down."""
+"""What a server's answer means to a client that was turned down, and what it means that there is none."""
 
 from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
 
-from eventcast.exceptions import Refused
+from eventcast.exceptions import Refused, ServerUnreachable
 
 
 def refusal(status: int, body: bytes, *, reason: str = "", retry_after: str | None = None) -> Refused:
@@ -27,6 +28,18 @@ def refusal(status: int, body: bytes, *, reason: str = "", retry_after: str | No
             code, detail = Refused.code, f"An answer that is not eventcast's: {status} {reason}".rstrip()
     kind = next((kind for kind in _kinds(Refused) if (kind.status, kind.code) == (status, code)), Refused)
     return kind(detail, status=status, code=code, retry_after=_seconds(retry_after))
+
+
+def no_answer(whom: str, error: Exception) -> ServerUnreachable:
+    """The error of a client that got no answer.
+
+    :param whom: it has asked.
+    :param error: what happened instead.
+    """
+    detail = f"No answer from {whom}: {error or type(error).__name__}"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        detail += ". If the server speaks no TLS there, its URL begins with http:"
+    return ServerUnreachable(detail)
 
 
 def _kinds(base: type[Refused]) -> Iterator[type[Refused]]:

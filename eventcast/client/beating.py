@@ -51,8 +51,9 @@ def beat(
         with beat("http://127.0.0.1:8000/heartbeat/logserver"):
             serve()
 
-    A server that cannot be reached is tried again at each beat. One that refuses for good gets none any more, and that
-    is logged as an error of ``eventcast.client``. A process that forks has to begin in its children.
+    A server that cannot be reached is tried again at each beat. ``eventcast.client`` logs one warning then, and one
+    when it is back. One that refuses for good gets no beat any more, and that is logged as an error. A process that
+    forks has to begin in its children.
 
     :param url: of the channel.
     :param every: seconds between two beats.
@@ -148,8 +149,17 @@ class Beat:
         return 0.0
 
     def _tell(self, state: State) -> None:
+        if self._thread is not None:  # else run() has a caller, who says what is to be said
+            self._log(state)
         if self._on_state is not None:
             self._on_state(state)
+
+    def _log(self, state: State) -> None:
+        whom = self._publisher.target.authority
+        if state.name == "waiting":
+            logger.warning("Beats do not reach %s, and are tried on: %s", whom, state.reason)
+        elif state.missed:
+            logger.warning("Beats reach %s again after %.1f s.", whom, state.missed)
 
 
 def _passes(error: Refused) -> bool:

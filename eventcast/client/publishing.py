@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
-from eventcast.client.answers import refusal
+from eventcast.client.answers import no_answer, refusal
+from eventcast.client.headers import check_headers
 from eventcast.client.targets import Target, parse_url
-from eventcast.exceptions import InvalidMessage, ServerUnreachable
+from eventcast.exceptions import InvalidMessage
 from eventcast.messages import to_data
 
 TIMEOUT = 10.0
@@ -53,7 +54,7 @@ def publish(
     :raises Refused: the server turned it down; a subclass such as ``MessageTooLarge`` where there is one for it.
     :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode.
     :raises ServerUnreachable: there was no answer. It may have been published nevertheless.
-    :raises ValueError: ``url`` is none.
+    :raises ValueError: ``url`` is none, or ``headers`` are none.
     """
     with Publisher(url, headers=headers, timeout=timeout, tls=tls) as publisher:
         return publisher.publish(data)
@@ -83,7 +84,7 @@ class HTTPConnection:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.target: Target = parse_url(url)
-        self._headers = self.target.headers | dict(headers or {})
+        self._headers = self.target.headers | check_headers(headers)
         self._turn = threading.Lock()
         host, port = self.target.host, self.target.port
         self._connection = (
@@ -117,9 +118,7 @@ class HTTPConnection:
                 answer = response.read()
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                raise ServerUnreachable(
-                    f"No answer from {self.target.authority}: {error or type(error).__name__}"
-                ) from error
+                raise no_answer(self.target.authority, error) from error
         if 200 <= response.status < 300:
             try:
                 found = json.loads(answer)
@@ -163,7 +162,12 @@ class Publisher(HTTPConnection):
         :returns: how many subscribers the process that answered last has on the channel; 0 if there is no message.
         :raises Refused: one of them was turned down, and with it those in the same request. All before have been
             published, those after it have not.
+        :raises TypeError: it is one message, which :meth:`publish` takes.
         """
+        if isinstance(messages, (str, bytes, bytearray, Mapping)):
+            raise TypeError(
+                f"publish_many() takes several messages, not one. publish() takes this {type(messages).__name__}."
+            )
         subscribers = 0
         for request in _requests(map(to_data, messages)):
             subscribers = self.publish(request) if isinstance(request, bytes) else self.publish_texts(request)

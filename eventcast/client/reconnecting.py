@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from eventcast.closing import DISCONNECTED, PERMISSION_IS_OVER
 from eventcast.exceptions import EventcastError, Refused
 
 SOON, FIRST, LATEST = 0.5, 4.0, 30.0
@@ -15,9 +16,6 @@ SOON, FIRST, LATEST = 0.5, 4.0, 30.0
 
 STEADY = 10.0
 """Seconds a connection lasts to count as a good one, after which waits are short again."""
-
-DISCONNECTED = 3000
-"""The close code of an operator who disconnects somebody: whoever comes back at once was not understood."""
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses of a refusal that may be another one later: the server restarts, or the proxy finds none."""
@@ -73,10 +71,11 @@ class Course:
         self._opened_at, self._lost_at = now, None
         self._tell(State("open", missed=missed))
 
-    def lost(self, error: EventcastError, code: int | None = None) -> float:
+    def lost(self, error: EventcastError, code: int | None = None, reason: str = "") -> float:
         """The connection is over, or did not open; returns the seconds to wait until the next try.
 
         :param code: the WebSocket's close code.
+        :param reason: what its close frame said.
         :raises EventcastError: ``error`` itself, if it is not to be tried again.
         """
         now = time.monotonic()
@@ -88,7 +87,7 @@ class Course:
             if now - self._opened_at > STEADY:
                 self._failures = 0
             self._opened_at, self._lost_at = None, now
-        delay = self._delay(code)
+        delay = self._delay(code, reason)
         if isinstance(error, Refused) and error.retry_after is not None:
             delay += error.retry_after
         self._tell(State("waiting", delay=delay, reason=str(error)))
@@ -99,8 +98,10 @@ class Course:
             self._closed = True
             self._tell(State("closed"))
 
-    def _delay(self, code: int | None) -> float:
-        if code == DISCONNECTED:
+    def _delay(self, code: int | None, reason: str) -> float:
+        # Whoever comes right back to an operator was not understood. Whose permission is over is told so when he does,
+        # and has no reason to wait for that.
+        if code == DISCONNECTED and reason not in PERMISSION_IS_OVER:
             return random.uniform(LATEST / 2, LATEST)
         self._failures += 1
         return backoff(self._failures - 1)

@@ -7,9 +7,10 @@ import contextlib
 import ssl
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from eventcast.client.answers import refusal
+from eventcast.client.answers import no_answer, refusal
+from eventcast.client.headers import check_headers
 from eventcast.client.reconnecting import Course, OnState
 from eventcast.client.targets import parse_url
 from eventcast.exceptions import EventcastError, ServerUnreachable
@@ -20,7 +21,10 @@ try:
     from websockets.sync.client import ClientConnection as SyncClientConnection
     from websockets.sync.client import connect as sync_connect
 except ImportError as error:
-    raise ImportError("Subscribing needs the package websockets: pip install 'eventcast[client]'") from error
+    raise ImportError(
+        "Subscribing needs the package websockets: pip install 'websockets>=15', "
+        "or with eventcast itself: pip install 'eventcast[client]'"
+    ) from error
 
 OPENING = 15.0
 """Seconds until a connection that does not open is given up."""
@@ -66,11 +70,11 @@ def subscribe(
         those who vanish without a word: that is noticed after three times as long at most.
     :param tls: how to check the server's certificate; default: as the system does.
     :raises Refused: on entering or in the loop, if the server turns the subscription down for good.
-    :raises ValueError: ``url`` is none.
+    :raises ValueError: ``url`` is none, or ``headers`` are none.
     """
     target = parse_url(url)
     options: dict[str, Any] = {
-        "additional_headers": target.headers | dict(headers or {}),
+        "additional_headers": target.headers | check_headers(headers),
         "compression": None,  # of no use for small messages, and it would take the server off its fast path
         "proxy": None,
         "open_timeout": OPENING,
@@ -110,6 +114,14 @@ class Subscription:
     def __exit__(self, *exc_info: object) -> None:
         self._entered.pop().close()
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError("Not subscribed yet: with subscribe(...) as messages, and then for message in messages.")
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(
+            "Not subscribed yet: async with subscribe(...) as messages, and then async for message in messages."
+        )
+
 
 class AsyncMessages:
     """The messages of a subscription, by ``async for``."""
@@ -147,7 +159,7 @@ class AsyncMessages:
             except ConnectionClosed as error:
                 if self._closed.is_set():
                     break
-                await self._wait(self._course.lost(_explain(self._url, error), _code(error)))
+                await self._wait(self._course.lost(_explain(self._url, error), *_close_of(error)))
                 await self.open()
         raise StopAsyncIteration
 
@@ -193,7 +205,7 @@ class Messages:
             except ConnectionClosed as error:
                 if self._closed.is_set():
                     break
-                self._closed.wait(self._course.lost(_explain(self._url, error), _code(error)))
+                self._closed.wait(self._course.lost(_explain(self._url, error), *_close_of(error)))
                 self.open()
         raise StopIteration
 
@@ -210,14 +222,13 @@ def _explain(url: str, error: Exception) -> EventcastError:
         # Without a close frame of the server's, the client may have had a reason of its own: an unanswered ping.
         frame = error.rcvd or error.sent
         reason = f": {frame.reason}" if frame is not None and frame.reason else ""
-        explained = f"The connection to {url} was closed with {_code(error)}{reason}"
+        found = ServerUnreachable(f"The connection to {url} was closed with {_close_of(error)[0]}{reason}")
     else:
-        explained = f"No answer from {url}: {error or type(error).__name__}"
-    found = ServerUnreachable(explained)
+        found = no_answer(url, error)
     found.__cause__ = error
     return found
 
 
-def _code(error: ConnectionClosed) -> int:
-    """The close code, 1006 if none came."""
-    return 1006 if error.rcvd is None else error.rcvd.code
+def _close_of(error: ConnectionClosed) -> tuple[int, str]:
+    """The close code, 1006 if none came, and the reason."""
+    return (1006, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)

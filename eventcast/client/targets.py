@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import string
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
@@ -48,20 +49,34 @@ def parse_url(url: str) -> Target:
 
     :raises ValueError: it is no such URL, or has a fragment.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = _host(parts.hostname or "")
+        path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_STANDS_IN_A_URL)
+    except ValueError as error:
+        reason = "It is not UTF-8." if isinstance(error, UnicodeEncodeError) else error
+        raise ValueError(f"Not a URL: {url!r:.200}. {reason}") from None
+    if parts.scheme not in SCHEMES or not host:
         raise ValueError(f"Not a URL of http, https, ws or wss, such as http://127.0.0.1:8000/a: {url!r:.200}")
     if "#" in url:
         raise ValueError(f"A fragment is not sent to a server, for a # in the channel's name write %23: {url!r:.200}")
     secure = SCHEMES[parts.scheme]
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {}
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-    host = parts.hostname.encode("idna").decode() if not parts.hostname.isascii() else parts.hostname
-    port = (443 if secure else 80) if parts.port is None else parts.port
-    return Target(secure, host, port, quote(path, safe=_STANDS_IN_A_URL), headers)
+    port = (443 if secure else 80) if port is None else port
+    return Target(secure, host, port, path, headers)
+
+
+def _host(name: str) -> str:
+    """The name of a host as DNS has it. Raises ``ValueError`` if it is none."""
+    if name.isascii():
+        if re.search(r"[\0-\x20\x7f]", name):
+            raise ValueError("No host's name has a blank in it.")
+        return name
+    return name.encode("idna").decode()
 
 
 def channel_url(server: str, channel: str) -> str:
@@ -73,6 +88,7 @@ def channel_url(server: str, channel: str) -> str:
     """
     if not channel.startswith("/"):
         raise ValueError(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+    _check_is_utf8(channel)
     parse_url(server)
     parts = urlsplit(server)
     return f"{parts.scheme}://{parts.netloc}{url_path(channel)}"
@@ -87,6 +103,14 @@ def pattern_url(server: str, pattern: str) -> str:
     """
     if not pattern.startswith("/"):
         raise ValueError(f"A pattern is an absolute path that begins with '/', not {pattern!r:.100}.")
+    _check_is_utf8(pattern)
     parse_url(server)
     parts = urlsplit(server)
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/-/subscribe?pattern={quote(pattern, safe='')}"
+
+
+def _check_is_utf8(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"A channel's name is UTF-8, and {name!r:.100} is not.") from None

@@ -33,7 +33,9 @@ class Channels(Tool):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--prefix", default="", metavar="PREFIX", help="only those whose names begin with it")
+        parser.add_argument(
+            "--prefix", default="", type=_text, metavar="PREFIX", help="only those whose names begin with it"
+        )
         parser.add_argument(
             "--json",
             action="store_true",
@@ -79,6 +81,14 @@ def _write_tables(records: list[dict[str, Any]]) -> None:
     for name, *figures in rows:
         aligned = (f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True))
         _write("  ".join([f"{name:<{widths[0]}}", *aligned]))
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"a channel's name is UTF-8, and {value!r} is not") from None
+    return value
 
 
 def _write(line: str) -> None:

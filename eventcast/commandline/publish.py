@@ -37,14 +37,14 @@ class Publish(Tool):
         add(
             "--retry",
             action="store_true",
-            help="wait for a server that cannot be reached, and go on when it is there; lines that were on their way "
-            "(1000 at most) may then come twice, and those whose subscribers are not back yet, to nobody",
+            help="wait for a server that cannot be reached, and go on when it is there; lines that were on their way, "
+            "1000 at most, may then come twice, and what comes before the subscribers are back, to nobody",
         )
         add("--json", action="store_true", help='print {"channel", "messages", "subscribers"} at the end')
         add(
             "--require-subscribers",
             action="store_true",
-            help="end with 1 if somebody was there for less than all messages; they are published nevertheless",
+            help="end with 1 if nobody was there for one of the messages; all are published nevertheless",
         )
 
     def run(self, **options: Any) -> None:
