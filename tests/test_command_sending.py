@@ -1,0 +1,168 @@
+"""How messages from a command line are sent, counted and sent again; the server is one that does as it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from eventcast.__main__ import main
+from eventcast.client import Publisher, reconnecting
+from eventcast.commandline.sending import Sender
+from eventcast.exceptions import Refused, ServerUnreachable
+
+CUT = 0
+"""Where a status would stand: the connection is closed without an answer."""
+
+
+class Told:
+    """A server that answers each request with the next status it was given, and with 202 when there is none left."""
+
+    def __init__(self) -> None:
+        told = self
+        self.statuses: list[int] = []
+        self.bodies: list[str] = []
+        self.subscribers = 0
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                status = told.statuses.pop(0) if told.statuses else 202
+                if status == CUT:
+                    self.close_connection = True
+                    return
+                answer = json.dumps({"subscribers": told.subscribers}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args: Any) -> None: ...
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    server = Told()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sender]]:
+    """Makes a sender that waits for next to nothing before it tries again."""
+    monkeypatch.setattr(reconnecting, "SOON", 0.0)
+    monkeypatch.setattr(reconnecting, "FIRST", 0.001)
+    with Publisher(f"{told.url}/a") as publisher:
+        yield lambda *, retry=False: Sender(publisher, retry=retry)
+
+
+# --- sender -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [CUT, 502])
+def test_sender_tries_again_until_the_server_is_there(
+    told: Told, make: Callable[..., Sender], capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    told.statuses = [status, status]
+    make(retry=True).send(["one", "two"])
+    assert told.bodies == ["data=one&data=two"] * 3
+    lost, back = capsys.readouterr().err.splitlines()
+    assert lost.endswith("Trying again until the server is there.")
+    assert back.startswith("The server is there again after ")
+
+
+@pytest.mark.parametrize(("status", "error"), [(CUT, ServerUnreachable), (502, Refused)])
+def test_sender_gives_up_where_it_may_not_try_again(
+    told: Told, make: Callable[..., Sender], status: int, error: type[Exception]
+) -> None:
+    told.statuses = [status]
+    with pytest.raises(error):
+        make().send(["one"])
+    assert told.bodies == ["one"]
+
+
+def test_sender_gives_up_what_is_refused_for_good(told: Told, make: Callable[..., Sender]) -> None:
+    told.statuses = [403]
+    with pytest.raises(Refused):
+        make(retry=True).send(["one"])
+
+
+def test_sender_explains_what_became_of_the_messages(told: Told, make: Callable[..., Sender]) -> None:
+    sender = make()
+    sender.send(["one", "two"])
+    told.statuses = [CUT]
+    with pytest.raises(ServerUnreachable) as lost:
+        sender.send(["three", "four", "five"])
+    explained = str(sender.explain(lost.value))
+    assert "published before: 2; the next 3 may be or not, and the rest is not." in explained
+    assert "--retry" in explained
+
+
+def test_sender_counts_messages_that_nobody_heard(told: Told, make: Callable[..., Sender]) -> None:
+    sender = make()
+    sender.send(["one", "two"])
+    told.subscribers = 7
+    sender.send([b"\xff".decode("latin-1"), "four", "five"])
+    assert (sender.messages, sender.subscribers, sender.unheard) == (5, 7, 2)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_publish_says_nothing_by_default(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", "/a", "x", "--url", told.url]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_publish_prints_its_sums_as_json(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    told.subscribers = 3
+    assert main(["publish", "/张", "x", "--json", "--url", told.url]) == 0
+    assert capsys.readouterr().out == '{"channel":"/张","messages":1,"subscribers":3}\n'
+
+
+@pytest.mark.parametrize(("subscribers", "code"), [(0, 1), (1, 0)])
+def test_publish_ends_with_1_where_subscribers_are_required_and_none_is_there(
+    told: Told, capsys: pytest.CaptureFixture[str], subscribers: int, code: int
+) -> None:
+    told.subscribers = subscribers
+    assert main(["publish", "/a", "x", "--require-subscribers", "--url", told.url]) == code
+    assert ("Nobody listened to /a for 1 of 1 messages." in capsys.readouterr().err) == bool(code)
+
+
+def test_publish_says_how_many_lines_were_published_before_the_server_went_away(
+    told: Told, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told.statuses = [202, CUT]
+    reading, writing = os.pipe()
+    standard_input = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        os.write(writing, b"\n" * 1003)  # more than goes in one request
+        os.close(writing)
+        assert main(["publish", "/a", "-", "--url", told.url]) == 3
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+        os.close(reading)
+    assert "published before: 1000; the next 3 may be or not" in capfd.readouterr().err
