@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 import eventcast.client
-from eventcast.client import Publisher, publish
+from eventcast.client import Publisher, publish, subscribe
 from eventcast.exceptions import InvalidMessage, ServerUnreachable
 from tests.live.servers import ROOT, free_port
 from tests.test_project import own_environment
@@ -60,6 +61,28 @@ def test_every_name_is_there_and_explained(name: str) -> None:
 def test_publish_raises_where_no_server_is() -> None:
     with pytest.raises(ServerUnreachable, match="127"):
         publish(f"http://127.0.0.1:{free_port()}/a", "x")
+
+
+@pytest.mark.parametrize("data", ["text", b"bytes", {"a": 1}])
+def test_publish_many_refuses_what_is_one_message(data: object) -> None:
+    with Publisher(f"http://127.0.0.1:{free_port()}/a") as publisher, pytest.raises(TypeError, match="not one"):
+        publisher.publish_many(data)  # type: ignore[arg-type]
+
+
+def test_subscription_that_is_not_entered_says_how() -> None:
+    with pytest.raises(TypeError, match="with subscribe"):
+        iter(subscribe("http://127.0.0.1/a"))
+    with pytest.raises(TypeError, match="async with subscribe"):
+        aiter(subscribe("http://127.0.0.1/a"))
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "张"}, {"Authorization": "a\r\nHost: b"}, {"a b": "c"}, {"": "c"}, {"a": "\0"}]
+)
+@pytest.mark.parametrize("use", [Publisher, subscribe])
+def test_headers_that_are_none_are_refused(use: Callable[..., object], headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="header"):
+        use("http://127.0.0.1/a", headers=headers)
 
 
 @pytest.mark.parametrize("data", [object(), "\ud800", {"not": float("nan")}])

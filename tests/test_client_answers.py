@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
-from eventcast.client.answers import refusal
+from eventcast.client.answers import no_answer, refusal
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused, ReservedChannel, Unauthorized
 
 
@@ -32,6 +34,18 @@ def test_refusal_takes_any_body(body: bytes) -> None:
     found = refusal(502, body, reason="Bad Gateway")
     assert (found.status, found.code) == (502, "refused")
     assert "502 Bad Gateway" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("error", "asks"),
+    [
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), True),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), False),
+        (ConnectionRefusedError("refused"), False),
+    ],
+)
+def test_no_answer_tells_where_there_may_be_no_tls(error: Exception, asks: bool) -> None:
+    assert ("begins with http:" in str(no_answer("host", error))) == asks
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from eventcast.client import State, beat
 from eventcast.client.beating import next_beat
 from eventcast.exceptions import InvalidMessage
 from tests.live.waiting import TIMEOUT
+from tests.told import CUT, Told
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,18 @@ def test_beat_refuses_what_is_no_number_of_seconds(every: float) -> None:
 def test_beat_refuses_what_is_no_message() -> None:
     with pytest.raises(InvalidMessage):
         beat("http://127.0.0.1/a", data=object())
+
+
+def test_beat_logs_once_that_the_server_is_away_and_once_that_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    is_back = threading.Event()
+    with Told() as server:
+        server.statuses = [CUT, CUT, 503, CUT]
+        with beat(f"{server.url}/a", every=0.001, on_state=lambda state: state.missed and is_back.set()):
+            assert is_back.wait(TIMEOUT)
+    away, back = (record for record in caplog.records if record.name == "eventcast.client")
+    assert (away.levelname, back.levelname) == ("WARNING", "WARNING")
+    assert "do not reach" in away.getMessage()
+    assert "again after" in back.getMessage()
 
 
 async def test_beat_tells_once_that_the_server_cannot_be_reached() -> None:

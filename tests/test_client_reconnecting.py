@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, State
-from eventcast.exceptions import EventcastError, LayerUnavailable, Refused, ReservedChannel, ServerUnreachable
+from eventcast.closing import EXPIRED, OPERATOR, TAKEN_AWAY
+from eventcast.exceptions import (
+    EventcastError,
+    LayerUnavailable,
+    Refused,
+    ReservedChannel,
+    ServerUnreachable,
+    Unauthorized,
+)
 
 LOST = ServerUnreachable("gone")
 
@@ -70,7 +78,16 @@ def test_lost_waits_as_long_as_the_server_asks() -> None:
 def test_lost_keeps_away_for_a_while_after_an_operator_closed_it() -> None:
     subscription, _told = course()
     subscription.opened()
-    assert LATEST / 2 <= subscription.lost(LOST, 3000) <= LATEST
+    assert LATEST / 2 <= subscription.lost(LOST, 3000, OPERATOR) <= LATEST
+
+
+@pytest.mark.parametrize("reason", [EXPIRED, TAKEN_AWAY])
+def test_lost_waits_a_short_time_after_a_permission_that_is_over(reason: str) -> None:
+    subscription, _told = course()
+    subscription.opened()
+    assert SOON <= subscription.lost(LOST, 3000, reason) <= FIRST
+    with pytest.raises(Unauthorized):
+        subscription.lost(Unauthorized("expired"))
 
 
 def test_opened_tells_how_long_it_was_away() -> None:

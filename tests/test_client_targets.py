@@ -34,6 +34,13 @@ def test_parse_url_refuses_what_is_none(url: str) -> None:
         parse_url(url)
 
 
+@pytest.mark.parametrize("url", ["http://host:99999/a", "http://[::1/a", "http://a b/c", "http://host/\udcff"])
+def test_parse_url_names_what_is_none(url: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse_url(url)
+    assert repr(url) in str(refused.value)
+
+
 def test_parse_url_makes_authorization_of_user_and_password() -> None:
     target = parse_url("https://worker:p%40ss@events.example.com/a")
     assert target.headers == {"Authorization": "Basic d29ya2VyOnBAc3M="}
@@ -50,7 +57,7 @@ def test_channel_url_leads_to_the_channel(channel: str) -> None:
     assert channel_from_target(parse_url(url).path.encode()) == channel
 
 
-@pytest.mark.parametrize(("server", "channel"), [("http://host", "a"), ("host", "/a")])
+@pytest.mark.parametrize(("server", "channel"), [("http://host", "a"), ("host", "/a"), ("http://host", "/\udcff")])
 def test_channel_url_refuses_what_is_none(server: str, channel: str) -> None:
     with pytest.raises(ValueError):
         channel_url(server, channel)
@@ -67,7 +74,7 @@ def test_pattern_url_is_below_the_mount(server: str, url: str) -> None:
     assert pattern_url(server, "/a b/<int:id>") == url
 
 
-@pytest.mark.parametrize(("server", "pattern"), [("http://host", "<a>"), ("host", "/<a>")])
+@pytest.mark.parametrize(("server", "pattern"), [("http://host", "<a>"), ("host", "/<a>"), ("http://host", "/\udcff")])
 def test_pattern_url_refuses_what_is_none(server: str, pattern: str) -> None:
     with pytest.raises(ValueError):
         pattern_url(server, pattern)

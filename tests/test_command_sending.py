@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 
@@ -15,57 +11,13 @@ from eventcast.__main__ import main
 from eventcast.client import Publisher, reconnecting
 from eventcast.commandline.sending import Sender
 from eventcast.exceptions import Refused, ServerUnreachable
-
-CUT = 0
-"""Where a status would stand: the connection is closed without an answer."""
-
-
-class Told:
-    """A server that answers each request with the next status it was given, and with 202 when there is none left."""
-
-    def __init__(self) -> None:
-        told = self
-        self.statuses: list[int] = []
-        self.bodies: list[str] = []
-        self.subscribers = 0
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                status = told.statuses.pop(0) if told.statuses else 202
-                if status == CUT:
-                    self.close_connection = True
-                    return
-                answer = json.dumps({"subscribers": told.subscribers}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.send_header("Connection", "close")
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *args: Any) -> None: ...
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+from tests.told import CUT, Told
 
 
 @pytest.fixture
 def told() -> Iterator[Told]:
-    server = Told()
-    yield server
-    server.stop()
+    with Told() as server:
+        yield server
 
 
 @pytest.fixture

@@ -34,8 +34,9 @@ def test_token_expires_after_the_seconds_given() -> None:
     "arguments", [[], ["--subscribe", "a"], ["--publish", "/<date:x>"], ["--publish", "/a", "--expires", "0"]]
 )
 def test_token_that_cannot_be_made_is_an_error(arguments: list[str]) -> None:
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError) as failed:
         made_by(*arguments)
+    assert failed.value.returncode == 2
 
 
 def test_token_signed_with_a_key_that_passes_is_not_made() -> None:
