@@ -177,15 +177,15 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
 
 def note(refusal: Refused, scope: Mapping[str, Any]) -> None:
     """Count a subscriber that was turned down, and write its line in the log."""
-    refusals.count(refusal.code)
-    logger.warning(
-        "Refused a subscriber: %d %s, path %s, peer %s. %s",
-        refusal.status,
-        refusal.code,
-        names.quoted(scope.get("raw_path") or scope["path"]),
-        clients.describe(scope) or "unknown",
-        refusal.detail,
-    )
+    if refusals.count(refusal.code):
+        logger.warning(
+            "Refused a subscriber: %d %s, path %s, peer %s. %s",
+            refusal.status,
+            refusal.code,
+            names.quoted(scope.get("raw_path") or scope["path"]),
+            clients.describe(scope) or "unknown",
+            refusal.detail,
+        )
 
 
 async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:

@@ -101,15 +101,15 @@ class Speaker:
             self._turn_ends = time.monotonic() + SLICE
 
     def _close(self, refusal: Refused) -> None:
-        refusals.count(refusal.code)
-        logger.warning(
-            "Refused a message on a socket: %d %s, channel %s, peer %s. %s",
-            refusal.status,
-            refusal.code,
-            names.quoted(self._channel),
-            self._subscriber.peer or "unknown",
-            refusal.detail,
-        )
+        if refusals.count(refusal.code):
+            logger.warning(
+                "Refused a message on a socket: %d %s, channel %s, peer %s. %s",
+                refusal.status,
+                refusal.code,
+                names.quoted(self._channel),
+                self._subscriber.peer or "unknown",
+                refusal.detail,
+            )
         code = MESSAGE_TOO_BIG if isinstance(refusal, MessageTooLarge) else POLICY_VIOLATION
         self._subscriber.transport.close(code, refusal.detail)
         self._subscriber.leave()

@@ -110,8 +110,8 @@ async def _body(
     try:
         await hub.subscribe(wanted, subscriber)
     except Refused as error:
-        refusals.count(error.code)
-        logger.warning("A stream of %s ends before it begins: %s", names.quoted(str(wanted)), error)
+        if refusals.count(error.code):
+            logger.warning("A stream of %s ends before it begins: %s", names.quoted(str(wanted)), error)
         return
     try:
         transport.open(subscriber)

@@ -241,7 +241,7 @@ class _ReadOnly(MethodNotAllowed):
 
 def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The answer to a request that is turned down, and its line in the log."""
-    refusals.count(refusal.code)
+    worth_a_line = refusals.count(refusal.code)
     response = HttpResponse(refusal.as_json(), content_type="application/json", status=refusal.status)
     for header, value in refusal.answer_headers().items():
         response[header] = value
@@ -255,6 +255,7 @@ def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
         response=response,
         request=request,
         logger=logger,
+        level=None if worth_a_line else "debug",  # Django would write a line of its own if there was none
     )
     return response
 

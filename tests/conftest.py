@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 from django.apps import AppConfig, apps
 
+from eventcast import refusals
 from tests import side_by_side
 
 # No test is timed: a busy machine is no fault of the code.
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     REQUIRE_ALL = getattr(config, "workerinput", {}).get("require_all", REQUIRE_ALL)
+
+
+@pytest.fixture(autouse=True)
+def untold_refusals() -> None:
+    """Another test's refusals keep none of this one's out of the log."""
+    refusals.begin_anew()
 
 
 @pytest.hookimpl(wrapper=True)

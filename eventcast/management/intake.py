@@ -172,15 +172,15 @@ class Channel(_Untyped):
         self._refused = True
         self.factory.arriving.discard(self)
         self.setTimeout(None)
-        refusals.count(refusal.code)
-        logger.warning(
-            "Refused: %d %s, %s %s. %s",
-            refusal.status,
-            refusal.code,
-            names.printable(getattr(self, "_command", b"?")[:20].decode("latin-1")),
-            names.quoted(getattr(self, "_path", b"?").decode("latin-1")),
-            refusal.detail,
-        )
+        if refusals.count(refusal.code):
+            logger.warning(
+                "Refused: %d %s, %s %s. %s",
+                refusal.status,
+                refusal.code,
+                names.printable(getattr(self, "_command", b"?")[:20].decode("latin-1")),
+                names.quoted(getattr(self, "_path", b"?").decode("latin-1")),
+                refusal.detail,
+            )
         body = refusal.as_json()
         head = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
