@@ -38,7 +38,7 @@ _Untyped: Any = HTTPChannel  # half of which has no types
 MIN_RATE = 1000
 """Bytes a second that a long body has to come at."""
 
-LINGER_BYTES, LINGER_SECONDS = 8 * 1024 * 1024, 5
+LINGER_BYTES, LINGER_SECONDS = 16 * 1024 * 1024, 5
 """What is thrown away of a refused request until the connection is cut off."""
 
 
