@@ -37,15 +37,17 @@ def test_refusal_takes_any_body(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "asks"),
+    ("error", "secure", "asks"),
     [
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), True),
-        (ssl.SSLCertVerificationError(1, "certificate verify failed"), False),
-        (ConnectionRefusedError("refused"), False),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), True, True),
+        (TimeoutError("timed out"), True, True),
+        (TimeoutError("timed out"), False, False),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), True, False),
+        (ConnectionRefusedError("refused"), True, False),
     ],
 )
-def test_no_answer_tells_where_there_may_be_no_tls(error: Exception, asks: bool) -> None:
-    assert ("begins with http:" in str(no_answer("host", error))) == asks
+def test_no_answer_tells_where_there_may_be_no_tls(error: Exception, secure: bool, asks: bool) -> None:
+    assert ("begins with http:" in str(no_answer("host", error, secure=secure))) == asks
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -30,14 +31,17 @@ def refusal(status: int, body: bytes, *, reason: str = "", retry_after: str | No
     return kind(detail, status=status, code=code, retry_after=_seconds(retry_after))
 
 
-def no_answer(whom: str, error: Exception) -> ServerUnreachable:
+def no_answer(whom: str, error: Exception, *, secure: bool) -> ServerUnreachable:
     """The error of a client that got no answer.
 
     :param whom: it has asked.
     :param error: what happened instead.
+    :param secure: whether over TLS.
     """
     detail = f"No answer from {whom}: {error or type(error).__name__}"
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+    # Some servers answer what is no HTTP to them with an error, some with nothing.
+    is_no_tls = isinstance(error, (ssl.SSLError, TimeoutError, asyncio.TimeoutError))
+    if secure and is_no_tls and not isinstance(error, ssl.SSLCertVerificationError):
         detail += ". If the server speaks no TLS there, its URL begins with http:"
     return ServerUnreachable(detail)
 

@@ -118,7 +118,7 @@ class HTTPConnection:
                 answer = response.read()
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                raise no_answer(self.target.authority, error) from error
+                raise no_answer(self.target.authority, error, secure=self.target.secure) from error
         if 200 <= response.status < 300:
             try:
                 found = json.loads(answer)

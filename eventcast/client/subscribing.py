@@ -224,7 +224,7 @@ def _explain(url: str, error: Exception) -> EventcastError:
         reason = f": {frame.reason}" if frame is not None and frame.reason else ""
         found = ServerUnreachable(f"The connection to {url} was closed with {_close_of(error)[0]}{reason}")
     else:
-        found = no_answer(url, error)
+        found = no_answer(url, error, secure=url.startswith("wss:"))
     found.__cause__ = error
     return found
 
