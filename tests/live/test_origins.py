@@ -23,13 +23,16 @@ SOCKET: Headers = [
 ]
 LIST, PATTERN = "/-/channels", "/-/subscribe?pattern=/<a>"
 
+UNHEARD = "/a/b"
+"""Where nobody listens, not even one who has just left."""
+
 # What is asked, and the status if it may be: everything that a URL of ours has an answer to.
 QUESTIONS: dict[str, tuple[str, str, Headers, int]] = {
     "WebSocket": ("GET", "/a", SOCKET, 101),
     "SSE": ("GET", "/a", [("Accept", "text/event-stream")], 200),
     "NDJSON": ("GET", "/a", [("Accept", "application/x-ndjson")], 200),
-    "POST": ("POST", "/a", [("Content-Type", "text/plain")], 202),
-    "PUT": ("PUT", "/a", [("Content-Type", "text/plain")], 202),
+    "POST": ("POST", UNHEARD, [("Content-Type", "text/plain")], 202),
+    "PUT": ("PUT", UNHEARD, [("Content-Type", "text/plain")], 202),
     "info": ("GET", "/a", [], 200),
     "HEAD": ("HEAD", "/a", [], 200),
     "page": ("GET", "/a", [("Accept", "text/html")], 200),
