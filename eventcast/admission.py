@@ -102,4 +102,4 @@ def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
     try:
         return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
     except (ValueError, TypeError) as error:
-        raise Refused(f"The request cannot be read: {error}.") from None
+        raise Refused(f"The request cannot be read: {error!s:.200}.") from None

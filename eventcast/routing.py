@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.urls import re_path
 
-from eventcast import cors, names, transports, views
+from eventcast import answers, cors, names, transports, views
 from eventcast.conf import conf
 from eventcast.consumers import EventcastConsumer, refuse
 from eventcast.exceptions import DisallowedHost, Refused, ReservedChannel
@@ -129,17 +129,17 @@ class EventcastRouter:
             # other; Django's own handler has a 400 for the first.
             request = ASGIRequest({**scope, "query_string": b"", "headers": []}, body)
             return await self._answer(
-                views.refused(request, Refused(f"The request cannot be read: {error!s:.200}.")), send
+                answers.refused(request, Refused(f"The request cannot be read: {error!s:.200}.")), send
             )
         try:
             request.get_host()
             response = cast(HttpResponse, await views.channel(request))  # POST and PUT are never answered by a stream
         except DjangoDisallowedHost as error:
-            response = views.refused(request, DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)"))
+            response = answers.refused(request, DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)"))
             cors.share(request, response)
         except Exception:
             logger.exception("Publishing to %s failed.", names.quoted(request.path))
-            response = views.refused(request, _InternalError("An error of the server; it is in its log."))
+            response = answers.refused(request, _InternalError("An error of the server; it is in its log."))
             cors.share(request, response)
         await self._answer(response, send)
 

@@ -2,16 +2,16 @@
 
 from django.urls import path, re_path
 
-from eventcast import views
+from eventcast import own_paths, views
 
 app_name = "eventcast"
 urlpatterns = [
-    path("-/channels", views.channels, name="channels"),
-    path("-/metrics", views.figures, name="metrics"),
-    path("-/subscribe", views.subscribe, name="subscribe"),
-    path("-/openapi.json", views.describe, name="openapi"),
+    path("-/channels", own_paths.channels, name="channels"),
+    path("-/metrics", own_paths.figures, name="metrics"),
+    path("-/subscribe", own_paths.subscribe, name="subscribe"),
+    path("-/openapi.json", own_paths.describe, name="openapi"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
-    re_path(r"^/*-/", views.reserved),
+    re_path(r"^/*-/", own_paths.reserved),
     # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.
     re_path(r"^", views.channel, name="channel"),
 ]

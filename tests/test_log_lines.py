@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from django.core.handlers.asgi import ASGIRequest
 
-from eventcast import clients, consumers, names, revocation, speaking, streams, views
+from eventcast import answers, clients, consumers, names, revocation, speaking, streams
 from eventcast.authorization import Permit
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
@@ -52,7 +52,7 @@ def subscriber_of(channel: str) -> Subscriber:
 
 
 async def refuse_request(channel: str) -> None:
-    views.refused(request_to(channel), Refused("No."))
+    answers.refused(request_to(channel), Refused("No."))
 
 
 async def refuse_socket(channel: str) -> None:

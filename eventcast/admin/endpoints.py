@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from eventcast import views
+from eventcast import answers
 from eventcast.admin import operations, reports
 from eventcast.admin.permissions import ChannelPermissions
 from eventcast.admin.rates import rates
@@ -70,7 +70,7 @@ class Endpoints(ChannelPermissions):
         try:
             return tail(request, channel.name, self._may_watch)
         except Refused as refusal:
-            return views.refused(request, refusal)
+            return answers.refused(request, refusal)
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""
@@ -98,7 +98,7 @@ class Endpoints(ChannelPermissions):
             refusal = error
         # The page's script asks for JSON; a form sent without it comes from a browser that wants a page.
         if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-            return views.refused(request, refusal) if refusal else JsonResponse({"message": said})
+            return answers.refused(request, refusal) if refusal else JsonResponse({"message": said})
         level = messages.ERROR if refusal else messages.SUCCESS
         self.message_user(request, refusal.detail if refusal else said, level)
         return HttpResponseRedirect(self._page_of(channel) if self.has_view_permission(request) else self._index())
