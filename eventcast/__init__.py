@@ -3,23 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventcast.authorization import token
+    from eventcast.engine.presence import subscriber_count
+    from eventcast.engine.publishing import apublish, publish
     from eventcast.listeners.heartbeats import heartbeat
     from eventcast.listeners.registry import listener
-    from eventcast.presence import subscriber_count
-    from eventcast.publishing import apublish, publish
-    from eventcast.revocation import disconnect
+    from eventcast.security.authorization import token
+    from eventcast.security.revocation import disconnect
 
 __version__ = "0.1.0"
 __all__ = ["apublish", "disconnect", "heartbeat", "listener", "publish", "subscriber_count", "token"]
 
 _HOMES = {
-    "apublish": "eventcast.publishing",
-    "disconnect": "eventcast.revocation",
+    "apublish": "eventcast.engine.publishing",
+    "disconnect": "eventcast.security.revocation",
     "heartbeat": "eventcast.listeners.heartbeats",
     "listener": "eventcast.listeners.registry",
-    "publish": "eventcast.publishing",
-    "subscriber_count": "eventcast.presence",
+    "publish": "eventcast.engine.publishing",
+    "subscriber_count": "eventcast.engine.presence",
     "token": "eventcast.authorization",
 }
 

@@ -13,6 +13,7 @@ class EventcastConfig(AppConfig):
         """Bind the system checks, and what happens when a user logs out."""
         from django.contrib.auth.signals import user_logged_out
 
-        from eventcast import checks, revocation  # noqa: F401
+        from eventcast import checks  # noqa: F401
+        from eventcast.security import revocation
 
         user_logged_out.connect(revocation.logged_out, dispatch_uid="eventcast")

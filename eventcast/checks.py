@@ -12,14 +12,14 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from eventcast import origins
-from eventcast.addresses import proxies
-from eventcast.authorization import Open
-from eventcast.authorization.asking import find
 from eventcast.client.targets import parse_url
 from eventcast.conf import Conf, conf, left_open
 from eventcast.layers import InMemoryChannelLayer
 from eventcast.listeners import discover
+from eventcast.security import origins
+from eventcast.security.addresses import proxies
+from eventcast.security.authorization import Open
+from eventcast.security.authorization.asking import find
 
 SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
 CHOICES: dict[str, tuple[object, ...]] = {

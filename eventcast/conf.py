@@ -153,7 +153,7 @@ class Conf:
 
     @property
     def ALLOWED_ORIGINS(self) -> list[str]:
-        """Whose pages may publish, listen and ask, besides this server's own: see ``eventcast.origins``.
+        """Whose pages may publish, listen and ask, besides this server's own: see ``eventcast.security.origins``.
 
         Entries are origins, such as ``"https://app.example"`` or ``"https://app.example:8443"``, all hosts below a
         domain, ``"https://*.example.com"`` or ``"*.example.com"`` for any scheme, ``"null"``, or ``"*"`` for all.

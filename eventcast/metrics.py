@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import eventcast
-from eventcast import presence, publishing, refusals
 from eventcast.conf import Conf, conf
+from eventcast.engine import presence, publishing
 from eventcast.exceptions import MetricsUnavailable, Refused
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.security import refusals
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
-from eventcast import names
+from eventcast.engine import names
 
 if TYPE_CHECKING:
-    from eventcast.presence import ChannelInfo
+    from eventcast.engine.presence import ChannelInfo
 
 
 class NoTable(models.Manager["Channel"]):

@@ -13,11 +13,13 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.urls import re_path
 
-from eventcast import answers, cors, names, transports, views
 from eventcast.conf import conf
-from eventcast.consumers import EventcastConsumer, refuse
+from eventcast.engine import names
 from eventcast.exceptions import DisallowedHost, Refused, ReservedChannel
-from eventcast.transports import daphne
+from eventcast.http import answers, cors, views
+from eventcast.server import daphne
+from eventcast.websocket import transports
+from eventcast.websocket.consumer import EventcastConsumer, refuse
 
 logger = logging.getLogger("eventcast.publish")
 

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from eventcast import own_paths, views
+from eventcast.http import own_paths, views
 
 app_name = "eventcast"
 urlpatterns = [

@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 from django.apps import AppConfig, apps
 
-from eventcast import refusals
+from eventcast.security import refusals
 from tests import side_by_side
 
 # No test is timed: a busy machine is no fault of the code.

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import pytest
 from channels import layers as channels_layers
 
-from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber, Transport
-from eventcast.transports.daphne import compatibility
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.subscribers import Subscriber, Transport
+from eventcast.server.daphne import compatibility
 
 TIMEOUT = 10.0
 """Seconds after which what a test waits for is taken not to come."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast.addresses import MAX_HOPS, client_address, group, parse, proxies
+from eventcast.security.addresses import MAX_HOPS, client_address, group, parse, proxies
 
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "fd00::/8")
 ADDRESSES = st.ip_addresses().map(str)

@@ -17,9 +17,10 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
 import eventcast
-from eventcast import admission, patterns
-from eventcast.authorization import Authorization, Keys, Open, Permit, Tokens, current, permit, tokens
+from eventcast.engine import patterns
 from eventcast.exceptions import Forbidden, InvalidPattern, OriginNotAllowed, Refused, Unauthorized
+from eventcast.security import admission
+from eventcast.security.authorization import Authorization, Keys, Open, Permit, Tokens, current, permit, tokens
 
 HERE = "tests.test_authorization"
 ALL = patterns.parse("/<path:any>")
@@ -127,7 +128,7 @@ def test_default_is_open() -> None:
     assert type(current()) is Open
 
 
-@pytest.mark.parametrize("path", ["eventcast.authorization.Nobody", "eventcast.hub.Hub", ""])
+@pytest.mark.parametrize("path", ["eventcast.authorization.Nobody", "eventcast.engine.hub.Hub", ""])
 async def test_class_that_is_not_there_lets_nobody_in(path: str) -> None:
     with override_settings(EVENTCAST={"AUTHORIZATION": path}), pytest.raises(ImproperlyConfigured):
         await permit("publish", request(), "/a")

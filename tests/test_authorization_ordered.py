@@ -11,11 +11,11 @@ from django.test import RequestFactory, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast import patterns
-from eventcast.authorization import permit
-from eventcast.authorization.ordered import deciding, disjoint
+from eventcast.engine import patterns
+from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused
-from eventcast.patterns import Pattern
+from eventcast.security.authorization import permit
+from eventcast.security.authorization.ordered import deciding, disjoint
 
 segments = st.sampled_from(["", "a", "b", "ab", "1", "<x>", "<int:x>", "a<x>", "<x>b", "a<int:x>", "<slug:x>"])
 ends = st.sampled_from(["", "/<path:x>", "/a<path:x>"])

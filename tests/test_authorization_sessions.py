@@ -12,9 +12,9 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 
-from eventcast import patterns
-from eventcast.authorization import Permit, SessionClaim, permit
+from eventcast.engine import patterns
 from eventcast.exceptions import Refused
+from eventcast.security.authorization import Permit, SessionClaim, permit
 
 pytestmark = pytest.mark.django_db
 

@@ -15,8 +15,6 @@ from django.test import RequestFactory, override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventcast import bodies
-from eventcast.bodies import FORM, MULTIPART, NDJSON, messages_in
 from eventcast.exceptions import (
     InvalidEncoding,
     MalformedBody,
@@ -26,6 +24,8 @@ from eventcast.exceptions import (
     TooManyMessages,
     UnsupportedMediaType,
 )
+from eventcast.http import bodies
+from eventcast.http.bodies import FORM, MULTIPART, NDJSON, messages_in
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 

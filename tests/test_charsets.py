@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from eventcast import charsets
-from eventcast.charsets import encoding_named
+from eventcast.http import charsets
+from eventcast.http.charsets import encoding_named
 
 ALLOWED = sorted(charsets._ALLOWED)
 

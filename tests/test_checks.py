@@ -118,7 +118,7 @@ def test_every_setting_with_a_right_value_is_right() -> None:
     assert ids(eventcast=right) == []
 
 
-@pytest.mark.parametrize("path", ["", "Keys", "eventcast.authorization.Nobody", "eventcast.hub.Hub", None, 7])
+@pytest.mark.parametrize("path", ["", "Keys", "eventcast.authorization.Nobody", "eventcast.engine.hub.Hub", None, 7])
 def test_authorization_that_is_no_class_of_one_is_an_error(path: Any) -> None:
     assert ids(eventcast={"AUTHORIZATION": path}) == ["eventcast.E004"]
 

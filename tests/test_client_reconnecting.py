@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, State
-from eventcast.closing import EXPIRED, OPERATOR, TAKEN_AWAY
+from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY
 from eventcast.exceptions import (
     EventcastError,
     LayerUnavailable,

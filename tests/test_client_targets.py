@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventcast.client.targets import channel_url, parse_url, pattern_url
-from eventcast.names import channel_from_target
+from eventcast.engine.names import channel_from_target
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast import clients
+from eventcast.security import clients
 
 BEHIND_A_PROXY = override_settings(EVENTCAST={"TRUSTED_PROXIES": ["127.0.0.1", "unix"]})
 

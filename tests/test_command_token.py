@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from eventcast.authorization import tokens
 from eventcast.conf import PASSING_KEY
+from eventcast.security.authorization import tokens
 
 
 def made_by(*arguments: str) -> tokens.Token:

@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.test import override_settings
 
-from eventcast import consumers, presence
-from eventcast.consumers import EventcastConsumer, wanted_by
+from eventcast.engine import presence
+from eventcast.engine.hub import current_hub
+from eventcast.engine.presence import subscriber_count
+from eventcast.engine.publishing import apublish, apublish_many
 from eventcast.exceptions import ReservedChannel
-from eventcast.hub import current_hub
-from eventcast.presence import subscriber_count
-from eventcast.publishing import apublish, apublish_many
+from eventcast.websocket import consumer as consumers
+from eventcast.websocket.consumer import EventcastConsumer, wanted_by
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until, websocket
 
 application = EventcastConsumer.as_asgi()

@@ -11,8 +11,8 @@ from django.urls.resolvers import RoutePattern
 
 import eventcast
 from eventcast import urls
-from eventcast.description import FILE, description
 from eventcast.exceptions import MethodNotAllowed
+from eventcast.http.description import FILE, description
 from tests.test_documentation import rows
 
 DOCUMENT: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from django.test import override_settings
 
-from eventcast import fanout
-from eventcast.fanout import LocalChannel
-from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber, Transport
+from eventcast.engine import fanout
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.subscribers import Subscriber, Transport
 from tests.fakes import FailingTransport, FakeTransport, StuckTransport, frames_in
 
 PAST = 0.0

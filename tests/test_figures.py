@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from eventcast.figures import Figures
+from eventcast.engine.figures import Figures
 
 
 def test_figures_begin_with_nothing() -> None:

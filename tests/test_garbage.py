@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventcast.management import garbage
-from eventcast.management.garbage import GarbageKeeper
+from eventcast.server import garbage
+from eventcast.server.garbage import GarbageKeeper
 
 
 class Cycle:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from eventcast import fanout, hub, messages, names, patterns, presence, publishing
+from eventcast.engine import fanout, hub, messages, names, patterns, presence, publishing
+from eventcast.engine.hub import Hub, current_hub, hubs
+from eventcast.engine.patterns import Pattern
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable
-from eventcast.hub import Hub, current_hub, hubs
 from eventcast.layers import InMemoryChannelLayer, get_layer
-from eventcast.patterns import Pattern
-from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, FlakyLayer, StuckTransport, close_loop, layer_in_use, until
 
 

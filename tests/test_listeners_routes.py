@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import converters, register_converter
 
-from eventcast import patterns
+from eventcast.engine import patterns
 from eventcast.listeners.routes import Route
 
 

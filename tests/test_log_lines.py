@@ -11,14 +11,18 @@ from urllib.parse import quote
 import pytest
 from django.core.handlers.asgi import ASGIRequest
 
-from eventcast import answers, clients, consumers, names, revocation, speaking, streams
-from eventcast.authorization import Permit
+from eventcast.engine import names
+from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.publishing import apublish
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
-from eventcast.fanout import BACKLOG_LIMIT, LocalChannel
-from eventcast.messages import Batch, Message
-from eventcast.publishing import apublish
-from eventcast.subscribers import Subscriber
-from eventcast.transports.stream import StreamTransport
+from eventcast.http import answers, streams
+from eventcast.http.stream_transport import StreamTransport
+from eventcast.security import clients, revocation
+from eventcast.security.authorization import Permit
+from eventcast.websocket import consumer as consumers
+from eventcast.websocket import speaking
 from tests.fakes import FakeTransport, FlakyLayer, layer_in_use
 
 LIES = "/a\n2026-01-01 ERROR all is lost\r\x1b[2J\u2028\u202e"

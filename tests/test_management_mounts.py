@@ -10,7 +10,7 @@ from django.test import override_settings
 from django.urls import include, path, re_path
 from django.urls.converters import StringConverter, register_converter
 
-from eventcast.management.mounts import Mounts
+from eventcast.server.mounts import Mounts
 
 
 class Tenant(StringConverter):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from eventcast import memberships, names
+from eventcast.engine import memberships, names
+from eventcast.engine.memberships import Memberships
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer
-from eventcast.memberships import Memberships
 from tests.fakes import FlakyLayer, layer_in_use, until
 
 

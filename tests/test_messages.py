@@ -16,9 +16,9 @@ from django.utils.functional import lazystr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventcast import messages
+from eventcast.engine import messages
+from eventcast.engine.messages import Batch, Message
 from eventcast.exceptions import InvalidMessage, MessageTooLarge
-from eventcast.messages import Batch, Message
 from tests.fakes import frames_in
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024]

@@ -9,10 +9,11 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from eventcast import metrics, refusals
-from eventcast.hub import current_hub
-from eventcast.publishing import apublish_many
-from eventcast.subscribers import Subscriber
+from eventcast import metrics
+from eventcast.engine.hub import current_hub
+from eventcast.engine.publishing import apublish_many
+from eventcast.engine.subscribers import Subscriber
+from eventcast.security import refusals
 from tests.fakes import FakeTransport, until
 from tests.test_views import call
 

@@ -15,8 +15,8 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connection
 
+from eventcast.engine.names import channel_from_target
 from eventcast.models import Channel
-from eventcast.names import channel_from_target
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,9 +10,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 from django.urls import include, path
 
-from eventcast import patterns
-from eventcast.hub import current_hub
-from eventcast.subscribers import Subscriber
+from eventcast.engine import patterns
+from eventcast.engine.hub import current_hub
+from eventcast.engine.subscribers import Subscriber
 from tests.fakes import FakeTransport
 from tests.test_views import Answer, call
 

@@ -10,8 +10,8 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast import names
 from eventcast.conf import conf
+from eventcast.engine import names
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
 from eventcast.layers import InMemoryChannelLayer
 

@@ -15,9 +15,9 @@ from django.test import RequestFactory, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast import admission, origins
 from eventcast.exceptions import OriginNotAllowed
-from eventcast.origins import Allowed, Origin
+from eventcast.security import admission, origins
+from eventcast.security.origins import Allowed, Origin
 
 LABEL = st.builds("".join, st.tuples(st.sampled_from("abz"), st.text("az09_-", max_size=4)))
 HOST = st.lists(LABEL, min_size=1, max_size=3).map(".".join)

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import RequestFactory, override_settings
 
-from eventcast.pages import channel_page, content_security_policy
+from eventcast.http.pages import channel_page, content_security_policy
 
 ODD = "/<script>alert(1)</script>/\"q\"/'a'/\n/\u202e%2F\\"
 

@@ -7,7 +7,7 @@ from django.urls.resolvers import RoutePattern
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast import patterns
+from eventcast.engine import patterns
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, InvalidPattern
 
 UUID = "075194d3-6885-417e-a8a8-6c931e272f00"

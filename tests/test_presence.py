@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 import eventcast
-from eventcast import presence, publishing
-from eventcast.figures import Figures
-from eventcast.hub import current_hub
-from eventcast.subscribers import Subscriber
+from eventcast.engine import presence, publishing
+from eventcast.engine.figures import Figures
+from eventcast.engine.hub import current_hub
+from eventcast.engine.subscribers import Subscriber
 from tests.fakes import FakeTransport, StuckTransport, until
 
 CHANNELS = ["/a", "/a/", "/a/1", "/a/2", "/b", "/张"]

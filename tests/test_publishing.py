@@ -13,7 +13,10 @@ from django.db import transaction
 from django.test import override_settings
 
 import eventcast
-from eventcast import hub, messages, publishing
+from eventcast.engine import hub, messages, publishing
+from eventcast.engine.hub import current_hub
+from eventcast.engine.publishing import apublish, apublish_many, publish
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import (
     ChannelTooLong,
     EventcastError,
@@ -23,10 +26,7 @@ from eventcast.exceptions import (
     MessageTooLarge,
     Refused,
 )
-from eventcast.hub import current_hub
 from eventcast.layers import InMemoryChannelLayer
-from eventcast.publishing import apublish, apublish_many, publish
-from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from eventcast.transports.pulse import Pulse
+from eventcast.websocket.pulse import Pulse
 from tests.fakes import until
 
 

@@ -5,18 +5,11 @@ import asyncio
 import pytest
 from django.test import override_settings
 
-from eventcast import patterns
-from eventcast.exceptions import (
-    ChannelFull,
-    LayerUnavailable,
-    Refused,
-    ServerFull,
-    TooManyConnections,
-    TooManyPatterns,
-)
-from eventcast.hub import Hub, current_hub
-from eventcast.quotas import Quotas, quotas
-from eventcast.subscribers import Subscriber
+from eventcast.engine import patterns
+from eventcast.engine.hub import Hub, current_hub
+from eventcast.engine.quotas import Quotas, quotas
+from eventcast.engine.subscribers import Subscriber
+from eventcast.exceptions import ChannelFull, LayerUnavailable, Refused, ServerFull, TooManyConnections, TooManyPatterns
 from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.test import AsyncClient
 
-from eventcast import refusals
+from eventcast.security import refusals
 from tests.fakes import websocket
 from tests.test_consumers import application, ended
 

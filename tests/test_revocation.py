@@ -15,11 +15,12 @@ from django.contrib.auth.signals import user_logged_out
 from django.test import override_settings
 
 import eventcast
-from eventcast import patterns, revocation
-from eventcast.authorization import Claim, Permit, SessionClaim
+from eventcast.engine import patterns
+from eventcast.engine.hub import current_hub
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidChannel
-from eventcast.hub import current_hub
-from eventcast.subscribers import Subscriber
+from eventcast.security import revocation
+from eventcast.security.authorization import Claim, Permit, SessionClaim
 from tests.fakes import FakeTransport, until
 
 

@@ -11,11 +11,12 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 from django.urls import path
 
-from eventcast import routing, views
-from eventcast.consumers import EventcastConsumer
-from eventcast.hub import current_hub
-from eventcast.presence import subscriber_count
+from eventcast import routing
+from eventcast.engine.hub import current_hub
+from eventcast.engine.presence import subscriber_count
+from eventcast.http import views
 from eventcast.routing import EventcastRouter, websocket_urlpatterns
+from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import Connection, until, websocket
 
 

@@ -9,9 +9,10 @@ import pytest
 from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 
-from eventcast import presence, streams
-from eventcast.hub import current_hub
-from eventcast.publishing import apublish
+from eventcast.engine import presence
+from eventcast.engine.hub import current_hub
+from eventcast.engine.publishing import apublish
+from eventcast.http import streams
 from eventcast.routing import EventcastRouter
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until
 

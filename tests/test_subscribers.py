@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast.fanout import LocalChannel
-from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber, Transport
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.subscribers import Subscriber, Transport
 from tests.fakes import FakeTransport, StuckTransport
 
 CLOSE, DROP = {"SUBSCRIBER_BUFFER": 100}, {"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSCRIBERS": "drop"}

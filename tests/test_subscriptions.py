@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast import patterns
-from eventcast.subscriptions import REMEMBERED, PatternTree
+from eventcast.engine import patterns
+from eventcast.engine.pattern_tree import REMEMBERED, PatternTree
 from tests.test_patterns import CHANNELS, PATTERNS
 
 

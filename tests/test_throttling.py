@@ -6,9 +6,9 @@ import pytest
 from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory, override_settings
 
-from eventcast import throttling
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
-from eventcast.throttling import Allowances, Inbound
+from eventcast.security import throttling
+from eventcast.security.throttling import Allowances, Inbound
 from tests.test_views import call
 
 RATE, BURST = 10.0, 5.0

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast import transports
-from eventcast.transports import daphne
+from eventcast.server import daphne
+from eventcast.websocket import transports
 from tests.fakes import insides_with
 
 

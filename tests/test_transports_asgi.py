@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from eventcast.fanout import LocalChannel
-from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber
-from eventcast.transports import asgi
-from eventcast.transports.asgi import ASGITransport
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.subscribers import Subscriber
+from eventcast.websocket import asgi
+from eventcast.websocket.asgi import ASGITransport
 from tests.fakes import until
 
 

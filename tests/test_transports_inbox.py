@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.transports.inbox import Inbox
+from eventcast.websocket.inbox import Inbox
 
 
 class Source:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast.fanout import LocalChannel
-from eventcast.messages import Batch, Message
-from eventcast.subscribers import Subscriber
-from eventcast.transports import stream
-from eventcast.transports.stream import StreamTransport
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.messages import Batch, Message
+from eventcast.engine.subscribers import Subscriber
+from eventcast.http import stream_transport as stream
+from eventcast.http.stream_transport import StreamTransport
 from tests.fakes import until
 
 

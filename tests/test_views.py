@@ -12,9 +12,9 @@ from asgiref.sync import ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 
-from eventcast.hub import current_hub
+from eventcast.engine.hub import current_hub
+from eventcast.engine.subscribers import Subscriber
 from eventcast.routing import EventcastRouter
-from eventcast.subscribers import Subscriber
 from tests.fakes import FakeTransport, until
 
 FORM = "application/x-www-form-urlencoded"

@@ -13,8 +13,8 @@ from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.http import HttpRequest
 from django.urls import reverse
 
-from eventcast import presence
 from eventcast.admin.rates import Look, rates
+from eventcast.engine import presence
 from eventcast.models import Channel
 
 

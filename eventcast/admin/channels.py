@@ -13,12 +13,13 @@ from django.contrib.admin.utils import quote, unquote
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from eventcast import formats, names
 from eventcast.admin import operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
 from eventcast.admin.rates import rates
+from eventcast.engine import names
 from eventcast.exceptions import InvalidChannel
+from eventcast.http import formats
 from eventcast.layers import is_local
 from eventcast.models import Channel
 

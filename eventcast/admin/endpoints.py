@@ -11,12 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from eventcast import answers
 from eventcast.admin import operations, reports
 from eventcast.admin.permissions import ChannelPermissions
 from eventcast.admin.rates import rates
 from eventcast.admin.tail import tail
 from eventcast.exceptions import Refused
+from eventcast.http import answers
 from eventcast.models import Channel
 
 Operation = Callable[[ChannelPermissions, HttpRequest, str], str]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eventcast import presence
+from eventcast.engine import presence
 
 SHORTEST = 1.0
 """Seconds between two looks at least: over less time, a rate is noise."""

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventcast import presence
 from eventcast.admin.rates import rates
+from eventcast.engine import presence
 
 INTERVAL = 10.0
 """Seconds between two readings: 30 of them make a chart, and 10 000 channels cost a thousandth of a core."""

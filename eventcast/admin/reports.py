@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 
-from eventcast import formats, presence
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.rates import Look
 from eventcast.admin.recorder import Point, recorder
+from eventcast.engine import presence
+from eventcast.http import formats
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

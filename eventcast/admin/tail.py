@@ -12,8 +12,8 @@ from django.contrib import auth
 from django.db import close_old_connections
 from django.http import HttpRequest, StreamingHttpResponse
 
-from eventcast import streams
-from eventcast.admission import Permit
+from eventcast.http import streams
+from eventcast.security.admission import Permit
 
 RECHECK = 15.0
 """Seconds after which it is asked again whether the user may listen, when the next message or keep-alive is due: who is
@@ -24,7 +24,7 @@ def tail(request: HttpRequest, channel: str, permitted: Callable[[HttpRequest], 
     """The messages of ``channel`` as Server-Sent Events. To be called in the thread of a sync view.
 
     :param permitted: whether the user of a request may listen; is asked from time to time.
-    :raises StreamingUnavailable, LayerUnavailable: as :func:`eventcast.streams.stream`.
+    :raises StreamingUnavailable, LayerUnavailable: as :func:`eventcast.http.streams.stream`.
     """
     scope: Any = getattr(request, "scope", None)
     if scope is not None:

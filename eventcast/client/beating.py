@@ -12,8 +12,8 @@ from typing import Any
 
 from eventcast.client.publishing import TIMEOUT, Publisher
 from eventcast.client.reconnecting import OnState, State
+from eventcast.engine.messages import to_data
 from eventcast.exceptions import EventcastError, Refused
-from eventcast.messages import to_data
 
 logger = logging.getLogger("eventcast.client")
 

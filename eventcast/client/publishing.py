@@ -15,8 +15,8 @@ from urllib.parse import quote_plus
 from eventcast.client.answers import no_answer, refusal
 from eventcast.client.headers import check_headers
 from eventcast.client.targets import Target, parse_url
+from eventcast.engine.messages import to_data
 from eventcast.exceptions import InvalidMessage
-from eventcast.messages import to_data
 
 TIMEOUT = 10.0
 """Seconds until a server that says nothing is given up."""

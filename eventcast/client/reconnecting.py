@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from eventcast.closing import DISCONNECTED, PERMISSION_IS_OVER
+from eventcast.engine.closing import DISCONNECTED, PERMISSION_IS_OVER
 from eventcast.exceptions import EventcastError, Refused
 
 SOON, FIRST, LATEST = 0.5, 4.0, 30.0

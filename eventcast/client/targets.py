@@ -8,7 +8,7 @@ import string
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from eventcast.names import url_path
+from eventcast.engine.names import url_path
 
 SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
 """What a URL may begin with, and whether that means TLS."""

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from eventcast.client.publishing import HTTPConnection
 from eventcast.commandline import Tool, hints, say
+from eventcast.engine.names import printable
 from eventcast.exceptions import Refused
-from eventcast.names import printable
 
 PAGE = 1000
 """Channels to ask for at a time, the most that a server lists at once."""

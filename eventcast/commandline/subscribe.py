@@ -14,7 +14,7 @@ from typing import Any
 from eventcast.client import channel_url, pattern_url
 from eventcast.commandline import Tool, channel, hints, say, sentence
 from eventcast.commandline.running import until_done
-from eventcast.messages import Message
+from eventcast.engine.messages import Message
 
 Decode = Callable[["str | bytes"], "tuple[str, str | bytes]"]
 """The channel and the message of a frame."""

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eventcast.client.watching import Heartbeat
+from eventcast.engine.names import printable
 from eventcast.listeners.calls import Call
-from eventcast.names import printable
 
 if TYPE_CHECKING:
     from eventcast.listeners.heartbeats import HeartbeatListener

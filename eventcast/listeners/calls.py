@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
-from eventcast.names import printable
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """What a function is called with."""

@@ -13,6 +13,7 @@ from eventcast.client import channel_url, pattern_url
 from eventcast.client.envelopes import decode_frame
 from eventcast.client.tasks import until_one_ends
 from eventcast.client.watching import LIMIT, Heartbeat, Watches
+from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.alarms import Alarms
 from eventcast.listeners.calls import Arguments
@@ -26,7 +27,6 @@ from eventcast.listeners.registry import (
     registry,
 )
 from eventcast.listeners.routes import Route
-from eventcast.names import printable
 
 if TYPE_CHECKING:
     from eventcast.listeners.running import Runner

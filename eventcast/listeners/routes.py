@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls.converters import DEFAULT_CONVERTERS, get_converters
 from django.urls.resolvers import RoutePattern
 
-from eventcast import names, patterns
+from eventcast.engine import names, patterns
 from eventcast.exceptions import InvalidChannel, InvalidPattern
 
 

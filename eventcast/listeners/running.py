@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
+from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.calls import Call
 from eventcast.listeners.counting import Counters, Statistics
 from eventcast.listeners.databases import ThreadSensitiveConnections, fresh_connections
 from eventcast.listeners.executions import Execution, outside
 from eventcast.listeners.queues import CallQueue
-from eventcast.names import printable
 
 if TYPE_CHECKING:
     from eventcast.listeners.registry import Registration

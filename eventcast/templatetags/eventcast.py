@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from eventcast import names
+from eventcast.engine import names
 
 register = template.Library()
 

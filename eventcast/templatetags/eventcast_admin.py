@@ -7,7 +7,8 @@ from typing import Any
 from django import template
 from django.urls import NoReverseMatch, reverse
 
-from eventcast import formats, presence
+from eventcast.engine import presence
+from eventcast.http import formats
 
 register = template.Library()
 

@@ -13,11 +13,11 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from eventcast import presence
 from eventcast.admin.rates import Rates, rates
-from eventcast.hub import current_hub
-from eventcast.publishing import publish
-from eventcast.subscribers import Subscriber
+from eventcast.engine import presence
+from eventcast.engine.hub import current_hub
+from eventcast.engine.publishing import publish
+from eventcast.engine.subscribers import Subscriber
 from tests.fakes import FakeTransport, close_loop, until
 from tests.layer_tools import Clock
 

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
-from eventcast.names import printable
+from eventcast.engine.names import printable
 from tests.admin.conftest import Clock, Room, url
 from tests.admin.names import ODD_NAMES
 from tests.fakes import StuckTransport

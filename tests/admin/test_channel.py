@@ -12,8 +12,8 @@ from django.db.models.signals import pre_save
 from django.test import Client
 from django.utils.html import escape
 
-from eventcast import presence
-from eventcast.names import printable
+from eventcast.engine import presence
+from eventcast.engine.names import printable
 from tests.admin.conftest import ClientOf, Room, url
 from tests.admin.names import ODD_NAMES
 from tests.fakes import FakeTransport, StuckTransport

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from eventcast import presence
+from eventcast.engine import presence
 from tests.admin.conftest import ClientOf, Room, url
 from tests.fakes import FakeTransport
 

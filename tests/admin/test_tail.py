@@ -11,9 +11,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient
 
-from eventcast import presence
 from eventcast.admin import tail
-from eventcast.publishing import apublish
+from eventcast.engine import presence
+from eventcast.engine.publishing import apublish
 from tests.admin.conftest import ClientOf, url
 from tests.fakes import until
 

@@ -11,10 +11,11 @@ from typing import Any
 from daphne.server import Server, twisted_loop
 from twisted.internet import reactor
 
-from eventcast.fanout import LocalChannel
-from eventcast.messages import Message
-from eventcast.subscribers import Subscriber
-from eventcast.transports import daphne, for_websocket
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.messages import Message
+from eventcast.engine.subscribers import Subscriber
+from eventcast.server import daphne
+from eventcast.websocket.transports import for_websocket
 from tests.daphne.client import Client
 from tests.fakes import TIMEOUT, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eventcast.transports import daphne
+from eventcast.server import daphne
 from tests.daphne.client import TEXT
 from tests.daphne.site import Site, daphne_on, on_reactor
 from tests.fakes import until

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection as TwistedConnection
 
-from eventcast.transports.daphne import compatibility
+from eventcast.server.daphne import compatibility
 
 
 def test_problems_finds_none_in_what_is_installed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from eventcast.transports import daphne
+from eventcast.server import daphne
 from tests.daphne.site import Site, on_reactor, request
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from eventcast.messages import Message
+from eventcast.engine.messages import Message
 from tests.daphne.client import PING, PONG, TEXT
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until

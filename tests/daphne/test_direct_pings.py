@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventcast.subscribers import Subscriber
-from eventcast.transports.daphne import direct
+from eventcast.engine.subscribers import Subscriber
+from eventcast.server.daphne import direct
 from tests.daphne.client import PING, PONG, TEXT
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until

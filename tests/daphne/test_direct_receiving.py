@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast.transports.daphne import direct, overhearing
+from eventcast.server.daphne import direct, overhearing
 from tests.daphne.client import PING, PONG
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until

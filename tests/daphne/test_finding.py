@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.transports import daphne
+from eventcast.server import daphne
 from tests.daphne.client import TEXT
 from tests.daphne.site import Site, on_reactor, request
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventcast.subscribers import Subscriber
-from eventcast.transports import daphne
+from eventcast.engine.subscribers import Subscriber
+from eventcast.server import daphne
 from tests.daphne.site import Site, on_reactor, request
 
 

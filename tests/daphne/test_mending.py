@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from eventcast.transports import daphne
+from eventcast.server import daphne
 from tests.daphne.client import CLOSE, TEXT
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.subscribers import Subscriber
+from eventcast.engine.subscribers import Subscriber
 from tests.daphne.client import CLOSE, PING, TEXT
 from tests.daphne.site import Site, full, on_reactor
 from tests.fakes import until

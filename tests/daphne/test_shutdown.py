@@ -10,8 +10,8 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.base import _ThreePhaseEvent
 
-from eventcast.transports import daphne
-from eventcast.transports.daphne import shutdown
+from eventcast.server import daphne
+from eventcast.server.daphne import shutdown
 from tests.daphne.site import Site, full, on_reactor
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventcast.names import url_path
+from eventcast.engine.names import url_path
 from tests.live import servers
 from tests.live.conftest import Connect, Start, Talk
 from tests.live.servers import ROOT, Server

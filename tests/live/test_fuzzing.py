@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from eventcast.description import FILE
+from eventcast.http.description import FILE
 from tests.live import servers
 from tests.live.conftest import Fleet
 from tests.live.servers import Server

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import eventcast
-from eventcast.consumers import EventcastConsumer
-from eventcast.hub import current_hub
+from eventcast.engine.hub import current_hub
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import layer_in_use
 from tests.live.waiting import until
 

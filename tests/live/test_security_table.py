@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from eventcast.authorization import tokens
+from eventcast.security.authorization import tokens
 from tests.live import servers
 from tests.live.clients import HandshakeRefused, WebSocket
 from tests.live.conftest import Connect, Fleet, check_log

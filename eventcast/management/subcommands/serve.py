@@ -19,12 +19,12 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.error import CannotListenError
 
 import eventcast
-from eventcast import transports
 from eventcast.conf import OPEN, conf
-from eventcast.management.intake import Limits
-from eventcast.management.mounts import Mounts
-from eventcast.management.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
 from eventcast.management.subcommands import Subcommand
+from eventcast.server.intake import Limits
+from eventcast.server.mounts import Mounts
+from eventcast.server.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
+from eventcast.websocket import transports
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000

@@ -8,12 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError
 
-from eventcast.authorization import token
-from eventcast.authorization.tokens import HOUR
 from eventcast.commandline import ExitCode
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
 from eventcast.management.subcommands import Subcommand
+from eventcast.security.authorization import token
+from eventcast.security.authorization.tokens import HOUR
 
 
 class Token(Subcommand):

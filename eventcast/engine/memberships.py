@@ -1,0 +1,206 @@
+"""This process in the channel layer: member of the group of every channel that has subscribers here, with one layer
+channel for all of them.
+
+It is robust against what layers do: forget memberships (after ``group_expiry``, or with a restart of Redis), fail for a
+while, or send on what nobody wants any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from eventcast.engine import names
+from eventcast.exceptions import LayerUnavailable
+from eventcast.layers import get_layer
+
+logger = logging.getLogger("eventcast.hub")
+
+DRAIN = 256
+"""Layer messages taken in one go before the event loop gets its turn."""
+
+LONGEST_RETRY = 5.0
+"""Seconds at most between two attempts to reach a channel layer that fails."""
+
+STEADY = 2.0
+"""Seconds that receiving must go on without an error until a channel layer that failed counts as being back."""
+
+
+class _Membership:
+    """The membership in one group: how many need it, and whether the layer knows."""
+
+    __slots__ = ("joined", "lock", "users")
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.joined = False
+        self.lock = asyncio.Lock()
+
+
+class Memberships:
+    """Joins and leaves groups as they are needed, and hands on what comes from the layer.
+
+    :param accept: called with each message of the layer, on the event loop.
+    """
+
+    def __init__(self, accept: Callable[[dict[str, Any]], None]) -> None:
+        self._accept = accept
+        self._memberships: dict[str, _Membership] = {}
+        self._layer: Any = None
+        self._layer_channel = ""
+        self._receiver: asyncio.Task[None] | None = None
+        self._renewal: asyncio.TimerHandle | None = None
+        self._steady: asyncio.TimerHandle | None = None
+        """Runs while receiving is on trial after an error."""
+        self._starting = asyncio.Lock()
+        self._failures = 0
+        """Errors of receive() since it last worked."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._memberships
+
+    async def join(self, channel: str) -> None:
+        """Be a member of the channel's group when this returns; every join wants its :meth:`leave`, unless it raises.
+
+        :raises LayerUnavailable: the channel layer cannot be reached.
+        """
+        membership = self._memberships.get(channel)
+        if membership is None:
+            membership = self._memberships[channel] = _Membership()
+        membership.users += 1
+        try:
+            async with membership.lock:
+                if not membership.joined:
+                    await self._add(channel)
+                    membership.joined = True
+        except BaseException:
+            await self.leave(channel)
+            raise
+
+    async def leave(self, channel: str) -> bool:
+        """Take a :meth:`join` back. Returns whether it was the last."""
+        membership = self._memberships[channel]
+        membership.users -= 1
+        if membership.users:
+            return False
+        await self._discard(channel, membership)
+        return not membership.users
+
+    def leave_unwanted(self, channel: str) -> None:
+        """Something came for a channel nobody here has joined: tell the layer again."""
+        if channel not in self._memberships:
+            # With a lock for it: who joins meanwhile waits for the layer's answer, or the layer might take the two in
+            # the wrong order.
+            membership = self._memberships[channel] = _Membership()
+            self._in_background(self._discard(channel, membership, unwanted=True))
+
+    async def _discard(self, channel: str, membership: _Membership, *, unwanted: bool = False) -> None:
+        """Leave the group, unless somebody has come meanwhile."""
+        try:
+            async with membership.lock:
+                if (membership.joined or unwanted) and not membership.users:
+                    membership.joined = False
+                    await self._layer.group_discard(names.group_name(channel), self._layer_channel)
+        except Exception as error:
+            # The layer may go on sending what nobody hears; the group is left again when it does.
+            logger.warning("Leaving the group of %s failed: %r", names.quoted(channel), error)
+        finally:
+            if not membership.users and self._memberships.get(channel) is membership:
+                del self._memberships[channel]
+            if not self._memberships:
+                self._stop()
+
+    async def _add(self, channel: str) -> None:
+        try:
+            async with self._starting:
+                if self._receiver is None:
+                    await self._start()
+            await self._layer.group_add(names.group_name(channel), self._layer_channel)
+        except Exception as error:
+            logger.error("Joining the group of %s failed: %r", names.quoted(channel), error)
+            raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
+
+    async def _start(self) -> None:
+        self._layer = get_layer()
+        self._layer_channel = await self._layer.new_channel("eventcast.hub")
+        self._receiver = asyncio.get_running_loop().create_task(self._receive())
+        self._schedule_renewal()
+
+    def _stop(self) -> None:
+        """Nobody listens: leave no task behind."""
+        if self._receiver is not None:
+            self._receiver.cancel()
+            self._receiver = None
+        for timer in (self._renewal, self._steady):
+            if timer is not None:
+                timer.cancel()
+        self._renewal = self._steady = None
+        self._failures = 0
+
+    async def _receive(self) -> None:
+        taken = 0
+        while True:
+            try:
+                event = await self._layer.receive(self._layer_channel)
+            except Exception as error:
+                await self._try_again(error)
+                continue
+            self._recovered()
+            try:
+                self._accept(event)
+            except Exception:
+                # It may be anything, another version's for example; this process must not go deaf over it.
+                logger.exception("What came from the channel layer could not be passed on.")
+            taken += 1
+            if taken % DRAIN == 0:
+                await asyncio.sleep(0)
+
+    async def _try_again(self, error: Exception) -> None:
+        """receive() has failed: wait longer each time, and join all groups again."""
+        self._failures += 1
+        if self._failures == 1:
+            logger.error("Receiving from the channel layer fails, trying on: %r", error)
+        if self._steady is not None:
+            self._steady.cancel()
+            self._steady = None
+        await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2 ** min(self._failures, 10))))
+        if await self._rejoin():
+            # That joining works does not say that receiving does, and where nothing is published it just waits.
+            self._steady = asyncio.get_running_loop().call_later(STEADY, self._recovered)
+
+    def _recovered(self) -> None:
+        if self._steady is not None:
+            self._steady.cancel()
+            self._steady = None
+        if self._failures:
+            self._failures = 0
+            logger.warning("The channel layer is back; what was published meanwhile is lost.")
+
+    async def _rejoin(self) -> bool:
+        """Join all groups again; whether that worked."""
+        try:
+            for channel, membership in list(self._memberships.items()):
+                if membership.joined:
+                    await self._layer.group_add(names.group_name(channel), self._layer_channel)
+        except Exception as error:
+            logger.debug("Joining groups again failed: %r", error)
+            return False
+        return True
+
+    def _schedule_renewal(self) -> None:
+        # Several times within the layer's limit, so that one renewal may fail.
+        expiry = getattr(self._layer, "group_expiry", None) or 86400
+        self._renewal = asyncio.get_running_loop().call_later(expiry / 4, self._renew)
+
+    def _renew(self) -> None:
+        self._in_background(self._rejoin())
+        self._schedule_renewal()
+
+    def _in_background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)  # The event loop itself keeps only weak references.
+        task.add_done_callback(self._tasks.discard)

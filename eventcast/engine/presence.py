@@ -1,0 +1,207 @@
+"""Who is there, and what passes: counts and figures of this process, readable from any thread."""
+
+from __future__ import annotations
+
+import heapq
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from eventcast.engine import patterns
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.figures import Figures
+from eventcast.engine.hub import hubs
+from eventcast.engine.subscribers import Subscriber
+
+FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_message_at"]
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """What is known of a channel in this process."""
+
+    channel: str
+    """Its name."""
+    subscribers: int
+    """Live connections that hear it now, by its name or by a pattern."""
+    figures: Figures
+    """What has come to pass since it has had subscribers of its own without a break."""
+    last_message_at: float = 0.0
+    """When the last message came in that time, seconds since the epoch; 0 if none has."""
+
+
+@dataclass(frozen=True)
+class PatternInfo:
+    """What is known of the subscriptions to a pattern in this process."""
+
+    pattern: str
+    """As the first of those who listen now has written it."""
+    subscribers: int
+    """Live connections that listen by it now."""
+    figures: Figures
+    """What has come to pass since it has had subscribers without a break."""
+
+
+@dataclass(frozen=True)
+class SubscriberInfo:
+    """What is known of one subscriber of this process."""
+
+    id: int
+    """Its number, unique in this process."""
+    peer: str
+    """The address it comes from, ``host:port``; empty for a Unix socket."""
+    user: str
+    """The name of its user; empty if it is not known."""
+    transport: str
+    """How it is written to, see ``eventcast.websocket.transports``."""
+    pattern: str
+    """The pattern by which it hears the channel; empty if it listens to the channel itself."""
+    connected_at: float
+    """When it came, seconds since the epoch."""
+    pending: int
+    """Bytes that wait for it to read."""
+    lost: int
+    """Messages it did not get because it was too slow."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """This process as a whole."""
+
+    channels: int
+    """Channels that have subscribers of their own now."""
+    subscribers: int
+    """Live connections that listen now."""
+    figures: Figures
+    """What has come to pass since the process began, on channels nobody listens to any more too."""
+
+
+def subscriber_count(channel: str, *, patterns: bool = True) -> int:
+    """How many subscribers that hear ``channel`` are connected to this process right now.
+
+    :param patterns: whether those count who hear it by a pattern.
+    """
+    if not patterns:
+        return sum(local.count for hub in hubs() if (local := hub.channels.get(channel)) is not None)
+    return sum(local.count for hub in hubs() for local in hub.heard_by(channel))
+
+
+def channel_info(channel: str) -> ChannelInfo:
+    """What is known of ``channel`` in this process; zeros if nobody listens to it."""
+    found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
+    return ChannelInfo(
+        channel,
+        subscriber_count(channel),
+        sum((local.figures for local in found), Figures()),
+        max((local.last_message_at for local in found), default=0.0),
+    )
+
+
+def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
+    """The channels that have subscribers in this process, in the order of their names.
+
+    :param prefix: only those whose names begin with it.
+    :param after: only those whose names come after it: the last one of the page before.
+    :param limit: how many at most.
+    """
+    names = {
+        name
+        for hub in hubs()
+        for name, local in list(hub.channels.items())
+        if local.count and name > after and name.startswith(prefix)
+    }
+    return [channel_info(name) for name in heapq.nsmallest(limit, names)]
+
+
+def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[PatternInfo]:
+    """The patterns that somebody listens by in this process, in the order of their texts.
+
+    :param prefix: only those all of whose channels' names begin with it.
+    :param limit: how many at most.
+    """
+    found: dict[str, PatternInfo] = {}
+    for local in [local for hub in hubs() for local in hub.patterns if local.count]:
+        if not patterns.parse(local.name).literal.startswith(prefix):
+            continue
+        known = found.get(local.name, PatternInfo(local.name, 0, Figures()))
+        found[local.name] = PatternInfo(local.name, known.subscribers + local.count, known.figures + local.figures)
+    return [found[text] for text in heapq.nsmallest(limit, found)]
+
+
+def figure_of_all(figure: FigureName) -> dict[str, float]:
+    """One figure of every live channel of this process, in no order; for thousands of channels much quicker than
+    :func:`live_channels`."""
+    value_of = operator.attrgetter("count" if figure == "subscribers" else figure)
+    join = max if figure == "last_message_at" else operator.add
+    found: dict[str, float] = {}
+    everywhere = hubs()
+    for hub in everywhere:
+        here = {name: value_of(local) for name, local in list(hub.channels.items()) if local.count}
+        found = here | {name: join(value, here.get(name, 0)) for name, value in found.items()}
+    if figure == "subscribers" and any(hub.patterns for hub in everywhere):
+        return {name: subscriber_count(name) for name in found}
+    return found
+
+
+def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[SubscriberInfo]:
+    """The subscribers of ``channel`` in this process, those who came first at the top.
+
+    :param limit: how many at most.
+    :param offset: how many to leave out at the top.
+    :param matching: only those whose peer, user or transport contains this, whatever its case.
+    """
+    found = _find(channel, matching)
+    chosen = heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]
+    return [_describe(subscriber, channel) for subscriber in chosen]
+
+
+def subscriber(channel: str, id: int) -> SubscriberInfo | None:
+    """The subscriber of ``channel`` that has this ``id``; None if it is not here (any more)."""
+    return next((_describe(subscriber, channel) for subscriber in _find(channel) if subscriber.id == id), None)
+
+
+def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
+    text = matching.lower()
+    for local in [local for hub in hubs() for local in hub.heard_by(channel)]:
+        for subscriber in local:
+            if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport.name}".lower():
+                yield subscriber
+
+
+def _describe(subscriber: Subscriber, channel: str) -> SubscriberInfo:
+    heard_by = subscriber.channel.name if subscriber.channel is not None else channel
+    return SubscriberInfo(
+        id=subscriber.id,
+        peer=subscriber.peer,
+        user=subscriber.user,
+        transport=subscriber.transport.name,
+        pattern="" if heard_by == channel else heard_by,
+        connected_at=subscriber.connected_at,
+        pending=subscriber.transport.pending,
+        lost=subscriber.lost,
+    )
+
+
+def disconnect(channel: str, id: int | None = None) -> None:
+    """Close the subscriber with this ``id`` that hears ``channel``, or all of the channel's own; safe in any thread.
+
+    Those who hear it by a pattern, and others with it, are closed only by their ``id``.
+    """
+    for hub in hubs():
+        hub.disconnect(channel, id)
+
+
+def totals() -> Totals:
+    """The figures of this process as a whole."""
+    everywhere = hubs()
+    here = [local for hub in everywhere for local in list(hub.channels.values())]
+    by_pattern = [local for hub in everywhere for local in hub.patterns]
+    counted: list[LocalChannel | Figures] = [*here, *by_pattern, *(hub.past for hub in everywhere)]
+    figures = Figures(
+        messages=sum(each.messages for each in counted),
+        delivered=sum(each.delivered for each in counted),
+        lost=sum(each.lost for each in counted),
+    )
+    subscribers = sum(local.count for local in (*here, *by_pattern))
+    return Totals(len({local.name for local in here if local.count}), subscribers, figures)

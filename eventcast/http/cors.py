@@ -1,0 +1,64 @@
+"""What browsers are told of who may read our answers (CORS, the Fetch standard), for the pages that may ask.
+
+The package django-cors-headers says the same for a whole site, as a middleware: a POST on the short way past the
+middleware would go without, a WebSocket has no such headers at all, and it refuses nobody. Where a site has it, it
+comes after us and its headers replace ours one by one, so none is there twice.
+"""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+from eventcast.security import origins
+
+METHODS = "GET, HEAD, POST, PUT"
+HEADERS = "Authorization, Content-Type, Last-Event-ID, X-API-Key"
+"""What pages may send besides what they may send anyway."""
+
+EXPOSED = "Retry-After"
+"""What pages may read besides what they may read anyway."""
+
+MAX_AGE = 7200
+"""Seconds for which a browser need not ask again; Chromium takes no more."""
+
+
+def is_preflight(request: HttpRequest) -> bool:
+    """Whether a browser asks, before a page's own request, if that may be sent."""
+    return (
+        request.method == "OPTIONS"
+        and "HTTP_ORIGIN" in request.META
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+    )
+
+
+def preflight(request: HttpRequest, *, cookies: bool = False) -> HttpResponse:
+    """The answer to such a question; :func:`share` adds for whom it is.
+
+    :raises OriginNotAllowed: it may not be sent. Browsers don't tell a page so, but people who look at the network.
+    """
+    origins.check(request, cookies=cookies)
+    # 200 and not 204, whose answers must not have the Content-Length that everybody adds.
+    response = HttpResponse(content_type="text/plain")
+    response["Access-Control-Allow-Methods"] = METHODS
+    response["Access-Control-Allow-Headers"] = HEADERS
+    response["Access-Control-Max-Age"] = str(MAX_AGE)
+    return response
+
+
+def share(request: HttpRequest, response: HttpResponseBase, *, cookies: bool = False) -> None:
+    """Let the page that asked read the answer, be it a refusal, if it is one of those that may ask.
+
+    :param cookies: also if the request had cookies; such pages have to be named in ``ALLOWED_ORIGINS``.
+    """
+    origin = request.META.get("HTTP_ORIGIN")
+    # Answers to a POST are kept in no cache: programs, which send most of them, need not pay for this.
+    if origin is not None or request.method not in ("POST", "PUT"):
+        patch_vary_headers(response, ["Origin"])
+    if origin is None or origins.is_own(request, origin) or not origins.allowed().lets_in(origin, cookies=cookies):
+        return
+    response["Access-Control-Allow-Origin"] = origin
+    response["Access-Control-Expose-Headers"] = EXPOSED
+    if cookies:
+        response["Access-Control-Allow-Credentials"] = "true"

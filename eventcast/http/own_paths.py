@@ -1,0 +1,127 @@
+"""The server's own paths, below ``<mount>-/``: lists, figures, subscriptions by a pattern, and what there is to ask."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from eventcast import metrics
+from eventcast.engine import names, patterns, presence
+from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
+from eventcast.http import streams
+from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
+from eventcast.http.description import description
+from eventcast.security import admission, refusals
+
+PAGE, LARGEST_PAGE = 100, 1000
+"""Channels in one answer of the list, if ``limit`` says nothing, and at most."""
+
+EVERYTHING = patterns.parse("/<path:any>")
+"""What has to be allowed to whoever asks for figures of the whole process."""
+
+
+@csrf_exempt
+@for_pages
+async def channels(request: HttpRequest) -> HttpResponse:
+    """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
+    if request.method not in ("GET", "HEAD"):
+        raise _ReadOnly("GET the list of channels.")
+    try:
+        query = request.GET
+    except SuspiciousOperation as error:
+        raise InvalidQuery(f"The query cannot be read: {error!s:.200}") from None
+    mount = names.mount_of(request, "-/channels")
+    await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
+    limit = query.get("limit", str(PAGE))
+    if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
+        raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
+    prefix = query.get("prefix", "")
+    if mount.startswith(prefix):
+        prefix = mount
+    found = (
+        presence.live_channels(prefix=prefix, after=query.get("after", ""), limit=int(limit) + 1)
+        if prefix.startswith(mount)  # What lies elsewhere was not asked for.
+        else []
+    )
+    page = found[: int(limit)]
+    said: dict[str, Any] = {
+        "channels": [described(info) for info in page],
+        "next": page[-1].channel if len(found) > len(page) else None,
+        "patterns": [
+            {"pattern": info.pattern, "subscribers": info.subscribers} | asdict(info.figures)
+            for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)
+        ],
+    }
+    if mount == "/" or await _may_ask_of_everything(request):
+        said |= _of_the_process()
+    return answer(said | SCOPE)
+
+
+@csrf_exempt
+@for_pages
+async def figures(request: HttpRequest) -> HttpResponse:
+    """The figures of this process in Prometheus' text format."""
+    if request.method not in ("GET", "HEAD"):
+        raise _ReadOnly("GET the figures.")
+    names.mount_of(request, "-/metrics")
+    await admission.to_ask(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
+    response = HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@csrf_exempt
+@for_pages
+async def subscribe(request: HttpRequest) -> HttpResponseBase:
+    """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
+    if request.method not in ("GET", "HEAD"):
+        raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
+    mount = names.mount_of(request, patterns.SUBSCRIBE)
+    pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
+    form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
+    if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
+        return streams.stream(request, pattern, form, await admission.to_subscribe(request, pattern))
+    await admission.to_ask(request, pattern)
+    listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
+    return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
+
+
+@csrf_exempt
+@for_pages
+async def describe(request: HttpRequest) -> HttpResponse:
+    """What there is to ask, as an OpenAPI description."""
+    if request.method not in ("GET", "HEAD"):
+        raise _ReadOnly("GET the description.")
+    mount = names.mount_of(request, "-/openapi.json")
+    return HttpResponse(description(mount), content_type="application/json")
+
+
+@csrf_exempt
+@for_pages
+async def reserved(request: HttpRequest) -> HttpResponse:
+    """Everything else below ``-/``: the server's own, and never a channel."""
+    raise ReservedChannel("Paths below '-/' are the server's own. '-/channels' lists the channels.")
+
+
+class _ReadOnly(MethodNotAllowed):
+    headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD"}
+
+
+async def _may_ask_of_everything(request: HttpRequest) -> bool:
+    try:
+        await admission.to_ask(request, EVERYTHING)
+    except (Forbidden, Unauthorized):
+        return False
+    return True
+
+
+def _of_the_process() -> dict[str, Any]:
+    total = presence.totals()
+    return {
+        "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
+        "refused": refusals.counts(),
+    }

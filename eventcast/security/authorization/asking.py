@@ -1,0 +1,126 @@
+"""How the class that the settings name is asked: in a thread if it may wait, and believed if its word is clear."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+from eventcast.conf import conf, left_open
+from eventcast.engine.patterns import Pattern
+from eventcast.exceptions import Forbidden, Unauthorized
+from eventcast.security.authorization.base import Authorization
+from eventcast.security.authorization.permits import Permit
+
+Action = Literal["publish", "subscribe"]
+Result = TypeVar("Result")
+
+_made: tuple[object, dict[str, Authorization]] = (None, {})
+
+
+def current() -> Authorization:
+    """The object that says who may do what; made once for the settings there are.
+
+    :raises ImproperlyConfigured: ``EVENTCAST["AUTHORIZATION"]`` names no such class, or the class' settings are wrong.
+    """
+    return instance(conf.AUTHORIZATION)
+
+
+def instance(path: str) -> Authorization:
+    """The object of the class with this dotted path; made once for the settings there are.
+
+    :raises ImproperlyConfigured: as :func:`current`.
+    """
+    global _made
+    configured = getattr(settings, "EVENTCAST", None)
+    if _made[0] is not configured:
+        _made = (configured, {})  # Tests override settings.
+    made = _made[1]
+    if path not in made:
+        kind = find(path)
+        problems = kind.problems()
+        if path == conf.AUTHORIZATION and (problem := left_open(configured or {})):
+            problems = [problem]
+        if problems:
+            raise ImproperlyConfigured(" ".join(problems))
+        made[path] = kind()
+    return made[path]
+
+
+def find(path: str) -> type[Authorization]:
+    """The class with this dotted path.
+
+    :raises ImproperlyConfigured: there is none, or it is no subclass of :class:`Authorization`.
+    """
+    try:
+        kind = import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ImproperlyConfigured(f"The authorization {path!r} cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Authorization)):
+        raise ImproperlyConfigured(
+            f"The authorization {path!r} is no subclass of eventcast.authorization.Authorization."
+        )
+    return kind
+
+
+async def permit(action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Ask the class that the settings name.
+
+    :raises Unauthorized: nobody is known; ``Forbidden``: somebody is, who may not.
+    """
+    return await ask(current(), action, request, wanted)
+
+
+async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Ask one authorization; otherwise as :func:`permit`."""
+    method = _method(authorization, action, wanted)
+    if authorization.uses_database and not inspect.iscoroutinefunction(method):
+        answer = await in_thread(method, request, wanted)
+    else:
+        answer = method(request, wanted)
+    if not isinstance(answer, Permit) and inspect.isawaitable(answer):
+        answer = await answer
+    if isinstance(answer, Permit):
+        return answer
+    if not isinstance(answer, bool):
+        # A coroutine that nobody awaits, or a queryset, would count as a yes.
+        raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
+    user = (
+        await in_thread(authorization.user_of, request)
+        if authorization.uses_database
+        else authorization.user_of(request)
+    )
+    if answer:
+        return Permit(user)
+    what = f"{action} to {'these channels' if isinstance(wanted, Pattern) else 'this channel'}"
+    if user:
+        raise Forbidden(f"{user} may not {what}.")
+    raise Unauthorized(f"Say who you are: not everybody may {what}.")
+
+
+def _method(authorization: Authorization, action: Action, wanted: str | Pattern) -> Callable[..., Any]:
+    if action == "publish":
+        return authorization.can_publish
+    return authorization.can_subscribe_pattern if isinstance(wanted, Pattern) else authorization.can_subscribe
+
+
+async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call what may wait, with database connections looked after as Django does around a request."""
+    # Without a context of its own, all of them would queue for the one thread that the whole process shares.
+    async with ThreadSensitiveContext():
+        return cast(Result, await sync_to_async(_call)(function, *arguments))
+
+
+def _call(function: Callable[..., Result], *arguments: Any) -> Result:
+    close_old_connections()
+    try:
+        return function(*arguments)
+    finally:
+        close_old_connections()

@@ -1,0 +1,147 @@
+"""Keys for programs: each is good for some paths."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from eventcast.conf import conf
+from eventcast.engine.patterns import Pattern
+from eventcast.exceptions import Forbidden, Unauthorized
+from eventcast.security.authorization import grants
+from eventcast.security.authorization.base import Authorization
+from eventcast.security.authorization.bearer import bearer
+from eventcast.security.authorization.permits import Permit
+
+SHORTEST = 16
+"""Characters: fewer can be guessed."""
+
+DIGEST_PREFIX = "sha256:"
+FIELDS = {"key", "name", "publish", "subscribe"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key, of which only the digest is kept."""
+
+    digest: str = field(repr=False)
+    """SHA-256 of the key's UTF-8 bytes, in hexadecimal."""
+    name: str
+    """Of whoever has it: stands in logs and in the list of subscribers."""
+    publish: tuple[Pattern, ...]
+    subscribe: tuple[Pattern, ...]
+
+
+class Keys(Authorization):
+    """Whoever sends one of ``EVENTCAST["KEYS"]`` may do what stands beside it; nobody else anything.
+
+    It is sent as ``Authorization: Bearer …`` or ``X-API-Key: …``.
+    """
+
+    uses_cookies = False
+    uses_database = False
+
+    def __init__(self) -> None:
+        self._keys = [_parse(entry) for entry in conf.KEYS]
+
+    def can_publish(self, request: HttpRequest, channel: str) -> Permit:
+        """Whether the key may publish to the channel.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        key = self._key_of(request)
+        return _permit(key, "publish to this channel", grants.hold(key.publish, channel))
+
+    def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
+        """Whether the key may listen to the channel.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        key = self._key_of(request)
+        return _permit(key, "subscribe to this channel", grants.hold(key.subscribe, channel))
+
+    def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
+        """Whether the key may listen to all of the pattern's channels.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        key = self._key_of(request)
+        return _permit(key, "subscribe to all of these channels", grants.hold(key.subscribe, pattern))
+
+    def _key_of(self, request: HttpRequest) -> Key:
+        sent = bearer(request) or request.META.get("HTTP_X_API_KEY", "")
+        if not sent:
+            raise Unauthorized("Send a key, as 'Authorization: Bearer …' or 'X-API-Key: …'.")
+        digest, found = _digest(sent), None
+        for key in self._keys:  # All of them, so that the time it takes tells nothing.
+            if constant_time_compare(digest, key.digest):
+                found = key
+        if found is None:
+            raise Unauthorized("There is no such key.")
+        return found
+
+    @classmethod
+    def problems(cls) -> list[str]:
+        """What is wrong with ``EVENTCAST["KEYS"]``; the keys themselves stay out of it."""
+        keys: object = conf.KEYS
+        if not isinstance(keys, list | tuple):
+            return ["EVENTCAST['KEYS'] is a list of dicts."]
+        found = [
+            f"EVENTCAST['KEYS'][{number}]: {problem}"
+            for number, entry in enumerate(keys)
+            for problem in _problems(entry)
+        ]
+        if not found:
+            digests = [_parse(entry).digest for entry in keys]
+            found += [
+                f"EVENTCAST['KEYS'][{number}]: the same key stands there twice."
+                for number, digest in enumerate(digests)
+                if digest in digests[:number]
+            ]
+        return found
+
+
+def _permit(key: Key, what: str, may: bool) -> Permit:
+    if not may:
+        raise Forbidden(f"The key {key.name!r:.100} may not {what}.")
+    return Permit(key.name, identity=f"key {key.name}")
+
+
+def _digest(key: str) -> str:
+    # A header's value is bytes, which Django reads as Latin-1.
+    return hashlib.sha256(key.encode("latin-1", errors="replace")).hexdigest()
+
+
+def _parse(entry: Mapping[str, Any]) -> Key:
+    key: str = entry["key"]
+    if key.startswith(DIGEST_PREFIX):
+        digest = key.removeprefix(DIGEST_PREFIX).lower()
+    else:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+    name = entry.get("name") or f"key {digest[:8]}"
+    return Key(digest, name, grants.parse(entry.get("publish", ())), grants.parse(entry.get("subscribe", ())))
+
+
+def _problems(entry: object) -> list[str]:
+    if not isinstance(entry, dict):
+        return ["not a dict, such as {'key': '…', 'publish': ['/orders/<path:any>']}."]
+    found = [f"{name!r:.50} means nothing; known are {', '.join(sorted(FIELDS))}." for name in {*entry} - FIELDS]
+    key = entry.get("key")
+    if not isinstance(key, str):
+        found.append("'key' is missing.")
+    elif key.startswith(DIGEST_PREFIX):
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", key.removeprefix(DIGEST_PREFIX)):
+            found.append("behind 'sha256:' stand the 64 hexadecimal digits of the key's digest.")
+    elif len(key) < SHORTEST or not key.isascii() or not key.isprintable() or key != key.strip():
+        found.append(f"a key is {SHORTEST} or more printable ASCII characters, without blanks around them.")
+    if not isinstance(entry.get("name", ""), str):
+        found.append("'name' is a text.")
+    for action in ("publish", "subscribe"):
+        found += [f"'{action}': {problem}" for problem in grants.problems(entry.get(action, ()))]
+    return found

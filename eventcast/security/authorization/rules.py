@@ -1,0 +1,120 @@
+"""Several authorizations, each for some paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from eventcast.conf import conf
+from eventcast.engine import patterns
+from eventcast.engine.patterns import Pattern
+from eventcast.exceptions import Forbidden
+from eventcast.security.authorization import asking, grants, ordered
+from eventcast.security.authorization.base import Authorization
+from eventcast.security.authorization.permits import Permit
+
+ACTIONS = ("publish", "subscribe")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who is asked about the channels of a pattern; None for what nobody may do."""
+
+    pattern: Pattern
+    publish: Authorization | None
+    subscribe: Authorization | None
+
+
+class Rules(Authorization):
+    """Of ``EVENTCAST["RULES"]`` the first whose path matches says who is asked; what none of them names is closed.
+
+    A pattern of channels has to be covered by one of them, and allowed by each before it that might have a channel in
+    common with it.
+    """
+
+    uses_database = False
+
+    def __init__(self) -> None:
+        self._rules = [_parse(*entry) for entry in conf.RULES]
+        self.uses_cookies = any(
+            each.uses_cookies for rule in self._rules for each in (rule.publish, rule.subscribe) if each
+        )
+        """Whether one of them does."""
+
+    async def can_publish(self, request: HttpRequest, channel: str) -> Permit:
+        """Whether the rule of the channel lets the request publish.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        return await self._ask("publish", request, channel)
+
+    async def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
+        """Whether the rule of the channel lets the request listen.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        return await self._ask("subscribe", request, channel)
+
+    async def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
+        """Whether the rules of the pattern's channels let the request listen to all of them.
+
+        :raises Unauthorized, Forbidden: no.
+        """
+        return await self._ask("subscribe", request, pattern)
+
+    async def _ask(self, action: asking.Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        asked = [getattr(rule, action) for rule in ordered.deciding(self._rules, wanted)]
+        if not asked or None in asked:
+            raise Forbidden(f"No rule lets anybody {action} here.")
+        permit = Permit()
+        for authorization in dict.fromkeys(asked):
+            permit &= await asking.ask(authorization, action, request, wanted)
+        return permit
+
+    @classmethod
+    def problems(cls) -> list[str]:
+        """What is wrong with ``EVENTCAST["RULES"]``, or with the settings of those it names."""
+        rules: object = conf.RULES
+        if not isinstance(rules, list | tuple):
+            return ["EVENTCAST['RULES'] is a list of pairs."]
+        found = [
+            f"EVENTCAST['RULES'][{number}]: {problem}"
+            for number, rule in enumerate(rules)
+            for problem in _problems(cls, rule)
+        ]
+        if not found:
+            named = dict.fromkeys(path for _, value in rules for path in _paths(value).values() if path is not None)
+            found += [problem for path in named for problem in asking.find(path).problems()]
+        return found
+
+
+def _paths(value: object) -> dict[str, str | None]:
+    """The dotted path for each action that a rule's second half means."""
+    if isinstance(value, dict):
+        return {action: value.get(action) for action in ACTIONS}
+    return dict.fromkeys(ACTIONS, str(value))
+
+
+def _parse(pattern: str, value: object) -> Rule:
+    made = {action: None if path is None else asking.instance(path) for action, path in _paths(value).items()}
+    return Rule(patterns.parse(pattern), made["publish"], made["subscribe"])
+
+
+def _problems(rules: type[Rules], rule: object) -> list[str]:
+    if not isinstance(rule, list | tuple) or len(rule) != 2:
+        return ["not a pair, such as ('/orders/<path:any>', 'eventcast.authorization.Keys')."]
+    pattern, value = rule
+    found = grants.problems([pattern])
+    if not isinstance(value, str | dict):
+        return [*found, "the second is a class' dotted path, or a dict of them by 'publish' and 'subscribe'."]
+    if isinstance(value, dict) and (unknown := {*value} - {*ACTIONS}):
+        found.append(f"{', '.join(map(repr, unknown)):.50}: known are 'publish' and 'subscribe'.")
+    for path in dict.fromkeys(_paths(value).values()):
+        try:
+            if path is not None and issubclass(asking.find(path), rules):
+                found.append("rules cannot stand in rules.")
+        except ImproperlyConfigured as error:
+            found.append(str(error))
+    return found

@@ -1,0 +1,46 @@
+"""Where a connection comes from, as far as that can be trusted: for limits, for the log and for the admin's list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eventcast.conf import conf
+from eventcast.engine import names
+from eventcast.security import addresses
+from eventcast.server import daphne
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """The address of the client behind an ASGI scope, see ``eventcast.security.addresses``; empty if there is none."""
+    trusted = conf.TRUSTED_PROXIES
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for") if trusted else b""
+    return addresses.client_address(_peer(scope), forwarded.decode("latin-1"), addresses.proxies(*trusted))
+
+
+def counted_for(scope: Mapping[str, Any]) -> str:
+    """The same where subscribers are limited by address; else an empty string, for it takes some microseconds."""
+    return address_of(scope) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
+
+
+def describe(scope: Mapping[str, Any]) -> str:
+    """The client behind an ASGI scope for people to read, ``host:port``; a port only if it is the connection's own.
+
+    An empty string where the server tells no address, as for Unix sockets.
+    """
+    client = scope.get("client")
+    # A server that believes X-Forwarded-For, as Daphne with --proxy-headers, has put there what the client wrote.
+    peer = names.printable(f"{client[0]:.60}:{client[1]}") if client else ""
+    if not conf.TRUSTED_PROXIES:
+        return peer
+    address = address_of(scope)
+    return peer if client and address == client[0] else names.printable(address[:60])
+
+
+def _peer(scope: Mapping[str, Any]) -> str:
+    """The other end of the connection. With Daphne's ``--proxy-headers`` it is not the scope's client, which is then
+    whatever the client says."""
+    if (protocol := scope.get("eventcast.protocol")) is not None and (peer := daphne.peer_of(protocol)) is not None:
+        return peer
+    client = scope.get("client")
+    return str(client[0]) if client else ""
