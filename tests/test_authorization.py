@@ -165,7 +165,7 @@ def test_classes_say_whether_they_use_cookies(name: str, expected: bool) -> None
 async def test_user_of_a_class_of_ones_own_is_worth_nothing_on_a_page_elsewhere(origin: str) -> None:
     asking = request(User(username="zhang"), Origin=origin, Cookie="sessionid=x")
     with using(f"{HERE}.Members", ALLOWED_ORIGINS=["*", "null"]), pytest.raises(OriginNotAllowed):
-        await admission.to_publish(asking, "/members")
+        await admission.check_publish(asking, "/members")
 
 
 def test_permit_of_two_ends_with_the_first_of_them() -> None:

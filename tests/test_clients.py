@@ -65,3 +65,12 @@ def test_address_over_daphnes_unix_socket_is_forwarded() -> None:
 
 def test_address_ignores_headers_where_no_proxy_is_trusted() -> None:
     assert clients.address_of(scope(("192.0.2.1", 80), b"203.0.113.9")) == "192.0.2.1"
+
+
+@override_settings(EVENTCAST={"MAX_SUBSCRIBERS_PER_ADDRESS": 1})
+def test_counted_for_is_one_for_an_ipv6_network() -> None:
+    assert clients.counted_for(scope(("2001:db8::1", 1))) == clients.counted_for(scope(("2001:db8::2", 1))) != ""
+
+
+def test_counted_for_is_empty_without_a_limit() -> None:
+    assert clients.counted_for(scope(("192.0.2.1", 1))) == ""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from eventcast.commandline.listen import _shown
 from eventcast.listeners import listener, registry
-from eventcast.management.subcommands.listen import _shown
 from tests.conftest import MakeApp
 
 

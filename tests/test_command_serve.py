@@ -18,9 +18,9 @@ from django.test import override_settings
 from twisted.internet.address import IPv4Address
 
 from eventcast.conf import conf
-from eventcast.management.subcommands.serve import _banner
 from eventcast.server.intake import Intake, Limits
 from eventcast.server.mounts import Mounts
+from eventcast.server.serve import _banner
 from eventcast.server.server import tcp_endpoint, unix_endpoint
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment

@@ -10,11 +10,11 @@ import pytest
 
 import eventcast.routing  # noqa: F401  every module that defines an error is loaded with it
 from eventcast import commandline
+from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.tools import TOOLS
 from eventcast.conf import Conf, conf
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
-from eventcast.management.subcommands import Subcommand
 from eventcast_project import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,13 +104,6 @@ def test_exit_codes_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_both_command_lines_have_every_tool(tool: type[commandline.Tool]) -> None:
     assert tool.name in {subcommand.name for subcommand in SUBCOMMANDS}
-
-
-def test_floors_name_every_module() -> None:
-    mentioned = set(re.findall(r"`(\w+)/?`", "".join(files for _, files in rows("Architecture"))))
-    modules = {path.stem for path in (ROOT / "eventcast").glob("*.py")} - {"__init__"}
-    packages = {path.parent.name for path in (ROOT / "eventcast").glob("*/__init__.py")}
-    assert mentioned == modules | packages
 
 
 def test_links_lead_somewhere() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from eventcast.websocket.pulse import Pulse
+from eventcast.server.daphne.pulse import Pulse
 from tests.fakes import until
 
 

@@ -90,48 +90,48 @@ def request(address: str = "192.0.2.1", **headers: str) -> Any:
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2})
 def test_one_publish_too_many_is_refused_with_a_time_to_wait() -> None:
     for _ in range(2):
-        throttling.to_publish(request())
+        throttling.check_rate(request())
     with pytest.raises(TooManyPublishes) as refused:
-        throttling.to_publish(request())
+        throttling.check_rate(request())
     assert refused.value.answer_headers() == {"Retry-After": "1"}
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 1})
 def test_users_have_an_allowance_each_wherever_they_come_from() -> None:
-    throttling.to_publish(request(), "zhang")
-    throttling.to_publish(request(), "wang")
-    throttling.to_publish(request())
+    throttling.check_rate(request(), "zhang")
+    throttling.check_rate(request(), "wang")
+    throttling.check_rate(request())
     with pytest.raises(TooManyPublishes):
-        throttling.to_publish(request("192.0.2.2"), "zhang")
+        throttling.check_rate(request("192.0.2.2"), "zhang")
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 1, "TRUSTED_PROXIES": ["192.0.2.1"]})
 def test_clients_of_a_trusted_proxy_have_an_allowance_each() -> None:
-    throttling.to_publish(request(**{"X-Forwarded-For": "203.0.113.1"}))
-    throttling.to_publish(request(**{"X-Forwarded-For": "203.0.113.2"}))
+    throttling.check_rate(request(**{"X-Forwarded-For": "203.0.113.1"}))
+    throttling.check_rate(request(**{"X-Forwarded-For": "203.0.113.2"}))
     with pytest.raises(TooManyPublishes):
-        throttling.to_publish(request(**{"X-Forwarded-For": "6.6.6.6, 203.0.113.2"}))
+        throttling.check_rate(request(**{"X-Forwarded-For": "6.6.6.6, 203.0.113.2"}))
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 2})
 def test_burst_is_that_of_five_seconds_by_default() -> None:
     for _ in range(10):
-        throttling.to_publish(request())
+        throttling.check_rate(request())
     with pytest.raises(TooManyPublishes):
-        throttling.to_publish(request())
+        throttling.check_rate(request())
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
 def test_batch_counts_as_its_messages() -> None:
-    throttling.to_publish(request())
+    throttling.check_rate(request())
     throttling.charge(request(), "", 999)
     with pytest.raises(TooManyPublishes) as refused:
-        throttling.to_publish(request())
+        throttling.check_rate(request())
     assert refused.value.retry_after == pytest.approx(998, abs=1)
 
 
 def test_nobody_is_remembered_without_a_rate() -> None:
-    throttling.to_publish(request())
+    throttling.check_rate(request())
     throttling.charge(request(), "", 999)
     assert len(throttling.allowances) == 0
 

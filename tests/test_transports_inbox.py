@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.websocket.inbox import Inbox
+from eventcast.server.daphne.inbox import Inbox
 
 
 class Source:

@@ -27,7 +27,6 @@ from eventcast.engine.pattern_tree import PatternTree
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.quotas import quotas
 from eventcast.engine.subscribers import Subscriber, Transport
-from eventcast.server import daphne
 
 logger = logging.getLogger("eventcast.hub")
 
@@ -46,7 +45,6 @@ class Hub:
         self.patterns = PatternTree()
         self.stopping = False
         """Whether the server is shutting down: nobody is let in any more."""
-        self._watching = False
         self.past = Figures()
         """What came to pass on channels that nobody listens to any more."""
         self._loop = weakref.ref(asyncio.get_running_loop())
@@ -62,11 +60,11 @@ class Hub:
         :raises LayerUnavailable: the channel layer cannot be reached.
         :raises Refused: there are as many subscribers as there may be, see ``eventcast.engine.quotas``.
         """
-        place = quotas.take(wanted, subscriber.address)
+        place = quotas.reserve(wanted, subscriber.address)
         try:
             await self._memberships.join(_joined_for(wanted))
         except BaseException:
-            quotas.give_back(place)
+            quotas.release(place)
             raise
         subscriber.place = place
         if isinstance(wanted, Pattern):
@@ -82,7 +80,7 @@ class Hub:
         subscriber.leave()
         subscriber.transport.release()
         if subscriber.place is not None:
-            quotas.give_back(subscriber.place)
+            quotas.release(subscriber.place)
             subscriber.place = None
         channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count:
@@ -179,12 +177,6 @@ class Hub:
             if id is None or subscriber.id == id:
                 subscriber.transport.close(DISCONNECTED, OPERATOR)
                 subscriber.leave()
-
-    def close_at_shutdown(self, protocol: Any) -> None:
-        """Have :meth:`say_goodbye` called when the server stops; ``protocol`` is Daphne's, of any connection."""
-        if not self._watching:
-            self._watching = True
-            daphne.at_shutdown(protocol, self.say_goodbye)
 
     def say_goodbye(self) -> list[Transport]:
         """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""

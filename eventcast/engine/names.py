@@ -10,14 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from eventcast.conf import conf
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
 
 ALL = "*"
 """Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
@@ -58,27 +55,6 @@ def channel_from_scope(scope: Mapping[str, Any]) -> str:
     if "\ufffd" in scope["path"]:
         raise InvalidChannel("The path is not valid UTF-8, or the server hides its bytes. Leave out U+FFFD.")
     return check_channel(scope["path"])
-
-
-def channel_from_request(request: HttpRequest) -> str:
-    """The channel that a Django request's path names; under WSGI there is no raw path, and the decoded one must do.
-
-    :raises InvalidChannel: as :func:`channel_from_scope`.
-    """
-    return channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
-
-
-def mount_of(request: HttpRequest, own: str) -> str:
-    """The mount, such as ``/live/``, by a request to one of the server's own paths below it.
-
-    :param own: that path, such as ``-/channels``.
-    :raises ReservedChannel: Django was led here by another path than the client has sent, so what lies below is not
-        below that.
-    """
-    name, root_path = channel_from_request(request), request.META.get("SCRIPT_NAME", "").rstrip("/")
-    if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
-        raise ReservedChannel(f"There is no {own} here.")
-    return name.removesuffix(own)
 
 
 def url_path(channel: str) -> str:

@@ -18,7 +18,6 @@ from collections.abc import Hashable
 from eventcast.conf import conf
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import ChannelFull, Refused, ServerFull, TooManyConnections, TooManyPatterns
-from eventcast.security import addresses
 
 Place = tuple[Hashable, str]
 """What a subscriber listens to, and the address it counts for; empty if for none."""
@@ -38,18 +37,18 @@ class Quotas:
     def check(self, wanted: str | Pattern, address: str) -> None:
         """Find out whether there is a place, without taking it.
 
-        :param address: that of the client; empty if it is not known, and then it counts for none.
+        :param address: that of the client, see ``security.addresses.group``; empty if it counts for none.
         :raises Refused: there is none, or not for this one.
         """
-        if (refusal := self._refusal(_key(wanted), wanted, addresses.group(address))) is not None:
+        if (refusal := self._refusal(_key(wanted), wanted, address)) is not None:
             raise refusal
 
-    def take(self, wanted: str | Pattern, address: str) -> Place:
-        """Take a place; it wants its :meth:`give_back`.
+    def reserve(self, wanted: str | Pattern, address: str) -> Place:
+        """Take a place; it wants its :meth:`release`.
 
         :raises Refused: there is none, or not for this one.
         """
-        place = key, counted = _key(wanted), addresses.group(address) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
+        place = key, counted = _key(wanted), address if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
         with self._lock:
             if (refusal := self._refusal(key, wanted, counted)) is not None:
                 raise refusal
@@ -61,7 +60,7 @@ class Quotas:
                 self._per_address[counted] += 1
         return place
 
-    def give_back(self, place: Place) -> None:
+    def release(self, place: Place) -> None:
         """The connection is over."""
         key, address = place
         with self._lock:

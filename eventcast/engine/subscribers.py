@@ -15,8 +15,8 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine import names
@@ -198,9 +198,3 @@ class Subscriber:
     def __repr__(self) -> str:
         channel = names.quoted(self.channel.name) if self.channel else None
         return f"<Subscriber {self.peer or '?'} of {channel} by {self.transport.name}>"
-
-
-def describe_user(scope: Mapping[str, Any]) -> str:
-    """The name of an ASGI scope's user, whom Channels' or the site's middleware put there; else an empty string."""
-    user: Any = scope.get("user")
-    return str(user.get_username()) if user is not None and user.is_authenticated else ""

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from eventcast import metrics
-from eventcast.engine import names, patterns, presence
+from eventcast.engine import patterns, presence
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
-from eventcast.http import streams
+from eventcast.http import requests, streams
 from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
 from eventcast.http.description import description
 from eventcast.security import admission, refusals
@@ -34,8 +34,8 @@ async def channels(request: HttpRequest) -> HttpResponse:
         query = request.GET
     except SuspiciousOperation as error:
         raise InvalidQuery(f"The query cannot be read: {error!s:.200}") from None
-    mount = names.mount_of(request, "-/channels")
-    await admission.to_ask(request, patterns.parse(f"{mount}<path:any>"))
+    mount = requests.mount_of(request, "-/channels")
+    await admission.check_view(request, patterns.parse(f"{mount}<path:any>"))
     limit = query.get("limit", str(PAGE))
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
         raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
@@ -67,8 +67,8 @@ async def figures(request: HttpRequest) -> HttpResponse:
     """The figures of this process in Prometheus' text format."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the figures.")
-    names.mount_of(request, "-/metrics")
-    await admission.to_ask(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
+    requests.mount_of(request, "-/metrics")
+    await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     response = HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     return response
@@ -80,12 +80,12 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
     """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
-    mount = names.mount_of(request, patterns.SUBSCRIBE)
+    mount = requests.mount_of(request, patterns.SUBSCRIBE)
     pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
     form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
     if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
-        return streams.stream(request, pattern, form, await admission.to_subscribe(request, pattern))
-    await admission.to_ask(request, pattern)
+        return streams.stream(request, pattern, form, await admission.check_subscribe(request, pattern))
+    await admission.check_view(request, pattern)
     listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
 
@@ -96,7 +96,7 @@ async def describe(request: HttpRequest) -> HttpResponse:
     """What there is to ask, as an OpenAPI description."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the description.")
-    mount = names.mount_of(request, "-/openapi.json")
+    mount = requests.mount_of(request, "-/openapi.json")
     return HttpResponse(description(mount), content_type="application/json")
 
 
@@ -113,7 +113,7 @@ class _ReadOnly(MethodNotAllowed):
 
 async def _may_ask_of_everything(request: HttpRequest) -> bool:
     try:
-        await admission.to_ask(request, EVERYTHING)
+        await admission.check_view(request, EVERYTHING)
     except (Forbidden, Unauthorized):
         return False
     return True

@@ -14,7 +14,7 @@ from eventcast.engine import names
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.subscribers import Subscriber, describe_user
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http.stream_transport import StreamTransport
 from eventcast.security import clients, refusals, revocation
@@ -54,7 +54,7 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permi
     daphne_request = daphne.find_request(scope)
     descriptor = daphne.descriptor_of(daphne_request)
     if descriptor is not None:
-        current_hub().close_at_shutdown(daphne_request)
+        daphne.close_at_shutdown(daphne_request, current_hub())
         daphne.give_up_after(descriptor, DEAD_AFTER)
     if form == SSE:
         transport = StreamTransport(
@@ -73,7 +73,7 @@ def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permi
     subscriber = Subscriber(
         transport,
         peer=clients.describe(scope),
-        user=permit.user or describe_user(scope),
+        user=permit.user or clients.describe_user(scope),
         identity=permit.identity,
         address=clients.counted_for(scope),
     )

@@ -9,9 +9,9 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
 from eventcast.conf import conf
-from eventcast.engine import names, presence, publishing
+from eventcast.engine import presence, publishing
 from eventcast.exceptions import MethodNotAllowed
-from eventcast.http import bodies, pages, streams
+from eventcast.http import bodies, pages, requests, streams
 from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
 from eventcast.layers import is_local
 from eventcast.security import admission, throttling
@@ -23,7 +23,7 @@ from eventcast.security import admission, throttling
 @for_pages
 async def channel(request: HttpRequest) -> HttpResponseBase:
     """A channel's own URL: publish (POST, PUT); listen, look at it or ask about it (GET)."""
-    name = names.channel_from_request(request)
+    name = requests.channel_from_request(request)
     if request.method in ("POST", "PUT"):
         return await _publish(request, name)
     if request.method in ("GET", "HEAD"):
@@ -39,19 +39,19 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
     form = preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
     response: HttpResponseBase
     if form == pages.HTML:
-        await admission.to_ask(request, name)
+        await admission.check_view(request, name)
         response = pages.channel_page(request, name)
     elif form in (streams.SSE, streams.NDJSON) and request.method == "GET":
-        response = streams.stream(request, name, form, await admission.to_subscribe(request, name))
+        response = streams.stream(request, name, form, await admission.check_subscribe(request, name))
     else:
-        await admission.to_ask(request, name)
+        await admission.check_view(request, name)
         response = answer(described(presence.channel_info(name)) | SCOPE)
     patch_vary_headers(response, ["Accept"])
     return response
 
 
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
-    permit = await admission.to_publish(request, name)
+    permit = await admission.check_publish(request, name)
     found = bodies.messages_in(request)
     throttling.charge(request, permit.who, len(found) - 1)
     subscribers = await publishing.apublish_many(name, found)

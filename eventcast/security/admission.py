@@ -23,59 +23,59 @@ from eventcast.security.authorization import Permit
 
 __all__ = [
     "Permit",
+    "check_publish",
+    "check_rate",
+    "check_subscribe",
+    "check_view",
+    "check_websocket_publish",
     "cookies_count",
     "request_of_websocket",
-    "to_ask",
-    "to_publish",
-    "to_say",
-    "to_speak",
-    "to_subscribe",
 ]
 
 
-async def to_publish(request: HttpRequest, channel: str) -> Permit:
+async def check_publish(request: HttpRequest, channel: str) -> Permit:
     """Let a request publish to a channel.
 
     :raises Refused: it may not.
     """
     _check_origin(request)
     permit = await authorization.permit("publish", request, channel)
-    throttling.to_publish(request, permit.who)
+    throttling.check_rate(request, permit.who)
     return permit
 
 
-async def to_speak(request: HttpRequest, channel: str) -> Permit:
-    """Let a WebSocket, which :func:`to_subscribe` has let listen to a channel, publish to it what its client sends.
+async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
+    """Let a WebSocket, which :func:`check_subscribe` has let listen to a channel, publish to it what its client sends.
 
-    That is asked once, with its handshake; how much it sends is asked of each message, by :func:`to_say`.
+    That is asked once, with its handshake; how much it sends is asked of each message, by :func:`check_rate`.
 
     :raises Refused: it may not.
     """
     return await authorization.permit("publish", request, channel)
 
 
-def to_say(request: HttpRequest, permit: Permit) -> None:
+def check_rate(request: HttpRequest, permit: Permit) -> None:
     """Let a WebSocket send one message more.
 
     :param request: its handshake.
-    :param permit: what :func:`to_speak` has let it speak by.
+    :param permit: what :func:`check_websocket_publish` has let it speak by.
     :raises Refused: it is one too many.
     """
-    throttling.to_publish(request, permit.who)
+    throttling.check_rate(request, permit.who)
 
 
-async def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
+async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
     """Let a request, or the handshake of a WebSocket, subscribe to a channel or to a pattern of channels.
 
     :raises Refused: it may not.
     """
     _check_origin(request)
     permit = await authorization.permit("subscribe", request, wanted)
-    throttling.to_subscribe(request, wanted)
+    throttling.check_quotas(request, wanted)
     return permit
 
 
-async def to_ask(request: HttpRequest, wanted: str | Pattern) -> None:
+async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
     """Let a request ask who listens to a channel, or to all that a pattern matches: whoever may listen, too.
 
     :raises Refused: it may not.

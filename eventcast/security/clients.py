@@ -19,8 +19,9 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 
 def counted_for(scope: Mapping[str, Any]) -> str:
-    """The same where subscribers are limited by address; else an empty string, for it takes some microseconds."""
-    return address_of(scope) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
+    """What the client counts for where subscribers are limited by address: its address, or its IPv6 network. An empty
+    string where they are not limited, because finding the address takes some microseconds."""
+    return addresses.group(address_of(scope)) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
 
 
 def describe(scope: Mapping[str, Any]) -> str:
@@ -44,3 +45,9 @@ def _peer(scope: Mapping[str, Any]) -> str:
         return peer
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def describe_user(scope: Mapping[str, Any]) -> str:
+    """The name of an ASGI scope's user, whom Channels' or the site's middleware put there; else an empty string."""
+    user: Any = scope.get("user")
+    return str(user.get_username()) if user is not None and user.is_authenticated else ""

@@ -105,7 +105,7 @@ class Inbound:
 allowances = Allowances()
 
 
-def to_publish(request: HttpRequest, user: str = "") -> None:
+def check_rate(request: HttpRequest, user: str = "") -> None:
     """Count a request to publish as one message.
 
     :param user: whom it comes from, if that is known: ``Permit.who``.
@@ -115,12 +115,12 @@ def to_publish(request: HttpRequest, user: str = "") -> None:
         take(publisher(request, user))
 
 
-def to_subscribe(request: HttpRequest, wanted: str | Pattern) -> None:
+def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:
     """Find out whether there is a place for one who wants to listen; the hub takes it.
 
     :raises Refused: there is none.
     """
-    quotas.check(wanted, address_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
+    quotas.check(wanted, addresses.group(address_of(request)) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
 
 
 def charge(request: HttpRequest, user: str, messages: int) -> None:

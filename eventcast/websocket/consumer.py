@@ -15,7 +15,7 @@ from django.http.request import split_domain_port, validate_host
 from eventcast.engine import names, patterns
 from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.subscribers import Subscriber, describe_user
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import DisallowedHost, LayerUnavailable, Refused, ReservedChannel, TooManyFrames
 from eventcast.security import admission, clients, refusals, revocation, throttling
 from eventcast.security.admission import Permit
@@ -56,7 +56,7 @@ class EventcastConsumer(AsyncConsumer):
         # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
         try:
             if protocol is not None:
-                hub.close_at_shutdown(protocol)
+                daphne.close_at_shutdown(protocol, hub)
             await send(accepted(scope))
             subscriber.transport.open(subscriber)
             revocation.watch(hub, subscriber, permit)
@@ -115,11 +115,11 @@ async def admit(
     check_host(scope)
     wanted = wanted_by(scope, protocol)
     request = admission.request_of_websocket(scope)
-    permit = await admission.to_subscribe(request, wanted)
+    permit = await admission.check_subscribe(request, wanted)
     subscriber = Subscriber(
         transports.for_websocket(send, protocol),
         peer=clients.describe(scope),
-        user=permit.user or describe_user(scope),
+        user=permit.user or clients.describe_user(scope),
         identity=permit.identity,
         address=clients.counted_for(scope),
     )

@@ -27,7 +27,7 @@ from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.security import admission, refusals
 from eventcast.security.admission import Permit
 from eventcast.server import daphne
-from eventcast.websocket.inbox import Inbox
+from eventcast.server.daphne.inbox import Inbox
 
 logger = logging.getLogger("eventcast.publish")
 
@@ -51,7 +51,7 @@ async def speaker_for(
     if not conf.WEBSOCKET_PUBLISH or isinstance(wanted, Pattern):
         return None
     try:
-        permit = await admission.to_speak(request, wanted)
+        permit = await admission.check_websocket_publish(request, wanted)
     except Refused as refusal:
         logger.info("A subscriber of %s may only listen: %s. %s", names.quoted(wanted), refusal.code, refusal.detail)
         return None
@@ -83,7 +83,7 @@ class Speaker:
         text = event.get("text")
         try:
             if not self._subscriber.transport.closed:
-                admission.to_say(self._request, self.permit)
+                admission.check_rate(self._request, self.permit)
                 await publishing.apublish_many(self._channel, [event["bytes"] if text is None else text])
         except LayerUnavailable:  # It stands in the log already.
             if (channel := self._subscriber.channel) is not None:

@@ -7,13 +7,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from eventcast.bench.command import Bench
+from eventcast.commandline.listen import ListenSubcommand
 from eventcast.commandline.parsing import SubcommandParser
-from eventcast.management.subcommands import Subcommand
-from eventcast.management.subcommands.bench import Bench
-from eventcast.management.subcommands.listen import ListenSubcommand
-from eventcast.management.subcommands.remote import REMOTE
-from eventcast.management.subcommands.serve import Serve
-from eventcast.management.subcommands.token import Token
+from eventcast.commandline.remote import REMOTE
+from eventcast.commandline.subcommand import Subcommand
+from eventcast.commandline.token import Token
+from eventcast.server.serve import Serve
 
 SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand, Bench)
 

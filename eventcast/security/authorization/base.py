@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from django.http import HttpRequest
 
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.subscribers import describe_user
 from eventcast.security.authorization.permits import Permit
+from eventcast.security.clients import describe_user
 
 Answer: TypeAlias = "bool | Permit | Awaitable[bool | Permit]"
 """True or False, or a :class:`Permit` in place of True; at once or by a coroutine."""

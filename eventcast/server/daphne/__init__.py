@@ -38,11 +38,12 @@ from eventcast.server.daphne.handshakes import (
     without_spoofed_root_path,
 )
 from eventcast.server.daphne.mending import gauge, inbox, mended
-from eventcast.server.daphne.shutdown import at_shutdown
+from eventcast.server.daphne.shutdown import at_shutdown, close_at_shutdown
 
 __all__ = [
     "abort",
     "at_shutdown",
+    "close_at_shutdown",
     "descriptor_of",
     "find_protocol",
     "find_request",

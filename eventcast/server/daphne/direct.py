@@ -17,8 +17,8 @@ from typing import Any
 from eventcast.conf import conf
 from eventcast.engine.subscribers import Count, Subscriber
 from eventcast.server.daphne.overhearing import Overhearing, frames_and_bytes, leave_unheard
+from eventcast.server.daphne.pulse import Pulse
 from eventcast.server.daphne.twisted import TwistedTransport
-from eventcast.websocket.pulse import Pulse
 
 PING, PONG = b"\x89\x00", b"\x8a\x80"
 """A ping without payload, the same for everybody, and how its answer begins; RFC 6455 sections 5.5.2 and 5.5.3."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.server.daphne.descriptors import descriptor_behind, pending
-from eventcast.websocket.inbox import Inbox
+from eventcast.server.daphne.inbox import Inbox
 
 
 def mended(send: Any, protocol: Any) -> Any:

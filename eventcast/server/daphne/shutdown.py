@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -40,6 +41,19 @@ def at_shutdown(protocol: Any, goodbye: Callable[[], Any]) -> None:
                 break
 
     cast(Any, reactor).addSystemEventTrigger("before", "shutdown", shut_down)
+
+
+def close_at_shutdown(protocol: Any, hub: Any) -> None:
+    """Have a hub's ``say_goodbye`` called when the server stops; registers each hub once.
+
+    :param protocol: Daphne's, of any connection.
+    """
+    if hub not in _registered:
+        _registered.add(hub)
+        at_shutdown(protocol, hub.say_goodbye)
+
+
+_registered: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _name_of(task: asyncio.Task[Any]) -> str:

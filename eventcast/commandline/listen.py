@@ -16,8 +16,8 @@ from django.db import connections
 
 from eventcast.client.targets import parse_url
 from eventcast.commandline import ExitCode, Failed, Tool
+from eventcast.commandline.remote import Remote
 from eventcast.listeners import Registration, discover, registry
-from eventcast.management.subcommands.remote import Remote
 
 GRACE = 10.0
 """Seconds that calls have to end, by default. Below what systemd (90) and Docker (10) wait before they kill."""

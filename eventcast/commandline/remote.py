@@ -11,10 +11,10 @@ from eventcast import commandline
 from eventcast.commandline.beat import Beat
 from eventcast.commandline.channels import Channels
 from eventcast.commandline.publish import Publish
+from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.subscribe import Subscribe
 from eventcast.commandline.watchdog import Watchdog
 from eventcast.conf import conf
-from eventcast.management.subcommands import Subcommand
 
 
 class Remote(Subcommand):

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.core.management import CommandError
 
 from eventcast.commandline import ExitCode
+from eventcast.commandline.subcommand import Subcommand
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
-from eventcast.management.subcommands import Subcommand
 from eventcast.security.authorization import token
 from eventcast.security.authorization.tokens import HOUR
 

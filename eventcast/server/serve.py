@@ -19,8 +19,8 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.error import CannotListenError
 
 import eventcast
+from eventcast.commandline.subcommand import Subcommand
 from eventcast.conf import OPEN, conf
-from eventcast.management.subcommands import Subcommand
 from eventcast.server.intake import Limits
 from eventcast.server.mounts import Mounts
 from eventcast.server.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint

@@ -22,7 +22,7 @@ from eventcast.bench.options import Options
 from eventcast.bench.process import Server, listeners, raise_open_files
 from eventcast.bench.report import Report
 from eventcast.bench.server import OwnServer
-from eventcast.management.subcommands import Subcommand
+from eventcast.commandline.subcommand import Subcommand
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 
