@@ -9,6 +9,7 @@ import asyncio
 import re
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,18 +125,14 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
 
         :raises TypeError: a name is not valid.
         """
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        self._exchange.join(group, channel)
+        self.group_add_nowait(group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
         """End a channel's membership in a group, if there is one.
 
         :raises TypeError: a name is not valid.
         """
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        self._exchange.leave(group, channel)
+        self.group_discard_nowait(group, channel)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message to every channel of a group; those that are full lose it.
@@ -151,6 +148,30 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         It gives way to nobody: a long loop of it on the readers' own event loop fills their channels.
         """
         self._group_send(group, message)
+
+    def receive_with(self, channel: str, receiver: Callable[[dict[str, Any]], None] | None) -> None:
+        """Call ``receiver`` with each message that a group sends to a channel, in the sender's call and thread.
+
+        Such a channel keeps no messages: none waits, expires or is dropped here. Its memberships do not age.
+
+        :param receiver: must not block and not change the message, which all receivers share; None to end this.
+        """
+        if receiver is None:
+            self._exchange.receivers.pop(channel, None)
+        else:
+            self._exchange.receivers[channel] = receiver
+
+    def group_add_nowait(self, group: str, channel: str) -> None:
+        """:meth:`group_add` without ``await``: for any thread, with an event loop or without."""
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        self._exchange.join(group, channel)
+
+    def group_discard_nowait(self, group: str, channel: str) -> None:
+        """:meth:`group_discard` without ``await``."""
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        self._exchange.leave(group, channel)
 
     def _group_send(self, group: str, message: dict[str, Any]) -> bool:
         _require_dict(message)

@@ -43,6 +43,8 @@ class Exchange:
         self.mailboxes = Mailboxes()
         self.groups: dict[str, dict[str, float]] = {}
         """When each member was last added, by group and channel."""
+        self.receivers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        """What takes a channel's messages at once, in place of its mailbox, by channel."""
         self.losses = Losses()
         self.now: Callable[[], float] = time.monotonic
         self._limits = limits
@@ -73,13 +75,19 @@ class Exchange:
             now = self.now()
             if now > self._next_cleaning:
                 self._clean(now)
+            receivers = []
             for channel in list(self.groups.get(group, ())):
+                if (receiver := self.receivers.get(channel)) is not None:
+                    receivers.append(receiver)
+                    continue
                 mailbox = self._mailbox(channel)
                 if not self._deliver(mailbox, message, now):
                     self.losses.note_dropped(mailbox)
                 crowded = crowded or mailbox.is_crowded
             self.losses.summarize(now)
         self.losses.report()
+        for receiver in receivers:  # without the lock: a receiver may publish in its turn
+            receiver(message)
         return crowded
 
     def receive(self, channel: str) -> dict[str, Any] | asyncio.Future[None]:
@@ -180,7 +188,7 @@ class Exchange:
                 self.mailboxes.expiring.set(channel, now + expiry)
         for group, channel in self._ageing.due(now):
             mailbox = self._mailbox(channel)
-            if mailbox.is_awaited() or mailbox.read_at + age > now:
+            if channel in self.receivers or mailbox.is_awaited() or mailbox.read_at + age > now:
                 self._ageing.set((group, channel), now + age)
             else:
                 self.leave(group, channel)
