@@ -136,3 +136,15 @@ def test_only_the_server_room_knows_daphne_twisted_and_autobahn() -> None:
 def test_files_are_short_enough_to_hold_one_idea() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert [f"{path}: {length} lines" for path, length in lengths.items() if length > LONGEST_FILE] == []
+
+
+def test_close_codes_stand_in_one_table() -> None:
+    codes = {1001, 1008, 1009, 1013, 3000}
+    offenders = [
+        f"{module}:{node.lineno}"
+        for module, tree in SOURCES.items()
+        if module != "engine.closing" and not module.startswith("bench")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and type(node.value) is int and node.value in codes
+    ]
+    assert offenders == []

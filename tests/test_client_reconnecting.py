@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, State
-from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY
+from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY, Closing
 from eventcast.exceptions import (
     EventcastError,
     LayerUnavailable,
@@ -78,14 +78,14 @@ def test_lost_waits_as_long_as_the_server_asks() -> None:
 def test_lost_keeps_away_for_a_while_after_an_operator_closed_it() -> None:
     subscription, _told = course()
     subscription.opened()
-    assert LATEST / 2 <= subscription.lost(LOST, 3000, OPERATOR) <= LATEST
+    assert LATEST / 2 <= subscription.lost(LOST, *OPERATOR) <= LATEST
 
 
-@pytest.mark.parametrize("reason", [EXPIRED, TAKEN_AWAY])
-def test_lost_waits_a_short_time_after_a_permission_that_is_over(reason: str) -> None:
+@pytest.mark.parametrize("closing", [EXPIRED, TAKEN_AWAY])
+def test_lost_waits_a_short_time_after_a_permission_that_is_over(closing: Closing) -> None:
     subscription, _told = course()
     subscription.opened()
-    assert SOON <= subscription.lost(LOST, 3000, reason) <= FIRST
+    assert SOON <= subscription.lost(LOST, *closing) <= FIRST
     with pytest.raises(Unauthorized):
         subscription.lost(Unauthorized("expired"))
 

@@ -101,7 +101,7 @@ class Course:
     def _delay(self, code: int | None, reason: str) -> float:
         # Whoever comes right back to an operator was not understood. Whose permission is over is told so when he does,
         # and has no reason to wait for that.
-        if code == DISCONNECTED and reason not in PERMISSION_IS_OVER:
+        if code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
             return random.uniform(LATEST / 2, LATEST)
         self._failures += 1
         return backoff(self._failures - 1)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.engine import messages, names
-from eventcast.engine.closing import DISCONNECTED, OPERATOR
+from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.engine.figures import Figures
 from eventcast.engine.memberships import Memberships
@@ -32,9 +32,6 @@ logger = logging.getLogger("eventcast.hub")
 
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""
-
-GOING_AWAY = 1001
-"""The close code of a server that stops (RFC 6455 section 7.4.1)."""
 
 
 class Hub:
@@ -175,7 +172,7 @@ class Hub:
         own = self.channels.get(name, ())
         for subscriber in own if id is None else itertools.chain.from_iterable(self.heard_by(name)):
             if id is None or subscriber.id == id:
-                subscriber.transport.close(DISCONNECTED, OPERATOR)
+                subscriber.transport.close(*OPERATOR)
                 subscriber.leave()
 
     def say_goodbye(self) -> list[Transport]:
@@ -185,7 +182,7 @@ class Hub:
         for channel in [*self.channels.values(), *self.patterns]:
             for subscriber in channel:
                 transports.append(subscriber.transport)
-                subscriber.transport.close(GOING_AWAY, "The server is going away.")
+                subscriber.transport.close(*GOING_AWAY)
                 subscriber.leave()
         return transports
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine import names
+from eventcast.engine.closing import TOO_SLOW
 from eventcast.engine.messages import Batch
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from eventcast.engine.quotas import Place
 
 logger = logging.getLogger("eventcast.subscribe")
-
-TRY_AGAIN_LATER = 1013
 
 _ids = itertools.count(1)
 
@@ -191,7 +190,7 @@ class Subscriber:
         if self.channel is not None:
             self.channel.lost += len(batch) - delivered
         if not drop:
-            transport.close(TRY_AGAIN_LATER, "Messages come faster than they are read.")
+            transport.close(*TOO_SLOW)
             self.leave()
         return delivered
 

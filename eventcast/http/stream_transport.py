@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from eventcast.engine.closing import TOO_SLOW
 from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import TRY_AGAIN_LATER, Subscriber, Transport
+from eventcast.engine.subscribers import Subscriber, Transport
 from eventcast.server import daphne
 
 HIGH_WATER = 64 * 1024
@@ -69,7 +70,7 @@ class StreamTransport(Transport):
 
     def close(self, code: int, reason: str) -> None:
         if not self.closed:
-            if code != TRY_AGAIN_LATER:
+            if code != TOO_SLOW.code:
                 self.closed = True  # What it is owed still leaves.
                 self._news.set()
                 return

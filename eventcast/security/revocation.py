@@ -19,7 +19,7 @@ from typing import Any
 
 from eventcast.conf import conf
 from eventcast.engine import names, patterns
-from eventcast.engine.closing import DISCONNECTED, EXPIRED, TAKEN_AWAY
+from eventcast.engine.closing import EXPIRED, TAKEN_AWAY, Closing
 from eventcast.engine.hub import Hub, hubs
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
@@ -152,13 +152,13 @@ def forget(hub: Hub, subscriber: Subscriber, permit: Permit) -> None:
         _watches[hub].discard(subscriber, permit)
 
 
-def close(subscribers: Iterable[Subscriber], reason: str) -> None:
+def close(subscribers: Iterable[Subscriber], closing: Closing) -> None:
     """Close subscribers of the running event loop."""
     for subscriber in list(subscribers):
         if subscriber.transport.closed:
             continue
-        logger.info("Closing %r of user %s: %s", subscriber, names.quoted(subscriber.user), reason)
-        subscriber.transport.close(DISCONNECTED, reason)
+        logger.info("Closing %r of user %s: %s", subscriber, names.quoted(subscriber.user), closing.reason)
+        subscriber.transport.close(*closing)
         subscriber.leave()
 
 

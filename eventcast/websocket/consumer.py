@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from eventcast.engine import names, patterns
+from eventcast.engine.closing import ONLY_LISTENS, POLICY_VIOLATION
 from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
@@ -26,9 +27,6 @@ from eventcast.websocket.speaking import Speaker
 SUBPROTOCOL = "eventcast"
 
 logger = logging.getLogger("eventcast.subscribe")
-
-POLICY_VIOLATION = 1008
-"""The close code for who breaks a rule that is not the protocol's (RFC 6455 section 7.4.1)."""
 
 
 class EventcastConsumer(AsyncConsumer):
@@ -97,7 +95,7 @@ class Overheard:
                 self._inbound.count(frames, size)
             except TooManyFrames as refusal:
                 note(refusal, self._scope)
-                transport.close(POLICY_VIOLATION, "This WebSocket only listens.")
+                transport.close(*ONLY_LISTENS)
                 self._subscriber.leave()
         return not transport.closed
 

@@ -21,6 +21,7 @@ from django.http import HttpRequest
 
 from eventcast.conf import conf
 from eventcast.engine import names, publishing
+from eventcast.engine.closing import MESSAGE_TOO_BIG, POLICY_VIOLATION
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
@@ -30,9 +31,6 @@ from eventcast.server import daphne
 from eventcast.server.daphne.inbox import Inbox
 
 logger = logging.getLogger("eventcast.publish")
-
-MESSAGE_TOO_BIG, POLICY_VIOLATION = 1009, 1008
-"""Close codes for a message that is too large, and for one that is not allowed (RFC 6455 section 7.4.1)."""
 
 SLICE = 0.005
 """Seconds of publishing what one client has sent before others get their turn."""
