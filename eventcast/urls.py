@@ -9,7 +9,6 @@ urlpatterns = [
     path("-/channels", own_paths.channels, name="channels"),
     path("-/metrics", own_paths.figures, name="metrics"),
     path("-/subscribe", own_paths.subscribe, name="subscribe"),
-    path("-/openapi.json", own_paths.describe, name="openapi"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
     re_path(r"^/*-/", own_paths.reserved),
     # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.

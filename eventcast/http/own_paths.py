@@ -14,7 +14,6 @@ from eventcast.engine import patterns, presence
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
 from eventcast.http import requests, streams
 from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
-from eventcast.http.description import description
 from eventcast.security import admission, refusals
 
 PAGE, LARGEST_PAGE = 100, 1000
@@ -88,16 +87,6 @@ async def subscribe(request: HttpRequest) -> HttpResponseBase:
     await admission.check_view(request, pattern)
     listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
-
-
-@csrf_exempt
-@for_pages
-async def describe(request: HttpRequest) -> HttpResponse:
-    """What there is to ask, as an OpenAPI description."""
-    if request.method not in ("GET", "HEAD"):
-        raise _ReadOnly("GET the description.")
-    mount = requests.mount_of(request, "-/openapi.json")
-    return HttpResponse(description(mount), content_type="application/json")
 
 
 @csrf_exempt
