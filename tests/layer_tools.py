@@ -1,4 +1,4 @@
-"""What the tests of the in-memory layer share; none of it waits for time to pass."""
+"""Helpers of the in-memory layer's tests. None of them waits for time to pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventcast.layers import InMemoryChannelLayer
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -24,7 +24,7 @@ class Clock:
 
 
 def layer_and_clock(**config: Any) -> tuple[InMemoryChannelLayer, Clock]:
-    """A layer whose time is the clock's."""
+    """A layer and the clock that gives it the time."""
     layer, clock = InMemoryChannelLayer(**config), Clock()
     layer._exchange.now = clock
     return layer, clock
@@ -62,7 +62,7 @@ def run_in_thread(function: Callable[..., object], *args: object) -> None:
 
 
 def remembered(layer: InMemoryChannelLayer) -> int:
-    """How many things a layer holds; 0 when nobody uses it."""
+    """How many objects a layer holds; 0 when it is not used."""
     exchange = layer._exchange
     mailboxes = exchange.mailboxes
     parts = (mailboxes, mailboxes.active, mailboxes.expiring, mailboxes._families, exchange.groups, exchange._ageing)

@@ -1,4 +1,4 @@
-"""What the in-memory layer adds to Channels' own, and which layer eventcast uses."""
+"""Features of the in-memory layer that Channels' own lacks, and the choice of the layer that eventcast uses."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def layer() -> InMemoryChannelLayer:
 # --- Groups ---------------------------------------------------------------------------------------------------------
 
 
-async def test_group_send_reaches_every_member_and_nobody_else(layer: InMemoryChannelLayer) -> None:
+async def test_group_send_reaches_members_only(layer: InMemoryChannelLayer) -> None:
     for channel in ("a", "b", "c"):
         await layer.group_add("group", channel)
     await layer.group_add("other", "d")
@@ -42,7 +42,7 @@ async def test_group_discard_ends_membership(layer: InMemoryChannelLayer) -> Non
     assert await is_silent(layer, "a")
 
 
-async def test_group_discard_ignores_who_is_no_member(layer: InMemoryChannelLayer) -> None:
+async def test_group_discard_ignores_channel_that_is_no_member(layer: InMemoryChannelLayer) -> None:
     await layer.group_discard("group", "a")
     await layer.group_add("group", "b")
     await layer.group_discard("group", "a")
@@ -50,7 +50,7 @@ async def test_group_discard_ignores_who_is_no_member(layer: InMemoryChannelLaye
     assert await layer.receive("b") == {"number": 1}
 
 
-async def test_group_send_to_nobody_does_nothing(layer: InMemoryChannelLayer) -> None:
+async def test_group_send_without_members_does_nothing(layer: InMemoryChannelLayer) -> None:
     await layer.group_send("group", {"number": 1})
     assert layer.statistics().sent == 0
 
@@ -82,7 +82,7 @@ async def test_membership_stays_until_a_message_expires() -> None:
         assert await layer.receive("a") == {"number": 1}
 
 
-async def test_membership_ends_when_a_message_expires_on_a_channel_nobody_reads() -> None:
+async def test_membership_ends_when_a_message_expires_on_an_unread_channel() -> None:
     layer, clock = layer_and_clock(expiry=60)
     await layer.group_add("group", "a")
     await layer.group_send("group", {"number": 1})
@@ -109,7 +109,7 @@ async def test_membership_ends_group_expiry_after_the_last_group_add() -> None:
 # --- Memberships of channels that are read -------------------------------------------------------------------------
 
 
-async def test_membership_never_ends_while_somebody_waits() -> None:
+async def test_membership_never_ends_while_a_reader_waits() -> None:
     layer, clock = layer_and_clock(group_expiry=100)
     await layer.group_add("group", "a")
     reader = await waiting_reader(layer, "a")

@@ -1,4 +1,4 @@
-"""Whatever the in-memory layer loses is counted, and logged once per burst."""
+"""All losses of the in-memory layer are counted, and logged once per burst."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.layer_tools import layer_and_clock, run_in_thread, waiting_reader
 
 
 class Lines(list[str]):
-    """What has been logged to ``eventcast.layers``, at any level; emptied when it is looked at."""
+    """The lines logged to ``eventcast.layers``, at any level; take() empties the list."""
 
     def take(self) -> list[str]:
         lines = self[:]
@@ -31,7 +31,7 @@ def lines() -> Iterator[Lines]:
     logger.removeHandler(handler)
 
 
-FULL = "WARNING Channel a is full with 4 unread messages; what its groups are sent is dropped until it has room."
+FULL = "WARNING Channel a is full (4 unread messages); messages for its groups are dropped until it has room."
 
 
 async def full_layer() -> InMemoryChannelLayer:
@@ -79,7 +79,7 @@ async def test_burst_ends_when_the_messages_expire(lines: Lines) -> None:
     clock.advance(61)
     layer.group_send_nowait("other", {})
     assert lines.take() == [
-        "WARNING Channel a is full with 1 unread messages; what its groups are sent is dropped until it has room.",
+        "WARNING Channel a is full (1 unread messages); messages for its groups are dropped until it has room.",
         "WARNING Channel a has room again; 2 messages were dropped.",
         "WARNING 1 messages expired unread, the last in channel a; 1 memberships of unread channels ended.",
     ]
@@ -110,7 +110,7 @@ async def test_expired_messages_are_counted_and_summed_up_once_a_minute(lines: L
     ]
 
 
-async def test_messages_expire_quietly_for_who_has_left(lines: Lines) -> None:
+async def test_messages_for_a_reader_that_left_expire_quietly(lines: Lines) -> None:
     layer, clock = layer_and_clock()
     await layer.group_add("group", "a")
     layer.group_send_nowait("group", {})

@@ -1,8 +1,9 @@
-"""Readers are woken at once, wherever they and the senders run; and no message is lost on its way to one."""
+"""Readers are woken at once, in any thread and event loop, and no message is lost on its way to a reader."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from eventcast.layers import InMemoryChannelLayer
+from eventcast.layers.mailboxes import Reminders
 from tests.layer_tools import layer_and_clock, remembered, run_in_thread, stop, waiting_reader
 
 Sender = Callable[[InMemoryChannelLayer, dict[str, Any]], None]
@@ -225,3 +227,44 @@ async def test_threads_that_open_a_channel_at_once_share_it() -> None:
         list(executor.map(lambda number: layer._exchange.send("a", {"number": number}), range(8)))
     received = [(await asyncio.wait_for(layer.receive("a"), 5))["number"] for _ in range(8)]
     assert sorted(received) == list(range(8))
+
+
+# --- Reminders --------------------------------------------------------------------------------------------------------
+
+
+def test_due_takes_out_what_is_over_in_order() -> None:
+    reminders: Reminders[str] = Reminders()
+    for when, key in enumerate("abcd"):
+        reminders.set(key, when)
+    assert list(reminders.due(2)) == ["a", "b"]
+    assert list(reminders.due(2)) == []
+    assert len(reminders) == 2
+    assert reminders.first() == 2
+
+
+def test_set_replaces_the_time_set_before() -> None:
+    reminders: Reminders[str] = Reminders()
+    for when, key in enumerate("aba"):
+        reminders.set(key, when)
+    assert list(reminders.due(10)) == ["b", "a"]
+
+
+def test_discard_forgets_what_is_there_or_not() -> None:
+    reminders: Reminders[str] = Reminders()
+    reminders.set("a", 1)
+    reminders.discard("a")
+    reminders.discard("b")
+    assert list(reminders.due(10)) == []
+    assert reminders.first() == math.inf
+
+
+def test_due_allows_to_set_again_meanwhile() -> None:
+    reminders: Reminders[str] = Reminders()
+    for key in "ab":
+        reminders.set(key, 1)
+    taken = []
+    for key in reminders.due(2):
+        taken.append(key)
+        reminders.set(key, 3)
+    assert taken == ["a", "b"]
+    assert list(reminders.due(4)) == ["a", "b"]

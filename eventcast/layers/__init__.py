@@ -1,4 +1,4 @@
-"""The channel layer for one process: Channels' own in-memory layer without its scans, copies and silent drops.
+"""The channel layer for one process: like Channels' own in-memory layer, without scans, deep copies and silent drops.
 
 Specification: https://channels.readthedocs.io/en/stable/channel_layer_spec.html
 """
@@ -31,44 +31,46 @@ class LayerStatistics:
     refused: int
     """Messages that send() refused with ChannelFull."""
     expired: int
-    """Messages nobody read within ``expiry`` seconds."""
+    """Messages that were not read within ``expiry`` seconds."""
     channels: int
-    """Channels now that have a message, a waiting reader or a membership."""
+    """Channels that have a message, a waiting reader or a membership now."""
     groups: int
-    """Groups now that have a member."""
+    """Groups that have a member now."""
 
 
 class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
     """A drop-in for ``channels.layers.InMemoryChannelLayer``: one process, any number of threads and event loops.
 
     - **Cost**: sending to a group costs a few microseconds for each member, whatever else is open.
-    - **Threads**: all methods are safe in every thread and event loop; a reader is woken at once, on its own loop.
-    - **Loss**: a full channel loses what its groups are sent (send() raises ChannelFull), and a message expires that
-      nobody reads within ``expiry``. All are counted (:meth:`statistics`) and logged once per burst, to
-      ``eventcast.layers``. Senders give way to the readers of their event loop when a channel is half full.
-    - **Copies**: each receiver gets its own shallow copy. What is nested in it belongs to all: don't change it.
+    - **Threads**: all methods are safe in every thread and event loop. A reader is woken at once, on its own loop.
+    - **Loss**: group_send() drops a message for a full channel; send() raises ChannelFull. A message expires when it is
+      not read within ``expiry``; expired messages are removed by receive() and group_send(). All losses are counted
+      (:meth:`statistics`). Drops and expired messages are logged to ``eventcast.layers``, once per burst. A sender lets
+      the readers of its event loop run when a channel is half full.
+    - **Copies**: each receiver gets its own shallow copy. All receivers share nested objects: don't change these.
     - **Memberships** end ``group_expiry`` seconds after the last group_add(), but not while a receive() waits on the
-      channel, nor within that time of the last one: what is being read never ages. A message that expires ends those
-      of its channel, unless a receive() waits there or the task of the last one still runs.
-    - **Names with** ``!``: as the specification says, channels with the same part up to it share one capacity, and
-      receive() of that part takes what comes to any of them. So each new_channel() has such a part of its own.
+      channel, nor within that time of the last receive(). An expired message ends the memberships of its channel,
+      unless a receive() waits there or the task of the last receive() still runs.
+    - **Names with** ``!``: as the specification says, channels with the same name up to ``!`` share one capacity, and
+      receive() of that part takes the messages of all of them. So new_channel() gives each channel such a part of its
+      own.
 
     :param expiry: seconds an unread message is kept.
     :param group_expiry: seconds a membership outlives its last group_add() and the last receive() on its channel.
     :param capacity: unread messages a channel holds, 0 for any number. Not Channels' 100, because a burst of publishes
-        comes within one turn of the event loop, before any reader runs. Each costs some 300 bytes and its contents,
-        and these are shared by all receivers.
-    :param channel_capacity: other capacities by channel name (glob or compiled expression); the first match counts.
+        comes within one turn of the event loop, before any reader runs. A message costs some 300 bytes and its
+        contents, which all receivers share.
+    :param channel_capacity: capacities of channels by name (glob or compiled expression); the first match counts.
     """
 
-    # Strict: Channels' expressions also let a final newline, other scripts' digits and, after "!", their letters pass.
-    # And as long as the specification asks for: 100.
+    # Channels' expressions also accept a final newline, and digits and letters of other scripts. The specification asks
+    # for names of up to 100 characters; Channels accepts 99.
     MAX_NAME_LENGTH = 101
     channel_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+(![a-zA-Z0-9\-_.]*)?\Z")
     group_name_regex = re.compile(r"[a-zA-Z0-9\-_.]+\Z")
     invalid_name_error = channels_layers.BaseChannelLayer.invalid_name_error.replace("< 100", "< 101")
 
-    # The specification wants them here.
+    # The specification asks for these two attributes.
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
 
@@ -101,9 +103,9 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
             raise ChannelFull(channel)
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """Wait for the next message of a channel; of several readers one gets it.
+        """Wait for the next message of a channel. Of several readers, one gets the message.
 
-        :param channel: its name; or the part up to ``!``, for the next of all channels that begin so.
+        :param channel: its name; or a name up to ``!``, for the next message of all channels that begin with it.
         :raises TypeError: the name is not valid.
         """
         while True:
@@ -113,7 +115,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
             try:
                 await found
             except BaseException:
-                self._exchange.leave_line(channel, found)
+                self._exchange.stop_waiting(channel, found)
                 raise
 
     async def new_channel(self, prefix: str = "specific.") -> str:
@@ -121,7 +123,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         return f"{prefix}.inmemory.{secrets.token_hex(8)}!{secrets.token_hex(4)}"
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Make a channel a member of a group. If it is one, the membership's age begins anew.
+        """Make a channel a member of a group, or renew its membership.
 
         :raises TypeError: a name is not valid.
         """
@@ -135,7 +137,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         self.group_discard_nowait(group, channel)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send a message to every channel of a group; those that are full lose it.
+        """Send a message to every channel of a group. A full channel loses it.
 
         :raises TypeError: the name is not valid, or the message is not a dict.
         """
@@ -145,7 +147,7 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
     def group_send_nowait(self, group: str, message: dict[str, Any]) -> None:
         """:meth:`group_send` without ``await``: for any thread, with an event loop or without.
 
-        It gives way to nobody: a long loop of it on the readers' own event loop fills their channels.
+        Readers cannot run between two calls on their event loop, so that a long loop of calls fills their channels.
         """
         self._group_send(group, message)
 
@@ -180,14 +182,14 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         return self._exchange.send_to_group(group, message)
 
     async def flush(self) -> None:
-        """Forget all messages and memberships. Whoever waits in receive() gets what comes later."""
+        """Remove all messages and memberships. A waiting receive() gets the next message."""
         self._exchange.flush()
 
     async def close(self) -> None:
-        """Nothing is held open: the layer can be used as before."""
+        """Do nothing, because nothing is held open. The layer can be used as before."""
 
     def statistics(self) -> LayerStatistics:
-        """Figures of this moment."""
+        """The layer's current figures."""
         losses, mailboxes = self._exchange.losses, self._exchange.mailboxes
         return LayerStatistics(
             sent=mailboxes.arrived,
@@ -205,15 +207,16 @@ def _require_dict(message: dict[str, Any]) -> None:
 
 
 _default_layer = InMemoryChannelLayer()
-# Channels' manager would make two layers for two threads that ask for the first time; reentrant, because making one
-# imports its module, which may ask in its turn.
+# Channels' manager would make two layers when two threads ask for the first time. The lock is reentrant, because making
+# a layer imports its module, which may call get_layer().
 _layers_lock = threading.RLock()
 
 
 def get_layer() -> channels_layers.BaseChannelLayer:
     """The channel layer eventcast uses: ``CHANNEL_LAYERS[conf.CHANNEL_LAYER]``, or one of its own if there is none.
 
-    Its own is the same for the whole process and unknown to Channels, so that nothing changes for the rest of the site.
+    Its own layer is the same for the whole process. Channels does not know it, so that nothing changes for the rest of
+    the site.
     """
     alias, configured = conf.CHANNEL_LAYER, channels_layers.channel_layers
     with _layers_lock:
@@ -223,5 +226,5 @@ def get_layer() -> channels_layers.BaseChannelLayer:
 
 
 def is_local() -> bool:
-    """Whether the layer in use reaches this process only."""
+    """Whether the channel layer reaches this process only."""
     return isinstance(get_layer(), channels_layers.InMemoryChannelLayer)

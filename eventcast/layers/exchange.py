@@ -1,6 +1,6 @@
-"""Who gets what in the in-memory channel layer: groups, delivery, the end of old messages and memberships.
+"""Delivery in the in-memory channel layer: groups, sending, receiving, the end of old messages and memberships.
 
-It needs no event loop, works in every thread, and knows of its layer only the limits.
+All of it works in every thread, with an event loop or without.
 """
 
 from __future__ import annotations
@@ -13,18 +13,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from eventcast.layers.losses import Losses
-from eventcast.layers.mailboxes import Mailbox, Mailboxes
-from eventcast.layers.reminders import Reminders
-
-PATIENCE = 60.0
-"""Seconds that sending to one channel leaves what expired in others to those who receive, or send to a group.
-
-Channels' own layer leaves it to them for ever, and its tests count on finding it there.
-"""
+from eventcast.layers.mailboxes import Mailbox, Mailboxes, Reminders
 
 
 class Limits(Protocol):
-    """What the exchange asks its layer."""
+    """The part of the layer that the exchange uses."""
 
     expiry: int
     group_expiry: int
@@ -33,7 +26,7 @@ class Limits(Protocol):
         """How many unread messages a channel holds."""
 
     def require_valid_channel_name(self, name: str) -> bool:
-        """Raise TypeError for what can't be the name of a channel."""
+        """Raise TypeError if ``name`` is not a valid channel name."""
 
 
 class Exchange:
@@ -42,9 +35,9 @@ class Exchange:
     def __init__(self, limits: Limits) -> None:
         self.mailboxes = Mailboxes()
         self.groups: dict[str, dict[str, float]] = {}
-        """When each member was last added, by group and channel."""
+        """The time of the last group_add(), by group and channel."""
         self.receivers: dict[str, Callable[[dict[str, Any]], None]] = {}
-        """What takes a channel's messages at once, in place of its mailbox, by channel."""
+        """The callables that take a channel's messages at once, in place of its mailbox, by channel."""
         self.losses = Losses()
         self.now: Callable[[], float] = time.monotonic
         self._limits = limits
@@ -54,11 +47,12 @@ class Exchange:
         self._next_cleaning = -math.inf
 
     def send(self, channel: str, message: dict[str, Any]) -> tuple[bool, bool]:
-        """Put a message in a channel. Returns whether there was room, and whether it is more than half full."""
+        """Put a message in a channel. Return whether there was room, and whether the channel is more than half full.
+
+        Expired messages of other channels stay, as Channels' own tests expect.
+        """
         with self._lock:
             now = self.now()
-            if now > self._next_cleaning + PATIENCE:
-                self._clean(now)
             mailbox = self._mailbox(channel)
             accepted = self._deliver(mailbox, message, now)
             if not accepted:
@@ -69,7 +63,7 @@ class Exchange:
         return accepted, crowded
 
     def send_to_group(self, group: str, message: dict[str, Any]) -> bool:
-        """Put a message in each channel of a group that has room. Returns whether one is more than half full."""
+        """Put a message in each channel of a group that has room. Return whether a channel is more than half full."""
         crowded = False
         with self._lock:
             now = self.now()
@@ -91,7 +85,7 @@ class Exchange:
         return crowded
 
     def receive(self, channel: str) -> dict[str, Any] | asyncio.Future[None]:
-        """Take the next message of a channel; if there is none, get in line: ask again when the future is done."""
+        """Take the next message of a channel. Without one, return a future: call again when it is done."""
         with self._lock:
             now = self.now()
             if now > self._next_cleaning:
@@ -105,13 +99,13 @@ class Exchange:
         self.losses.report()
         return answer
 
-    def leave_line(self, channel: str, waiter: asyncio.Future[None]) -> None:
-        """Whoever got ``waiter`` from :meth:`receive` won't ask again."""
+    def stop_waiting(self, channel: str, waiter: asyncio.Future[None]) -> None:
+        """Forget a future that :meth:`receive` returned, because its reader is cancelled."""
         with self._lock:
             self.mailboxes.stop_waiting(channel, waiter, self.now())
 
     def join(self, group: str, channel: str) -> None:
-        """Make a channel a member of a group; a membership there is begins anew."""
+        """Make a channel a member of a group, or renew its membership."""
         with self._lock:
             self._mailbox(channel).groups.add(group)
             now = self.groups.setdefault(group, {})[channel] = self.now()
@@ -130,7 +124,7 @@ class Exchange:
                 self.mailboxes.tidy(mailbox)
 
     def flush(self) -> None:
-        """Forget all messages and memberships. Who is in line stays there."""
+        """Remove all messages and memberships. Waiting readers go on waiting."""
         with self._lock:
             for mailbox in self.mailboxes.clear():
                 self.losses.note_room(mailbox)
@@ -138,7 +132,7 @@ class Exchange:
             self._ageing.clear()
         self.losses.report()
 
-    # --- all below with the lock held -------------------------------------------------------------------------------
+    # --- The caller of the methods below holds the lock -------------------------------------------------------------
 
     def _mailbox(self, channel: str) -> Mailbox:
         mailbox = self.mailboxes.get(channel)
@@ -166,7 +160,7 @@ class Exchange:
         return None
 
     def _expire(self, mailbox: Mailbox, now: float) -> bool:
-        """Remove the messages whose time is over, and with them the memberships of a channel nobody reads."""
+        """Remove a channel's expired messages. If there are any and the channel has no reader, end its memberships."""
         if not mailbox.messages or mailbox.messages[0][0] >= now:
             return False
         groups, read = list(mailbox.groups), mailbox.has_reader()
@@ -179,7 +173,7 @@ class Exchange:
         return True
 
     def _clean(self, now: float) -> None:
-        """Remove all that is due. It looks at nothing that is not, and knows when to look next."""
+        """Remove expired messages and memberships, and set the time of the next cleaning."""
         expiry, age = self._limits.expiry, self._limits.group_expiry
         for channel in self.mailboxes.expiring.due(now):
             mailbox = self._mailbox(channel)

@@ -1,6 +1,6 @@
-"""Where the in-memory channel layer keeps messages until somebody reads them.
+"""Mailboxes: the in-memory channel layer keeps the messages of each channel here until they are read.
 
-Nothing here takes a lock: the layer holds its own around every call.
+Nothing here takes a lock, because the layer holds its own during each call.
 """
 
 from __future__ import annotations
@@ -10,17 +10,55 @@ import contextlib
 import math
 import sys
 import weakref
-from collections import deque
-from typing import Any
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator
+from typing import Any, Generic, TypeVar
 
-from eventcast.layers.reminders import Reminders
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Reminders(Generic[Key]):
+    """Keys with a time each, the earliest first. Each method costs the same for any number of keys.
+
+    Times must be set in ascending order, as they are when each key is set the same time ahead.
+    """
+
+    # Not a plain dict: deleted entries at its beginning make finding the first one slow.
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: OrderedDict[Key, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def set(self, key: Key, when: float) -> None:
+        """Set the time of ``key`` (seconds of any clock) and forget its time before."""
+        self._times[key] = when
+        self._times.move_to_end(key)
+
+    def discard(self, key: Key) -> None:
+        """Remove ``key``, if it is there."""
+        self._times.pop(key, None)
+
+    def clear(self) -> None:
+        """Remove all keys."""
+        self._times.clear()
+
+    def first(self) -> float:
+        """The earliest time; infinity if there is no key."""
+        return next(iter(self._times.values()), math.inf)
+
+    def due(self, now: float) -> Iterator[Key]:
+        """Remove the keys whose time is over, one after the other. The caller may set them again meanwhile."""
+        while self.first() < now:
+            yield self._times.popitem(last=False)[0]
 
 
 class Family:
-    """What the channels have in common whose names are the same up to ``!``; any other channel is a family of one.
+    """Channels with the same name up to ``!``. A channel without ``!`` is a family of one.
 
-    Channels' specification wants it: they share one capacity, and to receive by that part of the name is to receive
-    from all of them.
+    The specification says: they share one capacity, and receive() of the common part takes the messages of all of them.
     """
 
     __slots__ = ("__weakref__", "dropped", "size", "unread", "waiting")
@@ -31,16 +69,16 @@ class Family:
         self.unread: dict[Mailbox, None] = {}
         """Its mailboxes that have unread messages."""
         self.waiting: list[asyncio.Future[None]] = []
-        """The receive() calls that wait for a message of any of them."""
+        """The receive() calls that wait for a message of any of its mailboxes."""
         self.dropped = 0
-        """Messages dropped since it was full; 0 again once it has room."""
+        """Messages dropped in the current burst; 0 when there is room."""
 
 
 class Mailbox:
     """The unread messages of one channel, oldest first, and the receive() calls that wait for one.
 
-    A message stays here until a running reader takes it: a reader is only woken, never handed a message, so none is
-    lost with a reader that is cancelled, or whose event loop is closed, before it gets to run.
+    A message stays here until a running reader takes it. Readers are woken and are never handed a message: so no
+    message is lost when a reader is cancelled, or its event loop is closed, before the reader runs.
     """
 
     __slots__ = ("capacity", "family", "groups", "is_common", "messages", "name", "read_at", "reader", "waiting")
@@ -48,55 +86,55 @@ class Mailbox:
     def __init__(self, name: str, capacity: int, family: Family) -> None:
         self.name = name
         self.is_common = name.endswith("!")
-        """Whether who reads this channel reads its whole family."""
+        """Whether receive() of this channel takes the messages of its whole family."""
         self.capacity = capacity if capacity > 0 else sys.maxsize
         self.family = family
         self.messages: deque[tuple[float, int, dict[str, Any]]] = deque()
-        """When each expires, its number in the order of arrival, and itself."""
+        """Each message with its time of expiry and its number in the order of arrival."""
         self.waiting = family.waiting if self.is_common else []
         self.groups: set[str] = set()
         self.read_at = -math.inf
-        """When a reader last came or was woken."""
+        """The time of the last receive(), or of the last time that a reader was woken."""
         self.reader: weakref.ref[asyncio.Task[Any]] | None = None
-        """The task that read last."""
+        """The task of the last receive()."""
 
     @property
     def is_full(self) -> bool:
-        """Whether it, with its family, is at its capacity."""
+        """Whether the family's messages reach this mailbox's capacity."""
         return self.family.size >= self.capacity
 
     @property
     def is_crowded(self) -> bool:
-        """Whether it is more than half full."""
+        """Whether the mailbox is more than half full."""
         return self.family.size > self.capacity // 2
 
     def empty(self) -> bool:
-        """Whether it has no unread message."""
+        """Whether there is no unread message; a method, because tests of Channels' layer call it."""
         return not self.messages
 
     def has_reader(self) -> bool:
-        """Whether somebody reads this channel, however slowly: a receive() waits, or the last reader's task goes on."""
+        """Whether a receive() waits for a message, or the task of the last receive() still runs."""
         task = None if self.reader is None else self.reader()
         return (task is not None and not task.done() and not task.get_loop().is_closed()) or self.is_awaited()
 
     def is_awaited(self) -> bool:
-        """Whether a receive() waits for a message; one whose event loop is closed waits no more."""
+        """Whether a receive() waits for a message on an event loop that is not closed."""
         return any(not waiter.get_loop().is_closed() for waiter in (*self.waiting, *self.family.waiting))
 
     def note_reader(self, now: float) -> None:
-        """Remember that the current task reads this channel."""
+        """Remember the current task as this channel's reader."""
         self.read_at = now
         task = asyncio.current_task()
         self.reader = None if task is None else weakref.ref(task)
 
     def oldest(self) -> Mailbox | None:
-        """The mailbox that has the next message for a reader of this one, if there is a message."""
+        """The mailbox with the next message for a reader of this mailbox, if there is a message."""
         if not self.is_common:
             return self if self.messages else None
         return min(self.family.unread, key=lambda mailbox: mailbox.messages[0][1], default=None)
 
     def wake(self, now: float) -> None:
-        """Wake one reader, on its own event loop, passing over those whose loop is closed."""
+        """Wake one reader on its own event loop. Readers whose loop is closed are skipped."""
         waiting = self.waiting or self.family.waiting
         if not waiting:
             return
@@ -119,20 +157,20 @@ class Mailbox:
 
 
 def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():  # Else its reader has been cancelled, and will see that another is woken.
+    if not waiter.done():  # Else its reader was cancelled; stop_waiting() wakes the next one.
         waiter.set_result(None)
 
 
 class Mailboxes:
-    """All mailboxes of a layer that have a message, a reader or a membership; the others are forgotten."""
+    """All mailboxes of a layer that have a message, a reader or a membership. The others are removed."""
 
     def __init__(self) -> None:
         self.active: dict[str, Mailbox] = {}
-        """Those with an unread message or a waiting reader, by channel."""
+        """The mailboxes with an unread message or a waiting reader, by channel."""
         self.expiring: Reminders[str] = Reminders()
-        """When to look at one with messages for those that have expired; too early if some were read meanwhile."""
+        """When to look for expired messages, by channel. The time is too early if messages were read meanwhile."""
         self.arrived = 0
-        """Messages put since this was made."""
+        """The number of messages put so far."""
         self._all: dict[str, Mailbox] = {}
         self._families: weakref.WeakValueDictionary[str, Family] = weakref.WeakValueDictionary()
 
@@ -144,14 +182,14 @@ class Mailboxes:
         return self._all.get(channel)
 
     def add(self, channel: str, capacity: int) -> Mailbox:
-        """Make the mailbox of a channel that has none. A capacity of 0 means no limit, as with asyncio's queues."""
+        """Make the mailbox of a channel. A capacity of 0 means no limit, as for asyncio's queues."""
         common, mark, _ = channel.partition("!")
         family = self._families.setdefault(common, Family()) if mark else Family()
         mailbox = self._all[channel] = Mailbox(channel, capacity, family)
         return mailbox
 
     def put(self, mailbox: Mailbox, message: dict[str, Any], now: float, expires: float) -> None:
-        """Add a message, copied, and wake a reader."""
+        """Add a copy of a message and wake a reader."""
         if not mailbox.messages:
             self._use(mailbox)
             self.expiring.set(mailbox.name, expires)
@@ -175,7 +213,7 @@ class Mailboxes:
         return waiter
 
     def stop_waiting(self, channel: str, waiter: asyncio.Future[None], now: float) -> None:
-        """The reader of ``waiter`` is cancelled; if it was woken for a message, the next one is."""
+        """Forget a future of :meth:`wait`. If a message is there, wake the next reader."""
         mailbox = self._all.get(channel)
         if mailbox is None:
             return
@@ -186,7 +224,7 @@ class Mailboxes:
         self.tidy(mailbox)
 
     def remove_expired(self, mailbox: Mailbox, now: float) -> int:
-        """Remove the messages whose time is over. Returns how many."""
+        """Remove the expired messages. Return their number."""
         removed = 0
         while mailbox.messages and mailbox.messages[0][0] < now:
             mailbox.messages.popleft()
@@ -195,7 +233,7 @@ class Mailboxes:
         return removed
 
     def clear(self) -> list[Mailbox]:
-        """Remove all messages and memberships; whoever waits goes on waiting. Returns the mailboxes there were."""
+        """Remove all messages and memberships; waiting readers stay. Return all mailboxes."""
         mailboxes = list(self._all.values())
         for mailbox in mailboxes:
             removed = len(mailbox.messages)
@@ -205,7 +243,7 @@ class Mailboxes:
         return mailboxes
 
     def tidy(self, mailbox: Mailbox) -> None:
-        """Forget a mailbox that has nothing to be remembered for."""
+        """Remove a mailbox without message, reader and membership."""
         name = mailbox.name
         if not mailbox.messages and not mailbox.waiting and self._all.get(name) is mailbox:
             self.active.pop(name, None)
@@ -214,7 +252,7 @@ class Mailboxes:
 
     def _use(self, mailbox: Mailbox) -> None:
         self.active[mailbox.name] = mailbox
-        self._all[mailbox.name] = mailbox  # It may have been forgotten since the caller got it.
+        self._all[mailbox.name] = mailbox  # It may have been removed since the caller got it.
 
     def _shrink(self, mailbox: Mailbox, removed: int) -> None:
         mailbox.family.size -= removed
