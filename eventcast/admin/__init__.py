@@ -1,4 +1,4 @@
-"""Django's admin: the live channels, what passes on them, and who listens."""
+"""Django's admin: the live channels, their subscribers and their messages."""
 
 from __future__ import annotations
 

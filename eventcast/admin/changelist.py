@@ -13,22 +13,22 @@ from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.http import HttpRequest
 from django.urls import reverse
 
-from eventcast.admin.rates import Look, rates
+from eventcast.admin.recorder import Look, rates
 from eventcast.engine import presence
 from eventcast.models import Channel
 
 
 class LiveChangeList(ChangeList):
-    """Django's own list, with channels where rows of a table would be."""
+    """Django's own list, with channels in place of a table's rows."""
 
     look: Look
-    """The totals and rates that go with it."""
+    """The totals and rates of the same moment."""
 
     if TYPE_CHECKING:
         result_list: Any
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> Any:
-        """Nothing: the rows come from :meth:`get_results`. Parameters are checked as always."""
+        """Nothing: the rows come from :meth:`get_results`. Django checks the parameters here."""
         self.filter_specs, self.has_filters, remaining, _, self.has_active_filters = self.get_filters(request)
         self.clear_all_filters_qs = self.get_query_string(new_params=remaining, remove=self.get_filters_params())
         return self.root_queryset
@@ -48,7 +48,7 @@ class LiveChangeList(ChangeList):
         self.multi_page = self.result_count > self.list_per_page
         self.paginator = paginator
         if self.multi_page and not (self.show_all and self.can_show_all):
-            # Channels come and go: a page that was there a moment ago is not a wrong parameter.
+            # Channels come and go: a page that has just disappeared is not a wrong parameter.
             page = paginator.get_page(self.page_num)
             self.page_num = page.number
             found = list(page.object_list)
@@ -61,7 +61,7 @@ class LiveChangeList(ChangeList):
 
     @cached_property
     def _url_around(self) -> tuple[str, str]:
-        # What stands before and after the name, found once: reverse() for each row is a quarter of the page's cost.
+        # The URL's parts before and after the name, made once: reverse() for each row is a quarter of the page's cost.
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
         before, _, after = reverse(name, args=("-",), current_app=self.model_admin.admin_site.name).rpartition("-")
         return before, after
@@ -76,14 +76,14 @@ class LiveChangeList(ChangeList):
             field = part.lstrip("-")
             if field in get_args(presence.FigureName) and field not in known:
                 known[field] = presence.figure_of_all(cast(presence.FigureName, field))
-            # One that came a moment ago is not in all of them. (A function of C's as the key takes half the time.)
+            # A channel that has just begun is not in all of them. (A key function written in C takes half the time.)
             values = defaultdict(float, known[field]).__getitem__ if field in known else None
             names.sort(key=values, reverse=part.startswith("-"))
         return names
 
     def _ordering(self, request: HttpRequest) -> list[str]:
-        """What to sort by, the most important first, each with a ``-`` before it to sort downwards."""
-        # Not get_ordering(): since Django 6.1 that asks the table's fields whether the order is total.
+        """The fields to sort by, the most important first; ``-`` before a field sorts downwards."""
+        # Not get_ordering(): since Django 6.1 it examines the table's fields, to make the order total.
         chosen = self.params.get(ORDER_VAR)
         if not chosen:
             return [str(field) for field in self.model_admin.get_ordering(request)]

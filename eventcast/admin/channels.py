@@ -1,7 +1,7 @@
-"""The admin's pages of channels: the list of those that live, and one for each.
+"""The admin's pages: the list of live channels, and a page for each channel.
 
-Everything stands on what Django's admin has: its list, its permissions, its history, its styles. Where it has rows of a
-table, here are the live channels of this process.
+Both use the list, permissions, history and styles of Django's admin, with the live channels of this process in place
+of a table's rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from eventcast.admin import operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
-from eventcast.admin.rates import rates
+from eventcast.admin.recorder import rates
 from eventcast.engine import names
 from eventcast.exceptions import InvalidChannel
 from eventcast.http import formats
@@ -25,7 +25,7 @@ from eventcast.models import Channel
 
 
 class ChannelAdmin(Endpoints):
-    """Channels in an admin site; for one of your own: ``my_site.register(Channel, ChannelAdmin)``."""
+    """Channels in an admin site. For a site of your own: ``my_site.register(Channel, ChannelAdmin)``."""
 
     list_display = ("channel", "subscribers", "rate", "messages", "lost", "last_message")
     search_fields = ("name",)
@@ -36,17 +36,17 @@ class ChannelAdmin(Endpoints):
 
     @admin.display(ordering="name")
     def channel(self, channel: Channel) -> str:
-        """Its name."""
+        """The channel's name."""
         return str(channel)
 
     @admin.display(ordering="subscribers")
     def subscribers(self, channel: Channel) -> str:
-        """How many listen now."""
+        """Subscribers now."""
         return formats.number(channel.info.subscribers)
 
     @admin.display(ordering="rate", description="messages/s")
     def rate(self, channel: Channel) -> str:
-        """Messages per second, lately."""
+        """Messages per second."""
         return formats.per_second(channel.rate)
 
     @admin.display(ordering="messages")
@@ -56,22 +56,22 @@ class ChannelAdmin(Endpoints):
 
     @admin.display(ordering="lost")
     def lost(self, channel: Channel) -> str:
-        """Messages times subscribers who did not get them."""
+        """Lost messages, counted once for each subscriber that did not get them."""
         return formats.number(channel.info.figures.lost)
 
     @admin.display(ordering="last_message_at")
     def last_message(self, channel: Channel) -> str:
-        """How long ago the last message came."""
+        """The time since the last message."""
         return formats.ago(channel.info.last_message_at)
 
     # --- the pages --------------------------------------------------------------------------------------------------
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LiveChangeList]:
-        """Django's list, filled with live channels."""
+        """The list of live channels."""
         return LiveChangeList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Channel | None:
-        """The channel of this name, whether somebody listens or not; None if it cannot be a channel's name."""
+        """The channel of this name, with or without subscribers; None if it cannot be a channel's name."""
         try:
             return Channel(name=names.check_channel(object_id))
         except InvalidChannel:
@@ -109,5 +109,5 @@ class ChannelAdmin(Endpoints):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """What operators did to a channel."""
+        """The operations on a channel."""
         return super().history_view(request, quote(operations.log_key(unquote(object_id))), extra_context)

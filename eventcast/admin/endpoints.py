@@ -1,39 +1,79 @@
-"""What the admin's pages ask for: figures, messages as they pass, and operations."""
+"""The admin's URLs for the scripts of its pages: figures, messages and operations, each with its permission."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from eventcast.admin import operations, reports
-from eventcast.admin.permissions import ChannelPermissions
-from eventcast.admin.rates import rates
+from eventcast.admin.recorder import rates
 from eventcast.admin.tail import tail
 from eventcast.exceptions import Refused
 from eventcast.http import answers
 from eventcast.models import Channel
 
-Operation = Callable[[ChannelPermissions, HttpRequest, str], str]
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Channel]
+else:
+    Base = admin.ModelAdmin
+
+Operation = Callable[[Base, HttpRequest, str], str]
 
 
-class Endpoints(ChannelPermissions):
-    """The URLs beside those that every model has in the admin.
+class Endpoints(Base):
+    """The permissions on channels, and the URLs beside those that each model has in the admin.
 
-    No channel's name gets in their way: in a path it begins with the ``_2F`` that stands for its slash.
+    The permissions are Django's own, given to users and groups as all others. A page shows only what its user may do;
+    the other URLs answer 403. The URLs collide with no channel: in a path, a channel's name begins with ``_2F``, which
+    stands for its slash.
     """
 
+    # --- permissions ------------------------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Always False: a channel exists while it has subscribers."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Always False: a channel has no fields to change."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Always False: a channel ends with its last subscriber."""
+        return False
+
+    def has_publish_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Whether the user may publish to channels: the permission ``eventcast.publish_channel``."""
+        return self._has(request, "publish")
+
+    def has_disconnect_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Whether the user may disconnect subscribers: the permission ``eventcast.disconnect_channel``."""
+        return self._has(request, "disconnect")
+
+    def _has(self, request: HttpRequest, action: str) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename(action, self.opts)}")
+
+    @staticmethod
+    def require(permitted: bool) -> None:
+        """Answer 403 unless ``permitted``."""
+        if not permitted:
+            raise PermissionDenied
+
+    # --- URLs -------------------------------------------------------------------------------------------------------
+
     def get_urls(self) -> list[Any]:
-        """These, then the admin's own."""
+        """These URLs, then the admin's own."""
 
         def url(route: str, view: Callable[..., HttpResponseBase], name: str) -> Any:
-            full_name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-            return path(route, self.admin_site.admin_view(view), name=full_name)
+            return path(route, self.admin_site.admin_view(view), name=self._url_name(name))
 
         return [
             url("totals/", require_GET(self.totals_view), "totals"),
@@ -46,24 +86,25 @@ class Endpoints(ChannelPermissions):
         ]
 
     def totals_view(self, request: HttpRequest) -> HttpResponse:
-        """The line that sums up all channels."""
+        """The totals of all channels."""
         self.require(self.has_view_permission(request))
         return JsonResponse({"totals": reports.of_all(rates.look())})
 
     def list_figures_view(self, request: HttpRequest) -> HttpResponse:
-        """The rows of a page of the list; the query string is that of the list."""
+        """The rows of one page of the list; the query string is that of the list."""
         self.require(self.has_view_permission(request))
         return JsonResponse(reports.of_list(self, request))
 
     def figures_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """A channel's figures, and its subscribers a page at a time: ``?q=&p=``."""
+        """A channel's figures and one page of its subscribers: ``?q=&p=``."""
         self.require(self.has_view_permission(request))
         return JsonResponse(reports.of_channel(self.find(request, object_id).name, request.GET))
 
     def messages_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A channel's messages as Server-Sent Events.
 
-        Not by the channel's own socket: that may be closed to those who may look in here, or open to everybody.
+        The page does not use the channel's own URL: a user with the view permission here may have no permission to
+        subscribe there.
         """
         self.require(self.has_view_permission(request))
         channel = self.find(request, object_id)
@@ -83,7 +124,7 @@ class Endpoints(ChannelPermissions):
         return self._operate(request, object_id, operations.disconnect)
 
     def find(self, request: HttpRequest, object_id: str) -> Channel:
-        """The channel that a URL names, whether somebody listens or not; 404 if it can be none."""
+        """The channel that a URL names, with or without subscribers; 404 if the name cannot be a channel's."""
         channel = self.get_object(request, unquote(object_id))
         if channel is None:
             raise Http404("That cannot be a channel's name.")
@@ -91,24 +132,23 @@ class Endpoints(ChannelPermissions):
 
     def _operate(self, request: HttpRequest, object_id: str, operation: Operation) -> HttpResponse:
         channel = self.find(request, object_id)
-        said, refusal = "", None
+        result, refusal = "", None
         try:
-            said = operation(self, request, channel.name)
+            result = operation(self, request, channel.name)
         except Refused as error:
             refusal = error
-        # The page's script asks for JSON; a form sent without it comes from a browser that wants a page.
+        # The page's script asks for JSON. A browser without the script sends the form and wants a page.
         if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-            return answers.refused(request, refusal) if refusal else JsonResponse({"message": said})
+            return answers.refused(request, refusal) if refusal else JsonResponse({"message": result})
         level = messages.ERROR if refusal else messages.SUCCESS
-        self.message_user(request, refusal.detail if refusal else said, level)
-        return HttpResponseRedirect(self._page_of(channel) if self.has_view_permission(request) else self._index())
+        self.message_user(request, refusal.detail if refusal else result, level)
+        name, arguments = "index", []
+        if self.has_view_permission(request):
+            name, arguments = self._url_name("change"), [quote(channel.name)]
+        return HttpResponseRedirect(reverse(f"admin:{name}", args=arguments, current_app=self.admin_site.name))
 
     def _may_watch(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request) and self.has_view_permission(request)
 
-    def _page_of(self, channel: Channel) -> str:
-        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
-        return reverse(name, args=(quote(channel.name),), current_app=self.admin_site.name)
-
-    def _index(self) -> str:
-        return reverse("admin:index", current_app=self.admin_site.name)
+    def _url_name(self, page: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"

@@ -1,4 +1,4 @@
-"""The figures of a page as JSON: texts ready to be put where they belong, so that the pages' scripts format nothing."""
+"""The figures of the admin's pages as JSON: formatted texts, so that the pages' scripts only insert them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 
 from eventcast.admin.changelist import LiveChangeList
-from eventcast.admin.rates import Look
-from eventcast.admin.recorder import Point, recorder
+from eventcast.admin.recorder import Look, Point, recorder
 from eventcast.engine import presence
 from eventcast.http import formats
 
@@ -24,7 +23,7 @@ PAGE = 100
 
 
 def of_all(look: Look) -> dict[str, str]:
-    """All channels together."""
+    """The totals of all channels."""
     recorder.look()
     return {
         "channels": formats.number(look.totals.channels),
@@ -34,9 +33,9 @@ def of_all(look: Look) -> dict[str, str]:
 
 
 def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
-    """The rows of the list that the query string asks for, and the links to its pages as the admin makes them."""
+    """The rows of the list for a query string, and the links to the list's pages, made by the admin's template."""
     changelist = cast(LiveChangeList, admin.get_changelist_instance(request))
-    # Columns that are no plain text, which a site may have added, stay as they were when the page was loaded.
+    # A site may have added columns that are not plain text. They stay as they were when the page was loaded.
     columns = {name: getattr(admin, name) for name in map(str, changelist.list_display) if hasattr(admin, name)}
     rows = [
         {
@@ -51,10 +50,10 @@ def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
 
 
 def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
-    """A channel and a page of its subscribers.
+    """A channel's figures and one page of its subscribers.
 
-    :param query: ``p`` is the number of the page, ``q`` what peer, user or transport contain; ``after`` is the time of
-        the last point that the chart has.
+    :param query: ``p`` is the page's number; ``q`` is a text that peer, user or transport must contain; ``after`` is
+        the time of the last point in the chart.
     """
     recorder.look()
     page = max(1, round(_read(query, "p")))
@@ -63,7 +62,7 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     last = info.last_message_at
     now = Point(time.time(), info.subscribers, info.figures.messages)
     return {
-        # For the chart, which needs numbers: counters and when they were read.
+        # Numbers for the chart: counters and the times of their readings.
         "points": [*recorder.points(name, _read(query, "after")), now],
         "cells": {
             "subscribers": formats.number(info.subscribers),
@@ -79,7 +78,7 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
 
 
 def _read(query: QueryDict, name: str) -> float:
-    """A number of the query string; 0 if it is none that means anything."""
+    """A number of the query string; 0 if it is missing, not a number, or out of range."""
     try:
         value = float(query.get(name, 0))
     except ValueError:

@@ -1,4 +1,4 @@
-"""A channel's messages as they pass, for as long as whoever hears them may."""
+"""A channel's messages as a stream for the admin, which ends when its user loses the permission."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from eventcast.http import streams
 from eventcast.security.admission import Permit
 
 RECHECK = 15.0
-"""Seconds after which it is asked again whether the user may listen, when the next message or keep-alive is due: who is
-logged out, deactivated or has lost the permission hears nothing more after half a minute."""
+"""Seconds between two checks of the user's permission, at the next message or keep-alive: the stream ends within half
+a minute after its user was logged out, was deactivated or lost the permission."""
 
 
 def tail(request: HttpRequest, channel: str, permitted: Callable[[HttpRequest], bool]) -> StreamingHttpResponse:
-    """The messages of ``channel`` as Server-Sent Events. To be called in the thread of a sync view.
+    """The messages of ``channel`` as Server-Sent Events. Call it in the thread of a sync view.
 
-    :param permitted: whether the user of a request may listen; is asked from time to time.
+    :param permitted: tells whether the user of a request may watch; called from time to time.
     :raises StreamingUnavailable, LayerUnavailable: as :func:`eventcast.http.streams.stream`.
     """
     scope: Any = getattr(request, "scope", None)
     if scope is not None:
-        scope["user"] = request.user  # who stands in the list of subscribers, for this is one of them
-    # The stream belongs to the event loop, which this thread has not.
+        scope["user"] = request.user  # shown in the list of subscribers, because this stream is one of them
+    # The stream belongs to the event loop, and this thread has none.
     response = async_to_sync(_open)(request, channel, permitted)
     _release_database()
     return response
@@ -44,17 +44,17 @@ async def _open(request: HttpRequest, channel: str, permitted: Callable[[HttpReq
 async def _while_permitted(
     pieces: Any, request: HttpRequest, permitted: Callable[[HttpRequest], bool]
 ) -> AsyncIterator[bytes]:
-    asked = time.monotonic()
+    checked = time.monotonic()
     async for piece in pieces:
-        if time.monotonic() - asked >= RECHECK:
-            if not await sync_to_async(_ask)(request, permitted):
+        if time.monotonic() - checked >= RECHECK:
+            if not await sync_to_async(_check)(request, permitted):
                 return
-            asked = time.monotonic()
+            checked = time.monotonic()
         yield piece
 
 
-def _ask(request: HttpRequest, permitted: Callable[[HttpRequest], bool]) -> bool:
-    """Ask on behalf of the user whom the session means by now: another request may have ended or changed it."""
+def _check(request: HttpRequest, permitted: Callable[[HttpRequest], bool]) -> bool:
+    """Check the permission of the session's current user: another request may have changed or ended the session."""
     now, session = copy.copy(request), request.session
     now.session = type(session)(session.session_key)
     now.user = auth.get_user(now)
@@ -65,5 +65,5 @@ def _ask(request: HttpRequest, permitted: Callable[[HttpRequest], bool]) -> bool
 
 
 def _release_database() -> None:
-    # This request lasts as long as the page is open, and must not keep a connection to the database for it.
+    # This request lasts as long as the page is open, and must not hold a database connection so long.
     close_old_connections()

@@ -1,4 +1,4 @@
-"""Fixtures: channels with subscribers, and people with permissions."""
+"""Fixtures: channels with subscribers, and users with permissions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from eventcast.admin.rates import Rates, rates
+from eventcast.admin.recorder import Rates, rates
 from eventcast.engine import presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import publish
@@ -31,21 +31,21 @@ def url(page: str, *names: str) -> str:
 
 @pytest.fixture(autouse=True)
 def clock() -> Clock:
-    """The clock by which the admin looks at rates; nobody has looked yet."""
+    """The clock of the admin's rates, before the first look."""
     clock = Clock()
     vars(rates).update(vars(Rates(clock)))
     return clock
 
 
 class Room:
-    """Channels with subscribers, on an event loop as a server has it; it runs whenever something is done to them."""
+    """Channels with subscribers, on an event loop that runs during each method call."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._present: list[tuple[str, Subscriber]] = []
 
     def enter(self, channel: str, transport: FakeTransport | None = None, **options: Any) -> Subscriber:
-        """Somebody comes to listen."""
+        """A subscriber joins."""
         subscriber = Subscriber(transport or FakeTransport(), **options)
 
         async def enter() -> None:
@@ -56,12 +56,12 @@ class Room:
         return subscriber
 
     def fill(self, channels: list[str]) -> None:
-        """One subscriber for each."""
+        """Add one subscriber to each channel."""
         for channel in channels:
             self.enter(channel)
 
     def publish(self, channel: str, *data: str | bytes) -> None:
-        """Publish, and wait until all of it was broadcast."""
+        """Publish, and wait until all messages are broadcast."""
         before = presence.channel_info(channel).figures.messages
         for each in data:
             publish(channel, each)
@@ -71,7 +71,7 @@ class Room:
         self._loop.run_until_complete(until(condition))
 
     def leave(self, channel: str, subscriber: Subscriber) -> None:
-        """Somebody goes."""
+        """A subscriber leaves."""
         self._present.remove((channel, subscriber))
         self._loop.run_until_complete(self._leave(channel, subscriber))
 
@@ -79,7 +79,7 @@ class Room:
         await current_hub().unsubscribe(channel, subscriber)
 
     def close(self) -> None:
-        """Everybody goes."""
+        """All subscribers leave."""
         for channel, subscriber in list(self._present):
             self.leave(channel, subscriber)
         close_loop(self._loop)
@@ -97,7 +97,7 @@ ClientOf = Callable[..., Client]
 
 @pytest.fixture
 def client_of(db: None) -> ClientOf:
-    """Logs people in: ``client_of("view", "publish")`` has these permissions on channels, and no others."""
+    """Log a new user in: ``client_of("view", "publish")`` has these permissions on channels, and no others."""
 
     def client_of(*permissions: str, **fields: Any) -> Client:
         user = User.objects.create_user(**{"username": f"user{next(_numbers)}", "is_staff": True, **fields})

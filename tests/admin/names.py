@@ -1,4 +1,4 @@
-"""Names that a channel may have, and that a page, a URL or a database may stumble over."""
+"""Valid names of channels that are difficult for pages, URLs or databases."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from eventcast.models import Channel
 
 
 class OwnChannelAdmin(ChannelAdmin):
-    """Shows another column."""
+    """A list with one more column."""
 
     list_display = (*ChannelAdmin.list_display, "delivered")
 
-    @admin.display(description="got it")
+    @admin.display(description="delivered")
     def delivered(self, channel: Channel) -> Any:
         return channel.info.figures.delivered
 

@@ -15,7 +15,7 @@ from tests.admin.names import ODD_NAMES
 from tests.fakes import StuckTransport
 
 COLUMNS = {"channel": 0, "subscribers": 1, "rate": 2, "messages": 3, "lost": 4, "last_message": 5}
-"""The numbers that the admin's URLs have for them."""
+"""The columns' numbers in the admin's URLs."""
 
 
 def rows(client: Client, query: str = "") -> list[dict[str, str]]:
@@ -29,7 +29,7 @@ def rows(client: Client, query: str = "") -> list[dict[str, str]]:
 
 
 def figures(client: Client, query: str = "") -> dict[str, Any]:
-    """What the list's script is told."""
+    """The JSON for the list's script."""
     return dict(client.get(f"{url('list_figures')}?{query}").json())
 
 
@@ -39,9 +39,9 @@ def channels(client: Client, query: str = "") -> list[str]:
     return found
 
 
-def test_list_is_empty_when_nobody_listens(superuser: Client) -> None:
+def test_list_is_empty_without_subscribers(superuser: Client) -> None:
     assert channels(superuser) == []
-    assert "Nobody listens to any channel." in superuser.get(url("changelist")).content.decode()
+    assert "No channel has subscribers." in superuser.get(url("changelist")).content.decode()
 
 
 def test_list_has_the_figures_of_each_channel(superuser: Client, room: Room) -> None:
@@ -116,11 +116,11 @@ def test_search_says_how_many_there_are(superuser: Client, room: Room) -> None:
 
 
 def test_search_for_a_path_offers_its_page(superuser: Client) -> None:
-    found = superuser.get(url("changelist"), {"q": '/"nobody" here'}).content.decode()
+    found = superuser.get(url("changelist"), {"q": '/"quoted" name'}).content.decode()
     link = re.search(r'<a href="([^"]+)">Go to ([^<]+)</a>', found)
     assert link
-    assert link[2] == "/&quot;nobody&quot; here"
-    assert superuser.get(link[1]).context["original"].name == '/"nobody" here'
+    assert link[2] == "/&quot;quoted&quot; name"
+    assert superuser.get(link[1]).context["original"].name == '/"quoted" name'
 
 
 def test_search_shows_what_was_searched_as_it_is(superuser: Client) -> None:
@@ -139,7 +139,7 @@ def busy(room: Room) -> Room:
     for channel, count in (("/e", 1), ("/b", 2), ("/c", 3), ("/d", 1)):
         for number in range(count):
             room.publish(channel, f"message {number}")
-    room.enter("/e")  # The one that was too slow has been closed.
+    room.enter("/e")  # The slow subscriber before it has been closed.
     return room
 
 
@@ -198,7 +198,7 @@ def test_list_comes_in_pages(superuser: Client, crowd: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("page", "shown"), [("4", 3), ("999999999999", 3), ("0", 3), ("-1", 3), ("x", 1), ("", 1)])
-def test_page_that_is_not_there_is_one_that_is(superuser: Client, crowd: list[str], page: str, shown: int) -> None:
+def test_page_out_of_range_is_the_nearest_page(superuser: Client, crowd: list[str], page: str, shown: int) -> None:
     assert channels(superuser, f"p={page}") == crowd[100 * (shown - 1) : 100 * shown]
 
 
@@ -221,7 +221,7 @@ def test_all_channels_are_not_shown_when_they_are_too_many(superuser: Client) ->
 
 
 @pytest.mark.parametrize("query", ["name__startswith=x", "nonsense=1", "_facets=True", "e=1", "_popup=1"])
-def test_list_takes_parameters_that_mean_nothing_here(superuser: Client, room: Room, query: str) -> None:
+def test_list_ignores_unknown_parameters(superuser: Client, room: Room, query: str) -> None:
     room.fill(["/a"])
     assert channels(superuser, query) == ["/a"]
 

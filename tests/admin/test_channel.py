@@ -1,4 +1,4 @@
-"""A channel's page: its figures, its subscribers, and what an operator does to them."""
+"""A channel's page: its figures, its subscribers and the operations on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def figures(client: Client, name: str, **query: Any) -> dict[str, Any]:
 
 
 def history(client: Client, name: str) -> list[str]:
-    """What the history page of a channel tells was done to it."""
+    """The entries on a channel's history page."""
     found = client.get(url("history", name)).content.decode()
     table = found.partition("<tbody>")[2].partition("</tbody>")[0]
     return [text.strip() for text in re.findall(r"<td>([^<]*)</td>\s*</tr>", table)]
@@ -47,11 +47,11 @@ def test_page_is_there_for_any_name(superuser: Client, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "-", "x" * 2000, "/" + "x" * 1024], ids=len)
 @pytest.mark.parametrize("page", ["change", "figures", "messages"])
-def test_page_is_not_there_for_what_is_no_name(superuser: Client, name: str, page: str) -> None:
+def test_page_is_404_for_an_invalid_name(superuser: Client, name: str, page: str) -> None:
     assert superuser.get(url(page, name)).status_code == 404
 
 
-def test_history_is_not_there_for_what_is_no_name(superuser: Client) -> None:
+def test_history_redirects_for_an_invalid_name(superuser: Client) -> None:
     assert superuser.get(url("history", "a")).status_code == 302  # to the index, with a message, as in all of the admin
 
 
@@ -78,8 +78,8 @@ def test_figures_are_those_of_the_channel(superuser: Client, room: Room, name: s
     assert re.fullmatch(r"now \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", found["cells"]["last_message"])
 
 
-def test_figures_of_a_channel_nobody_listens_to_are_zeros(superuser: Client) -> None:
-    found = figures(superuser, "/nobody")
+def test_figures_of_a_channel_without_subscribers_are_zeros(superuser: Client) -> None:
+    found = figures(superuser, "/empty")
     assert found["cells"] == {
         "subscribers": "0",
         "messages": "0",
@@ -146,7 +146,7 @@ def test_subscribers_are_found_by_peer_user_and_transport(superuser: Client, roo
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
-def test_publishing_reaches_those_who_listen(client_of: ClientOf, room: Room, name: str) -> None:
+def test_publishing_reaches_the_subscribers(client_of: ClientOf, room: Room, name: str) -> None:
     client, transport = client_of("view", "publish"), FakeTransport()
     room.enter(name, transport)
     answer = client.post(url("publish", name), {"data": "héllo"}, **JSON)
@@ -171,7 +171,7 @@ def test_publishing_leads_back_to_the_page(client_of: ClientOf) -> None:
     assert "Published a text message of 5 bytes to 0 subscribers." in answer.content.decode()
 
 
-def test_publishing_leads_to_the_index_who_may_not_see_the_page(client_of: ClientOf) -> None:
+def test_publishing_leads_to_the_index_without_view_permission(client_of: ClientOf) -> None:
     answer = client_of("publish").post(url("publish", "/a"), {"data": "hello"}, follow=True)
     assert answer.redirect_chain == [("/admin/", 302)]
     assert "Published a text message" in answer.content.decode()
@@ -192,7 +192,7 @@ def test_refused_message_is_not_in_the_history(
     assert LogEntry.objects.count() == 0
 
 
-def test_publishing_to_what_is_no_name_is_refused(superuser: Client) -> None:
+def test_publishing_to_an_invalid_name_is_refused(superuser: Client) -> None:
     assert superuser.post(url("publish", "a"), {"data": "hello"}).status_code == 404
 
 
@@ -229,8 +229,8 @@ def test_subscriber_of_another_channel_is_not_disconnected(superuser: Client, ro
     assert LogEntry.objects.count() == 0
 
 
-@pytest.mark.parametrize("chosen", [None, "", "everybody", "-1", "1.5", "٣", "1" * 30])
-def test_disconnecting_nobody_in_particular_is_refused(superuser: Client, room: Room, chosen: str | None) -> None:
+@pytest.mark.parametrize("chosen", [None, "", "every", "-1", "1.5", "٣", "1" * 30])
+def test_disconnecting_an_invalid_number_is_refused(superuser: Client, room: Room, chosen: str | None) -> None:
     room.enter("/a")
     answer = superuser.post(url("disconnect", "/a"), {} if chosen is None else {"subscriber": chosen}, **JSON)
     assert (answer.status_code, answer.json()["error"]) == (400, "missing_data")
@@ -240,7 +240,7 @@ def test_disconnecting_nobody_in_particular_is_refused(superuser: Client, room: 
 # --- history ----------------------------------------------------------------------------------------------------------
 
 
-def test_history_tells_who_did_what(client_of: ClientOf) -> None:
+def test_history_has_the_user_of_each_operation(client_of: ClientOf) -> None:
     client = client_of("view", "publish", username="ann")
     client.post(url("publish", "/a"), {"data": "hello"})
     entry = LogEntry.objects.get()
@@ -254,7 +254,7 @@ def test_history_is_of_one_channel(superuser: Client) -> None:
     assert history(superuser, "/a/") == []
 
 
-def test_what_cannot_be_written_down_is_not_done(superuser: Client, room: Room) -> None:
+def test_operation_is_not_done_when_the_history_cannot_be_written(superuser: Client, room: Room) -> None:
     transport = FakeTransport()
     room.enter("/a", transport)
 

@@ -1,4 +1,4 @@
-"""Who may do what: every page, every method, every kind of user."""
+"""Permissions: every page, every method, every kind of user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventcast.engine import presence
 from tests.admin.conftest import ClientOf, Room, url
 from tests.fakes import FakeTransport
 
-# Each request, and the permission it needs; what it answers to those who have it.
+# Each request: the permission it needs, and the status with that permission.
 REQUESTS = {
     ("GET", "changelist"): ("view", 200),
     ("GET", "totals"): ("view", 200),
@@ -21,10 +21,10 @@ REQUESTS = {
     ("GET", "history"): ("view", 200),
     ("POST", "publish"): ("publish", 302),
     ("POST", "disconnect"): ("disconnect", 302),
-    ("GET", "add"): ("nobody", 403),
-    ("POST", "add"): ("nobody", 403),
-    ("GET", "delete"): ("nobody", 403),
-    ("POST", "delete"): ("nobody", 403),
+    ("GET", "add"): (None, 403),
+    ("POST", "add"): (None, 403),
+    ("GET", "delete"): (None, 403),
+    ("POST", "delete"): (None, 403),
 }
 OF_ALL = {"changelist", "totals", "list_figures", "add"}
 OWN = {"totals", "list_figures", "figures", "messages", "publish", "disconnect"}
@@ -43,7 +43,7 @@ def ask(client: Client, method: str, page: str) -> int:
 
 @every_request
 @pytest.mark.parametrize("permissions", [(), *[(each,) for each in EVERYTHING], EVERYTHING], ids=str)
-def test_staff_may_do_what_its_permissions_say(
+def test_staff_needs_the_permission_of_each_page(
     client_of: ClientOf, method: str, page: str, permissions: tuple[str, ...]
 ) -> None:
     needed, answer = REQUESTS[method, page]
@@ -51,7 +51,7 @@ def test_staff_may_do_what_its_permissions_say(
 
 
 @every_request
-def test_superuser_may_do_everything_that_can_be_done(superuser: Client, method: str, page: str) -> None:
+def test_superuser_needs_no_permission(superuser: Client, method: str, page: str) -> None:
     assert ask(superuser, method, page) == REQUESTS[method, page][1]
 
 
@@ -65,7 +65,7 @@ def test_stranger_is_sent_to_the_login(method: str, page: str) -> None:
 
 @every_request
 @pytest.mark.parametrize("fields", [{"is_staff": False}, {"is_active": False}], ids=str)
-def test_permissions_are_nothing_without_being_active_staff(
+def test_user_without_active_staff_account_is_sent_to_the_login(
     client_of: ClientOf, method: str, page: str, fields: dict[str, bool]
 ) -> None:
     assert ask(client_of(*EVERYTHING, **fields), method, page) == 302
@@ -78,7 +78,7 @@ def test_page_takes_one_method(superuser: Client, page: str, method: str) -> Non
         assert ask(superuser, method, page) == 405
 
 
-def test_refused_publishing_reaches_nobody(client_of: ClientOf, room: Room) -> None:
+def test_refused_publish_reaches_no_subscriber(client_of: ClientOf, room: Room) -> None:
     transport = FakeTransport()
     room.enter("/a", transport)
     assert ask(client_of("view", "disconnect"), "POST", "publish") == 403
@@ -87,7 +87,7 @@ def test_refused_publishing_reaches_nobody(client_of: ClientOf, room: Room) -> N
     assert LogEntry.objects.count() == 0
 
 
-def test_refused_disconnecting_disconnects_nobody(client_of: ClientOf, room: Room) -> None:
+def test_refused_disconnect_leaves_subscribers_connected(client_of: ClientOf, room: Room) -> None:
     room.enter("/a")
     assert ask(client_of("view", "publish"), "POST", "disconnect") == 403
     room.publish("/a", "still there")
@@ -111,7 +111,7 @@ def test_page_shows_only_what_the_user_may_do(client_of: ClientOf, permission: s
     assert ("Publish" in found, "Disconnect" in found) == (permission == "publish", permission == "disconnect")
 
 
-def test_index_has_a_line_for_those_who_may_look(client_of: ClientOf, room: Room) -> None:
+def test_index_has_the_totals_with_view_permission(client_of: ClientOf, room: Room) -> None:
     room.fill(["/a", "/b"])
     found = client_of("view").get("/admin/").content.decode()
     assert '<b data-figure="channels">2</b> channels, <b data-figure="subscribers">2</b> subscribers' in found
@@ -120,5 +120,5 @@ def test_index_has_a_line_for_those_who_may_look(client_of: ClientOf, room: Room
 
 
 @pytest.mark.parametrize("permissions", [(), ("publish", "disconnect")])
-def test_index_has_no_line_for_others(client_of: ClientOf, permissions: tuple[str, ...]) -> None:
+def test_index_has_no_totals_without_view_permission(client_of: ClientOf, permissions: tuple[str, ...]) -> None:
     assert "eventcast-totals" not in client_of(*permissions).get("/admin/").content.decode()

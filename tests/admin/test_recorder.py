@@ -1,3 +1,5 @@
+"""Rates, and the figures that the charts show."""
+
 from __future__ import annotations
 
 import threading
@@ -6,8 +8,64 @@ import pytest
 from django.test import Client
 
 from eventcast.admin import recorder
-from eventcast.admin.recorder import KEEP, SPAN, Recorder
+from eventcast.admin.recorder import KEEP, LONGEST, SPAN, Rates, Recorder
 from tests.admin.conftest import Clock, Room, url
+
+# --- rates ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rates(clock: Clock) -> Rates:
+    return Rates(clock)
+
+
+def test_rate_is_unknown_at_the_first_look(rates: Rates, room: Room) -> None:
+    room.fill(["/a"])
+    look = rates.look()
+    assert (look.by_channel, look.overall, look.totals.subscribers) == (None, None, 1)
+
+
+def test_rate_counts_messages_since_the_last_look(rates: Rates, room: Room, clock: Clock) -> None:
+    room.fill(["/a", "/b"])
+    room.publish("/a", "before")
+    rates.look()
+    clock.advance(4)
+    room.publish("/a", "one", "two")
+    look = rates.look()
+    assert (look.by_channel, look.overall) == ({"/a": 0.5}, 0.5)
+
+
+def test_rate_stays_when_the_next_look_follows_at_once(rates: Rates, room: Room, clock: Clock) -> None:
+    room.fill(["/a"])
+    rates.look()
+    clock.advance(2)
+    room.publish("/a", "one")
+    assert rates.look().overall == 0.5
+    clock.advance(0.5)
+    room.publish("/a", "two", "three")
+    assert rates.look().overall == 0.5
+
+
+def test_rate_is_unknown_after_a_pause(rates: Rates, room: Room, clock: Clock) -> None:
+    room.fill(["/a"])
+    rates.look()
+    clock.advance(LONGEST + 1)
+    assert rates.look().overall is None
+
+
+def test_rate_counts_from_zero_when_a_channel_begins_anew(rates: Rates, room: Room, clock: Clock) -> None:
+    first = room.enter("/a")
+    room.publish("/a", "one", "two", "three")
+    rates.look()
+    room.leave("/a", first)
+    room.enter("/a")
+    room.publish("/a", "four", "five")
+    clock.advance(2)
+    look = rates.look()
+    assert (look.by_channel, look.overall) == ({"/a": 1.0}, 1.0)
+
+
+# --- the recorder -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -15,7 +73,7 @@ def tape(clock: Clock) -> Recorder:
     return Recorder(clock)
 
 
-def test_points_are_what_was_so_at_each_reading(tape: Recorder, room: Room, clock: Clock) -> None:
+def test_points_hold_the_figures_of_each_reading(tape: Recorder, room: Room, clock: Clock) -> None:
     start = clock.now
     tape.record()
     room.fill(["/a", "/a", "/b"])
@@ -29,7 +87,7 @@ def test_points_are_what_was_so_at_each_reading(tape: Recorder, room: Room, cloc
     assert tape.points("/b") == [(start, 0, 0), (start + 10, 1, 0), (start + 20, 1, 0), (start + 30, 1, 0)]
 
 
-def test_points_fall_to_zero_when_everybody_has_left(tape: Recorder, room: Room, clock: Clock) -> None:
+def test_points_fall_to_zero_when_all_subscribers_have_left(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
     tape.record()
     room.leave("/a", first)
@@ -46,7 +104,7 @@ def test_points_are_only_those_after_a_moment(tape: Recorder, clock: Clock) -> N
     assert [point.time for point in tape.points("/a", after=start)] == [start + 10, start + 20]
 
 
-def test_points_are_none_before_anybody_has_looked(tape: Recorder) -> None:
+def test_points_are_empty_before_the_first_reading(tape: Recorder) -> None:
     assert tape.points("/a") == []
 
 
@@ -70,7 +128,7 @@ def test_channel_that_is_gone_leaves_nothing_behind(tape: Recorder, room: Room, 
     assert not any("/a" in part for part in (tape._before, tape._latest, *dict(tape._readings).values()))
 
 
-def test_recording_goes_on_while_somebody_looks(tape: Recorder, clock: Clock) -> None:
+def test_recording_goes_on_while_pages_are_opened(tape: Recorder, clock: Clock) -> None:
     tape._looked = clock.now
     tape.record()
     clock.advance(KEEP)
@@ -78,7 +136,7 @@ def test_recording_goes_on_while_somebody_looks(tape: Recorder, clock: Clock) ->
     assert tape.points("/a")
 
 
-def test_recording_ends_and_is_forgotten_when_nobody_looks(tape: Recorder, clock: Clock) -> None:
+def test_recording_ends_and_is_forgotten_after_the_last_page(tape: Recorder, clock: Clock) -> None:
     tape._looked = clock.now
     tape.record()
     clock.advance(KEEP + 1)
@@ -87,7 +145,7 @@ def test_recording_ends_and_is_forgotten_when_nobody_looks(tape: Recorder, clock
 
 
 @pytest.mark.parametrize("page", ["totals", "list_figures", "changelist"])
-def test_thread_records_when_a_page_is_looked_at(superuser: Client, page: str) -> None:
+def test_one_thread_records_when_pages_are_opened(superuser: Client, page: str) -> None:
     superuser.get(url(page))
     superuser.get(url(page))
     assert [thread.name for thread in threading.enumerate()].count("eventcast-recorder") == 1
@@ -95,7 +153,7 @@ def test_thread_records_when_a_page_is_looked_at(superuser: Client, page: str) -
 
 def test_chart_begins_with_what_was_recorded(superuser: Client, room: Room) -> None:
     room.fill(["/a"])
-    recorder.recorder.record()  # as its thread does it
+    recorder.recorder.record()  # as the recorder's thread does
     first, *_, last = superuser.get(url("figures", "/a")).json()["points"]
     assert first[0] < last[0]
     assert superuser.get(url("figures", "/a"), {"after": last[0] + 3600}).json()["points"][0][0] > last[0]

@@ -1,4 +1,4 @@
-"""Messages as they pass, through the admin, and who stops hearing them."""
+"""The stream of messages in the admin, and when it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes import until
 
 
 class Stream:
-    """A stream that was asked for by the user of ``client``; to be used inside an event loop."""
+    """The stream of ``client``'s user. Use it inside an event loop."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
@@ -39,7 +39,7 @@ class Stream:
         return await asyncio.wait_for(anext(self._pieces), 10)
 
     async def ends(self) -> bool:
-        """Whether it ends when the next message comes."""
+        """Whether the stream ends at the next message."""
         await apublish("/a", "too late")
         try:
             await self.next()
@@ -50,13 +50,13 @@ class Stream:
 
 @pytest.fixture
 def watcher(client_of: ClientOf) -> AsyncClient:
-    """The client of a user who may look, and is named ann."""
+    """The client of the user ann, with the view permission."""
     client = AsyncClient()
     client.cookies = client_of("view", username="ann").cookies
     return client
 
 
-def test_tail_hears_what_is_published(watcher: AsyncClient) -> None:
+def test_tail_has_the_published_messages(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher) as stream:
             await apublish("/a", "hello\n<b>")
@@ -104,7 +104,7 @@ def delete(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("happen", [log_out, deactivate, demote, forbid, change_password, delete])
-def test_tail_ends_for_who_may_not_look_any_more(
+def test_tail_ends_when_its_user_loses_the_permission(
     watcher: AsyncClient, monkeypatch: pytest.MonkeyPatch, happen: Callable[[AsyncClient], None]
 ) -> None:
     monkeypatch.setattr(tail, "RECHECK", 0.0)
@@ -120,7 +120,7 @@ def test_tail_ends_for_who_may_not_look_any_more(
     async_to_sync(scene)()
 
 
-def test_tail_asks_only_now_and_then(watcher: AsyncClient) -> None:
+def test_tail_does_not_check_at_every_message(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher) as stream:
             await sync_to_async(log_out)(watcher)
