@@ -1,6 +1,6 @@
 """Settings of the standalone server: what a deployment may want to change is in an environment variable.
 
-The README lists the variables. Each has a default that serves on one machine.
+docs/settings.md lists the variables. Each has a default that serves on one machine.
 """
 
 from __future__ import annotations

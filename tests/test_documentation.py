@@ -1,38 +1,75 @@
-"""The README tells what there is: every setting, code, variable, option and command, and none that is not there."""
+"""The README and docs/ say what the code has: every table is compared with the code, and every link leads somewhere."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.checks import registry as checks_registry
+from django.urls.resolvers import RoutePattern
 
-import eventcast.routing  # noqa: F401  every module that defines an error is loaded with it
-from eventcast import commandline
+import eventcast.routing  # imported with it: every module that defines an error
+from eventcast import checks, commandline, urls
+from eventcast.commandline.listen import ListenSubcommand
 from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.tools import TOOLS
 from eventcast.conf import Conf, conf
+from eventcast.engine import closing
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
+from eventcast.models import Channel
 from eventcast_project import environment
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PACKAGE = ROOT / "eventcast"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+LARGEST_README = 8192
+"""Bytes: a reader gets through that in some minutes."""
+
+CODES_OF_THE_PROTOCOL = {1002, 1007}
+"""Close codes of RFC 6455 that the code which reads frames sends, whatever it is."""
 
 
-def section(heading: str) -> str:
-    """The text under a heading, up to the next one."""
-    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README.md has no section {heading!r}"
+def section(document: str, heading: str) -> str:
+    """The text under a heading of a file of docs/, up to the next heading."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{document} has no section {heading!r}"
     return found[1]
 
 
-def rows(heading: str) -> list[list[str]]:
+def rows(document: str, heading: str) -> list[list[str]]:
     """The cells of the tables under a heading, without their heads."""
-    tables = re.findall(r"(?:^\|.*\n)+", section(heading), re.MULTILINE)
+    tables = re.findall(r"(?:^\|.*\n)+", section(document, heading), re.MULTILINE)
     lines = [line for table in tables for line in table.splitlines()[2:]]
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+
+
+def names(document: str, heading: str) -> set[str]:
+    """The first cells of the tables under a heading, without backquotes."""
+    return {first.strip("`") for first, *_ in rows(document, heading)}
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link may have behind ``#``, as GitHub makes it of headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(document: Path) -> list[str]:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(r"\]\(([^)]+)\)", text)
+
+
+def named_rows(document: str, heading: str) -> list[list[str]]:
+    """The rows of a table of arguments, with the name of each as it is in code, but for those given by position."""
+    return [[first.strip("`"), *rest] for first, *rest in rows(document, heading) if first.endswith("=`")]
 
 
 def refusals(base: type[Refused] = Refused) -> set[type[Refused]]:
@@ -40,28 +77,76 @@ def refusals(base: type[Refused] = Refused) -> set[type[Refused]]:
 
 
 def options(subcommand: type[Subcommand]) -> set[str]:
+    """The long names of the options, and NAME or the like for what is not an option."""
     parser = argparse.ArgumentParser(add_help=False)
     subcommand.add_arguments(parser)
-    return {action.option_strings[-1] for action in parser._actions}
+    return {(action.option_strings or [str(action.metavar)])[-1] for action in parser._actions}
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, str]:
+    """The named parameters of a function with their defaults, as a table has them."""
+    found = inspect.signature(function).parameters.values()
+    return {each.name: repr(each.default) for each in found if each.kind is each.KEYWORD_ONLY}
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_bytes()) <= LARGEST_README
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "docs" / "images").glob("*.png"))
+    assert {picture.name for picture in pictures} == {"channel.png", "admin.png"}
+    assert [picture.name for picture in pictures if picture.stat().st_size > 60_000] == []
+
+
+def test_links_lead_somewhere() -> None:
+    broken = []
+    for document in DOCUMENTS:
+        for link in links(document):
+            target, _, anchor = link.partition("#")
+            path = (document.parent / target).resolve() if target else document
+            if link.startswith(("https://", "http://")):
+                continue
+            if not path.is_file() or (anchor and anchor not in anchors(path)):
+                broken.append(f"{document.name}: {link}")
+    assert broken == []
+
+
+def test_every_document_is_one_click_from_the_readme_and_leads_back() -> None:
+    linked = set(links(README))
+    documents = [document for document in DOCUMENTS if document not in (README, ROOT / "docs" / "performance.md")]
+    assert [document.name for document in documents if f"docs/{document.name}" not in linked] == []
+    back = [any(link.startswith("../README.md") for link in links(document)) for document in documents]
+    assert [document.name for document, leads in zip(documents, back, strict=True) if not leads] == []
 
 
 def test_errors_are_those_of_the_code() -> None:
-    documented = {(int(status), code.strip("`")) for status, code, _ in rows("Errors")}
+    documented = {(int(status), code.strip("`")) for status, code, _ in rows("protocol.md", "Errors")}
     assert documented == {(error.status, error.code) for error in refusals() if error.code != Refused.code}
 
 
 def test_error_codes_have_one_status_each() -> None:
-    codes = [code for _, code, _ in rows("Errors")]
+    codes = [code for _, code, _ in rows("protocol.md", "Errors")]
     assert len(codes) == len(set(codes))
 
 
+def test_close_codes_are_those_of_the_code() -> None:
+    values = [getattr(value, "code", value) for value in vars(closing).values()]
+    in_code = {value for value in values if type(value) is int}
+    assert {int(name) for name in names("protocol.md", "Close codes")} == in_code | CODES_OF_THE_PROTOCOL
+
+
+def test_own_paths_are_those_of_the_code() -> None:
+    documented = set(re.findall(r"<mount>/(-/[\w./]+)", section("protocol.md", "Requests")))
+    assert documented == {str(url.pattern) for url in urls.urlpatterns if isinstance(url.pattern, RoutePattern)}
+
+
 def test_settings_are_those_of_the_code() -> None:
-    documented = {name.strip("`") for name, _, _ in rows("Settings")}
-    assert documented == {name for name in vars(Conf) if name.isupper()} - environment.DERIVED
+    assert names("settings.md", "The app") == {name for name in vars(Conf) if name.isupper()} - environment.DERIVED
 
 
 def test_settings_have_the_defaults_of_the_code() -> None:
-    for name, default, _ in rows("Settings"):
+    for name, default, _ in rows("settings.md", "The app"):
         assert default.strip("`") == str(getattr(conf, name.strip("`"))), name
 
 
@@ -69,18 +154,58 @@ def test_environment_variables_are_those_of_the_code() -> None:
     source = "".join(path.read_text() for path in (ROOT / "eventcast_project").glob("*.py"))
     in_code = set(re.findall(r'"((?:DJANGO|DATABASE)_[A-Z_]+|EVENTCAST_[A-Z_]+[A-Z])"', source))
     in_code |= {environment.PREFIX + name for name in environment.eventcast_types()}
-    documented = {name.strip("`") for name, _, _ in rows("Environment variables")}
-    assert documented == in_code - {"DJANGO_SETTINGS_MODULE"}
+    assert names("settings.md", "Environment variables") == in_code - {"DJANGO_SETTINGS_MODULE"}
 
 
 def test_every_setting_has_an_environment_variable() -> None:
-    documented = {name.strip("`") for name, _, _ in rows("Settings")}
-    assert documented == set(environment.eventcast_types())
+    assert names("settings.md", "The app") == set(environment.eventcast_types())
+
+
+def test_system_checks_are_those_of_the_code() -> None:
+    ids = set(re.findall(r'id="(eventcast\.\w+)"', inspect.getsource(checks)))
+    assert names("settings.md", "System checks") == ids
+
+
+def test_system_checks_for_deployment_are_those_of_the_code() -> None:
+    documented = {name.strip("`") for name, _, only in rows("settings.md", "System checks") if only}
+    found = [check for check in checks_registry.registry.deployment_checks if check.__module__ == checks.__name__]
+    assert documented == {id for check in found for id in re.findall(r"eventcast\.\w\d+", inspect.getsource(check))}
+
+
+def test_arguments_of_the_router_are_those_of_the_code() -> None:
+    documented = {name.rstrip("="): default.strip("`") for name, default, _ in named_rows("site.md", "The router")}
+    in_code = parameters(eventcast.routing.EventcastRouter)
+    assert documented.pop("consumer") == "EventcastConsumer.as_asgi()"  # made there of None
+    assert {name: default.replace('"', "'") for name, default in documented.items()} == {
+        name: default for name, default in in_code.items() if name != "consumer"
+    }
+
+
+@pytest.mark.parametrize("heading", ["The path", "Heartbeats"])
+def test_options_of_listeners_are_those_of_the_code(heading: str) -> None:
+    decorator = {"The path": eventcast.listener, "Heartbeats": eventcast.heartbeat}[heading]
+    documented = {
+        name.rstrip("="): default.strip("`").replace("10_000", "10000")
+        for name, default, _ in named_rows("listeners.md", heading)
+    }
+    in_code = parameters(decorator)
+    assert documented.pop("name") == "the function's"
+    assert in_code.pop("name") == "None"
+    assert documented == in_code
 
 
 def test_subcommands_are_those_of_the_code() -> None:
-    documented = set(re.findall(r"manage\.py eventcast (\w+)", README))
-    assert documented == {subcommand.name for subcommand in SUBCOMMANDS}
+    documented = set(re.findall(r"manage\.py eventcast (\w+)", section("client.md", "The command line")))
+    assert documented == {subcommand.name for subcommand in SUBCOMMANDS} - {"bench"}
+
+
+def test_commands_of_every_document_are_there() -> None:
+    documented = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"(?:manage\.py|python -m) eventcast (\w+)", document.read_text(encoding="utf-8"))
+    }
+    assert documented - {subcommand.name for subcommand in SUBCOMMANDS} == set()
 
 
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS, ids=lambda subcommand: subcommand.name)
@@ -92,13 +217,18 @@ def test_subcommand_has_a_line_of_help(subcommand: type[Subcommand]) -> None:
 def test_options_of_serve_are_those_of_the_code() -> None:
     (serve,) = (subcommand for subcommand in SUBCOMMANDS if subcommand.name == "serve")
     short = {"-b": "--bind", "-p": "--port", "-u": "--unix-socket"}
-    documented = {option for cell, _ in rows("Deployment") for option in re.findall(r"`(-[-\w]+)", cell)}
+    documented = {o for cell, _ in rows("deployment.md", "The command") for o in re.findall(r"`(-[-\w]+)", cell)}
     assert {short.get(option, option) for option in documented} == options(serve)
 
 
+def test_options_of_listen_are_those_of_the_code() -> None:
+    cells = [cell for cell, _ in rows("listeners.md", "The command")]
+    documented = {option for cell in cells for option in re.findall(r"`(-[-\w]+|[A-Z]+\b)", cell)}
+    assert documented - {"-H"} == options(ListenSubcommand)
+
+
 def test_exit_codes_are_those_of_the_code() -> None:
-    documented = {int(code) for code, _ in rows("From the command line and from Python")}
-    assert documented == set(commandline.ExitCode)
+    assert {int(name) for name in names("client.md", "Exit codes")} == set(commandline.ExitCode)
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
@@ -106,8 +236,30 @@ def test_both_command_lines_have_every_tool(tool: type[commandline.Tool]) -> Non
     assert tool.name in {subcommand.name for subcommand in SUBCOMMANDS}
 
 
-def test_links_lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or target.removeprefix("#") in anchors or (ROOT / target).is_file(), target
+def test_permissions_of_the_admin_are_those_of_the_code() -> None:
+    options = Channel._meta
+    in_code = {f"{action}_channel" for action in options.default_permissions}
+    in_code |= {codename for codename, _ in options.permissions}
+    assert names("admin.md", "Permissions") == {f"eventcast.{codename}" for codename in in_code}
+
+
+def test_attributes_of_the_element_are_those_of_the_code() -> None:
+    source = (PACKAGE / "static" / "eventcast" / "event-cast.js").read_text(encoding="utf-8")
+    in_code = set(re.findall(r'(?:this\.\w+Attribute\(|\[)"(\w+)"', source))
+    assert names("browser.md", "The element") == in_code
+
+
+def test_rooms_of_the_architecture_are_those_of_the_code() -> None:
+    rooms = {
+        name
+        for first, *_ in rows("architecture.md", "The rooms of the package")
+        for name in re.findall("`([^`]+)`", first)
+    }
+    in_code = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/", "bench/"}
+    in_code |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
+    assert rooms | {"management/", "templates/", "static/", "templatetags/"} == in_code
+
+
+def test_files_of_the_architecture_are_there() -> None:
+    files = [name.strip("`") for _, name in rows("architecture.md", "Where to look")]
+    assert [name for name in files if not (PACKAGE / name).is_file()] == []

@@ -1,4 +1,4 @@
-"""docs/openapi.json describes the paths, parameters, statuses and error codes that the code and the README have."""
+"""docs/openapi.json has the paths, parameters, statuses and error codes of the code and of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def test_methods_of_a_channel_are_those_of_its_refusal() -> None:
     assert {method for path, method, _ in operations() if path == "/{channel}"} == set(allowed.lower().split(", "))
 
 
-def test_error_codes_are_those_of_the_readme() -> None:
+def test_error_codes_are_those_of_the_protocol() -> None:
     assert set(DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"]) == {
-        code.strip("`") for _, code, _ in rows("Errors")
+        code.strip("`") for _, code, _ in rows("protocol.md", "Errors")
     }
 
 
-def test_refusals_have_the_statuses_of_the_readme() -> None:
+def test_refusals_have_the_statuses_of_the_protocol() -> None:
     # 500 is a failure of the server, and no client has to expect it.
-    documented = {status for status, _, _ in rows("Errors")} - {"500"}
+    documented = {status for status, _, _ in rows("protocol.md", "Errors")} - {"500"}
     assert {name.removeprefix("Refused") for name in DOCUMENT["components"]["responses"]} == documented
     answers = {status for _, _, operation in operations() for status in operation["responses"]}
     assert documented <= answers
@@ -81,6 +81,6 @@ def test_post_and_put_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("parameter", ["prefix", "after", "limit"])
-def test_parameters_of_the_list_are_those_of_the_contract(parameter: str) -> None:
-    assert any(f"{parameter}=" in cell for cell, _ in rows("The contract"))
+def test_parameters_of_the_list_are_those_of_the_protocol(parameter: str) -> None:
+    assert any(f"{parameter}=" in cell for cell, _ in rows("protocol.md", "Requests"))
     assert parameter in {each["name"] for each in DOCUMENT["paths"]["/-/channels"]["get"]["parameters"]}

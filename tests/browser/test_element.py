@@ -134,8 +134,9 @@ async def test_toast_can_be_dismissed(visit: Visit, server: Server, channel: str
     await expect(page.locator("event-cast")).to_contain_text("two")
 
 
-async def test_examples_of_the_readme_work(visit: Visit, server: Server, http: Talk) -> None:
-    examples = re.findall(r"^```html\n(.*?)^```", section("In the browser"), re.MULTILINE | re.DOTALL)
+async def test_examples_of_the_document_work(visit: Visit, server: Server, http: Talk) -> None:
+    text = section("browser.md", "eventcast.js") + section("browser.md", "The element")
+    examples = re.findall(r"^```html\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(examples) == 2
     page = await visit(server.url + "/blank", html=Template("".join(examples)).render(Context()))
     log, toasts = page.locator("event-cast").first, page.locator("event-cast").last
