@@ -60,6 +60,18 @@ def test_sender_gives_up_what_is_refused_for_good(told: Told, make: Callable[...
         make(retry=True).send(["one"])
 
 
+def test_sender_divides_requests_that_carry_more_than_a_burst(told: Told, make: Callable[..., Sender]) -> None:
+    told.burst = 2
+    make().send(["one", "two", "three", "four", "five"])
+    assert told.bodies == [
+        "data=one&data=two&data=three&data=four&data=five",
+        "data=one&data=two",
+        "data=three&data=four&data=five",
+        "three",
+        "data=four&data=five",
+    ]
+
+
 def test_sender_explains_what_became_of_the_messages(told: Told, make: Callable[..., Sender]) -> None:
     sender = make()
     sender.send(["one", "two"])

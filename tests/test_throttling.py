@@ -57,11 +57,24 @@ def test_refused_attempt_costs_nothing() -> None:
     assert take(allowances, 100.0 + 1 / RATE) == 0
 
 
-def test_charge_is_paid_by_who_comes_next() -> None:
+def test_wait_books_nothing() -> None:
     allowances = Allowances()
-    take(allowances, 100.0)
-    allowances.charge("a", 99, RATE, 100.0)
-    assert take(allowances, 100.0) == pytest.approx((100 - BURST + 1) / RATE)
+    assert [allowances.wait("a", 5, RATE, BURST, 100.0) for _ in range(3)] == [0.0] * 3
+    assert len(allowances) == 0
+
+
+def test_messages_are_booked_together_or_not_at_all() -> None:
+    allowances = Allowances()
+    assert take(allowances, 100.0, messages=3) == 0
+    assert take(allowances, 100.0, messages=4) == pytest.approx(2 / RATE)
+    assert take(allowances, 100.0, messages=2) == 0
+
+
+def test_nothing_is_booked_beyond_the_burst() -> None:
+    allowances = Allowances()
+    for messages in range(1, 1000):
+        take(allowances, 100.0, messages=messages)
+    assert take(allowances, 100.0, messages=int(BURST)) <= BURST / RATE
 
 
 def test_publishers_have_an_allowance_each() -> None:
@@ -75,9 +88,9 @@ def test_allowances_forget_who_has_been_silent_for_longest() -> None:
     allowances = Allowances(remembered=100)
     for number in range(1000):
         take(allowances, float(number), f"publisher {number}")
-        allowances.charge("busy", 1000, RATE, float(number))
+        take(allowances, float(number), "busy", messages=int(BURST))
     assert len(allowances) == 100
-    assert take(allowances, 1000.0, "busy") > 0
+    assert take(allowances, 999.0, "busy") > 0
 
 
 # --- publishing -------------------------------------------------------------------------------------------------------
@@ -87,53 +100,92 @@ def request(address: str = "192.0.2.1", **headers: str) -> Any:
     return RequestFactory().post("/a", REMOTE_ADDR=address, headers=headers)
 
 
+def publish(asked: Any = None, messages: int = 1, user: str = "") -> None:
+    """The checks of a request to publish, as the view has them made."""
+    asked = request() if asked is None else asked
+    throttling.check_rate(asked, user)
+    throttling.book(asked, user, messages)
+
+
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2})
 def test_one_publish_too_many_is_refused_with_a_time_to_wait() -> None:
     for _ in range(2):
-        throttling.check_rate(request())
+        publish()
     with pytest.raises(TooManyPublishes) as refused:
-        throttling.check_rate(request())
+        publish()
     assert refused.value.answer_headers() == {"Retry-After": "1"}
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 1})
 def test_users_have_an_allowance_each_wherever_they_come_from() -> None:
-    throttling.check_rate(request(), "zhang")
-    throttling.check_rate(request(), "wang")
-    throttling.check_rate(request())
+    publish(user="zhang")
+    publish(user="wang")
+    publish()
     with pytest.raises(TooManyPublishes):
-        throttling.check_rate(request("192.0.2.2"), "zhang")
+        publish(request("192.0.2.2"), user="zhang")
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 1, "TRUSTED_PROXIES": ["192.0.2.1"]})
 def test_clients_of_a_trusted_proxy_have_an_allowance_each() -> None:
-    throttling.check_rate(request(**{"X-Forwarded-For": "203.0.113.1"}))
-    throttling.check_rate(request(**{"X-Forwarded-For": "203.0.113.2"}))
+    publish(request(**{"X-Forwarded-For": "203.0.113.1"}))
+    publish(request(**{"X-Forwarded-For": "203.0.113.2"}))
     with pytest.raises(TooManyPublishes):
-        throttling.check_rate(request(**{"X-Forwarded-For": "6.6.6.6, 203.0.113.2"}))
+        publish(request(**{"X-Forwarded-For": "6.6.6.6, 203.0.113.2"}))
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 2})
 def test_burst_is_that_of_five_seconds_by_default() -> None:
     for _ in range(10):
-        throttling.check_rate(request())
+        publish()
+    with pytest.raises(TooManyPublishes):
+        publish()
+
+
+@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
+def test_request_over_the_burst_is_refused_and_books_nothing() -> None:
+    with pytest.raises(TooManyPublishes, match="fewer messages per request") as refused:
+        publish(messages=10_000)
+    assert refused.value.answer_headers() == {"Retry-After": "1"}
+    publish(messages=3)
+
+
+@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
+def test_request_over_the_rest_of_the_burst_is_refused_and_books_nothing() -> None:
+    publish(messages=2)
+    with pytest.raises(TooManyPublishes) as refused:
+        publish(messages=3)
+    assert refused.value.retry_after == pytest.approx(2, abs=0.5)
+    publish(messages=1)
+
+
+@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
+def test_wait_after_a_request_over_the_burst_is_that_of_a_whole_burst() -> None:
+    publish(messages=2)
+    with pytest.raises(TooManyPublishes) as refused:
+        publish(messages=10_000)
+    assert refused.value.retry_after == pytest.approx(2, abs=0.5)
+
+
+@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
+def test_request_without_a_message_counts_as_one() -> None:
+    for _ in range(3):
+        publish(messages=0)
     with pytest.raises(TooManyPublishes):
         throttling.check_rate(request())
 
 
-@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
-def test_batch_counts_as_its_messages() -> None:
-    throttling.check_rate(request())
-    throttling.charge(request(), "", 999)
-    with pytest.raises(TooManyPublishes) as refused:
-        throttling.check_rate(request())
-    assert refused.value.retry_after == pytest.approx(998, abs=1)
-
-
-def test_nobody_is_remembered_without_a_rate() -> None:
-    throttling.check_rate(request())
-    throttling.charge(request(), "", 999)
+def test_no_publisher_is_remembered_without_a_rate() -> None:
+    publish(messages=1000)
     assert len(throttling.allowances) == 0
+
+
+@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 5})
+async def test_request_over_the_burst_publishes_none_of_its_messages() -> None:
+    async def post(lines: int) -> tuple[int, str]:
+        answer = await call(ASGIHandler(), "POST", "/a", b"x\n" * lines, "application/x-ndjson")
+        return answer.status, answer.headers.get("retry-after", "")
+
+    assert [await post(lines) for lines in (10_000, 5, 1)] == [(429, "1"), (202, ""), (429, "1")]
 
 
 # --- what listeners send ----------------------------------------------------------------------------------------------

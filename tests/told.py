@@ -19,6 +19,8 @@ class Told:
         self.statuses: list[int] = []
         self.bodies: list[str] = []
         self.subscribers = 0
+        self.burst = 1000
+        """Messages that a request may carry; more are refused with 429."""
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -30,7 +32,10 @@ class Told:
                     self.close_connection = True
                     return
                 answer = json.dumps({"subscribers": told.subscribers}).encode()
+                if told.bodies[-1].count("data=") > told.burst:
+                    status, answer = 429, b'{"error": "too_many_publishes", "detail": "Send fewer."}'
                 self.send_response(status)
+                self.send_header("Retry-After", "0")
                 self.send_header("Content-Length", str(len(answer)))
                 self.send_header("Connection", "close")
                 self.end_headers()

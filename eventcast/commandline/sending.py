@@ -10,7 +10,7 @@ from typing import Any
 from eventcast.client import Publisher
 from eventcast.client.reconnecting import PASSING, backoff
 from eventcast.commandline import say, sentence
-from eventcast.exceptions import EventcastError, MessageTooLarge, Refused, ServerUnreachable
+from eventcast.exceptions import EventcastError, MessageTooLarge, Refused, ServerUnreachable, TooManyPublishes
 
 
 class Sender:
@@ -66,15 +66,15 @@ class Sender:
                     self.subscribers = self._publisher.publish(request[0])
                 else:
                     self.subscribers = self._publisher.publish_texts(request)
-            except MessageTooLarge:
-                # The request, or one of its messages: by halves, until that one is found and all before are published.
-                if len(request) == 1:
-                    raise
-                middle = len(request) // 2
-                self._send_in_one(request[:middle])
-                request = request[middle:]
             except (Refused, ServerUnreachable) as error:
-                time.sleep(self._pause(error))
+                divisible = isinstance(error, MessageTooLarge | TooManyPublishes) and len(request) > 1
+                if not (divisible and isinstance(error, MessageTooLarge)):
+                    time.sleep(self._pause(error))
+                if divisible:
+                    # By halves, until a message that is too large stands alone, or the burst holds the request.
+                    middle = len(request) // 2
+                    self._send_in_one(request[:middle])
+                    request = request[middle:]
             else:
                 self._succeeded(len(request))
                 return

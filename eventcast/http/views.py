@@ -14,7 +14,7 @@ from eventcast.exceptions import MethodNotAllowed
 from eventcast.http import bodies, pages, requests, streams
 from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
 from eventcast.layers import is_local
-from eventcast.security import admission, throttling
+from eventcast.security import admission
 
 
 # Without CSRF's token on purpose: the speakers are programs, which have no cookie to be abused and no page to get a
@@ -53,7 +53,7 @@ async def _listen_or_ask(request: HttpRequest, name: str) -> HttpResponseBase:
 async def _publish(request: HttpRequest, name: str) -> HttpResponse:
     permit = await admission.check_publish(request, name)
     found = bodies.messages_in(request)
-    throttling.charge(request, permit.who, len(found) - 1)
+    admission.check_rate(request, permit, len(found))
     subscribers = await publishing.apublish_many(name, found)
     said: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
     if not is_local():

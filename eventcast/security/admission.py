@@ -1,10 +1,10 @@
-"""Who gets in: what every request is asked, in one order, before its body is read or its handshake is accepted.
+"""The checks of a request, in this order, before its body is read or its handshake is accepted:
 
-1. Does it come from a page that may send it? (``origins``)
-2. May whoever sends it do that? (``authorization``)
-3. Is there room for it, and is it not one too many? (``throttling``)
+1. May the page that sends it do so? (``origins``)
+2. May its user, key or token do this? (``authorization``)
+3. Is there room for it, within the limits? (``throttling``)
 
-A WebSocket is asked the same as a request, and as one: :func:`request_of_websocket`.
+A WebSocket goes through the same checks as the request of its handshake: :func:`request_of_websocket`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
-    """Let a request publish to a channel.
+    """Check that a request may publish to a channel. :func:`check_rate` books its messages when they are known.
 
     :raises Refused: it may not.
     """
@@ -45,27 +45,26 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
 
 
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
-    """Let a WebSocket, which :func:`check_subscribe` has let listen to a channel, publish to it what its client sends.
-
-    That is asked once, with its handshake; how much it sends is asked of each message, by :func:`check_rate`.
+    """Check that a WebSocket may publish to a channel. Done once, with the handshake, after :func:`check_subscribe`;
+    each message is then held against the rate by :func:`check_rate`.
 
     :raises Refused: it may not.
     """
     return await authorization.permit("publish", request, channel)
 
 
-def check_rate(request: HttpRequest, permit: Permit) -> None:
-    """Let a WebSocket send one message more.
+def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
+    """Book messages that a request carries, or one message that a WebSocket sends.
 
-    :param request: its handshake.
-    :param permit: what :func:`check_websocket_publish` has let it speak by.
-    :raises Refused: it is one too many.
+    :param request: the request, or the handshake.
+    :param permit: the result of :func:`check_publish` or :func:`check_websocket_publish`.
+    :raises TooManyPublishes: they are too many; none is booked.
     """
-    throttling.check_rate(request, permit.who)
+    throttling.book(request, permit.who, messages)
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Let a request, or the handshake of a WebSocket, subscribe to a channel or to a pattern of channels.
+    """Check that a request, or the handshake of a WebSocket, may subscribe to a channel or to a pattern of channels.
 
     :raises Refused: it may not.
     """
@@ -76,7 +75,8 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
 
 
 async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Let a request ask who listens to a channel, or to all that a pattern matches: whoever may listen, too.
+    """Check that a request may see the subscribers of a channel, or of all channels that a pattern matches. A client
+    that may subscribe may see them.
 
     :raises Refused: it may not.
     """
@@ -90,14 +90,14 @@ def _check_origin(request: HttpRequest) -> None:
 
 
 def cookies_count() -> bool:
-    """Whether somebody may be let in for his cookies, which his browser sends whatever page it shows."""
+    """Whether cookies may let a client in. A browser sends cookies with the requests of every page that it shows."""
     return bool(authorization.current().uses_cookies)
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
     """The handshake of a WebSocket (ASGI scope) as the ``GET`` request that it is (RFC 6455 section 4.1).
 
-    :raises Refused: it cannot be read, as one whose query string is not UTF-8.
+    :raises Refused: it cannot be read, for example because its query string is not UTF-8.
     """
     try:
         return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())

@@ -1,9 +1,11 @@
-"""Where a connection comes from, as far as that can be trusted: for limits, for the log and for the admin's list."""
+"""The address and the user of a client, as far as they can be trusted: for limits, logs and the admin's list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from django.http import HttpRequest
 
 from eventcast.conf import conf
 from eventcast.engine import names
@@ -18,9 +20,20 @@ def address_of(scope: Mapping[str, Any]) -> str:
     return addresses.client_address(_peer(scope), forwarded.decode("latin-1"), addresses.proxies(*trusted))
 
 
+def group_of(request: HttpRequest) -> str:
+    """What the client of a request counts for in limits: its address, or its IPv6 network; empty if there is none."""
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        return addresses.group(address_of(scope))
+    meta, trusted = request.META, addresses.proxies(*conf.TRUSTED_PROXIES)
+    return addresses.group(
+        addresses.client_address(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), trusted)
+    )
+
+
 def counted_for(scope: Mapping[str, Any]) -> str:
-    """What the client counts for where subscribers are limited by address: its address, or its IPv6 network. An empty
-    string where they are not limited, because finding the address takes some microseconds."""
+    """As :func:`group_of`, for a subscriber. Empty where subscribers are not limited by address, because finding the
+    address takes some microseconds."""
     return addresses.group(address_of(scope)) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
 
 
@@ -38,16 +51,16 @@ def describe(scope: Mapping[str, Any]) -> str:
     return peer if client and address == client[0] else names.printable(address[:60])
 
 
+def describe_user(scope: Mapping[str, Any]) -> str:
+    """The name of an ASGI scope's user, set by middleware of Channels or of the site; else an empty string."""
+    user: Any = scope.get("user")
+    return str(user.get_username()) if user is not None and user.is_authenticated else ""
+
+
 def _peer(scope: Mapping[str, Any]) -> str:
-    """The other end of the connection. With Daphne's ``--proxy-headers`` it is not the scope's client, which is then
-    whatever the client says."""
+    """The other end of the connection. With Daphne's ``--proxy-headers`` the scope's client is only what the client
+    says about itself."""
     if (protocol := scope.get("eventcast.protocol")) is not None and (peer := daphne.peer_of(protocol)) is not None:
         return peer
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def describe_user(scope: Mapping[str, Any]) -> str:
-    """The name of an ASGI scope's user, whom Channels' or the site's middleware put there; else an empty string."""
-    user: Any = scope.get("user")
-    return str(user.get_username()) if user is not None and user.is_authenticated else ""

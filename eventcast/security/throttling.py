@@ -1,9 +1,13 @@
-"""How much is too much: the last question that everybody is asked who wants to listen or to speak.
+"""Rate limits: the last check before a publish or a subscription is accepted.
 
-Who publishes has an allowance that refills at ``PUBLISH_RATE`` messages a second, up to ``PUBLISH_BURST``. Each user or
-key has one, and where none is known each address. A request is let in if one message is left, for how many it carries
-is seen only when its body has been read; the others are then put on the bill, and the next request waits for them. The
-hub counts those who listen; here they are asked before a response begins, which could not be refused later.
+Each publisher has an allowance of messages. It refills at ``PUBLISH_RATE`` messages a second, up to ``PUBLISH_BURST``.
+A publisher is a user, a key or a named token; where none of these is known it is an address. The server knows how many
+messages a request carries only after it has read the body, so it checks twice:
+
+- before the body, the allowance must have one message left; nothing is booked;
+- after the body, all messages of the request are booked, or the request is refused and none is.
+
+So no booking goes beyond the burst, and no publisher waits longer than a burst takes to refill.
 """
 
 from __future__ import annotations
@@ -19,16 +23,16 @@ from eventcast.conf import conf
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.quotas import quotas
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
-from eventcast.security import addresses, clients
+from eventcast.security import clients
 
 MAX_REMEMBERED = 50_000
-"""Publishers whose allowance is remembered: some 10 MB. Past that, those go that have been silent for longest."""
+"""Publishers with a remembered allowance: some 10 MB. Past that, those that were silent for longest are forgotten."""
 
 INBOUND_WINDOW = 10
-"""Seconds in which frames are counted that come from who only listens."""
+"""Seconds in which the frames of a client that only listens are counted."""
 
 BURST_SECONDS = 5
-"""Of ``PUBLISH_RATE``, that make a burst where ``PUBLISH_BURST`` is 0."""
+"""Seconds of ``PUBLISH_RATE`` that make a burst where ``PUBLISH_BURST`` is 0."""
 
 
 class Allowances:
@@ -41,33 +45,28 @@ class Allowances:
     def __init__(self, remembered: int = MAX_REMEMBERED) -> None:
         self._remembered = remembered
         self._booked_until: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # The garbage collector may run a finalizer in here, which may publish.
 
-    def take(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
-        """Book messages if at least one of them is within the allowance, or say for how long it is not.
+    def wait(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
+        """Seconds until so many messages are within the allowance; 0 if they are.
 
         :param rate: messages a second.
         :param burst: messages at once.
         :param now: seconds, of any clock that does not go back.
-        :returns: seconds until one message is; 0 if it is and all were booked.
         """
-        with self._lock:
-            begin = max(self._booked_until.get(publisher, now), now)
-            if (wait := begin + (1 - burst) / rate - now) > 1e-9:
-                return wait
-            self._book(publisher, begin + messages / rate)
-        return 0.0
+        begin = max(self._booked_until.get(publisher, now), now)
+        wait = begin + (messages - burst) / rate - now
+        return wait if wait > 1e-9 else 0.0
 
-    def charge(self, publisher: str, messages: int, rate: float, now: float) -> None:
-        """Book messages that have come already, whether they are within the allowance or not."""
+    def take(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
+        """Book the messages if all of them are within the allowance; otherwise as :meth:`wait`."""
         with self._lock:
-            self._book(publisher, max(self._booked_until.get(publisher, now), now) + messages / rate)
-
-    def _book(self, publisher: str, until: float) -> None:
-        self._booked_until[publisher] = until
-        self._booked_until.move_to_end(publisher)
-        if len(self._booked_until) > self._remembered:
-            self._booked_until.popitem(last=False)
+            if not (wait := self.wait(publisher, messages, rate, burst, now)):
+                self._booked_until[publisher] = max(self._booked_until.get(publisher, now), now) + messages / rate
+                self._booked_until.move_to_end(publisher)
+                if len(self._booked_until) > self._remembered:
+                    self._booked_until.popitem(last=False)
+        return wait
 
     def __len__(self) -> int:
         return len(self._booked_until)
@@ -98,7 +97,8 @@ class Inbound:
         ):
             if 0 < limit < count:
                 raise TooManyFrames(
-                    f"It only listens, and has sent more than {limit} (EVENTCAST[{name!r}]) in {INBOUND_WINDOW} s."
+                    f"This client only listens, and has sent more than {limit} (EVENTCAST[{name!r}]) "
+                    f"in {INBOUND_WINDOW} s."
                 )
 
 
@@ -106,53 +106,51 @@ allowances = Allowances()
 
 
 def check_rate(request: HttpRequest, user: str = "") -> None:
-    """Count a request to publish as one message.
+    """Check that the publisher of a request may publish a message now. Books nothing.
 
-    :param user: whom it comes from, if that is known: ``Permit.who``.
-    :raises TooManyPublishes: the allowance is used up.
-    """
-    if conf.PUBLISH_RATE:
-        take(publisher(request, user))
-
-
-def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Find out whether there is a place for one who wants to listen; the hub takes it.
-
-    :raises Refused: there is none.
-    """
-    quotas.check(wanted, addresses.group(address_of(request)) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
-
-
-def charge(request: HttpRequest, user: str, messages: int) -> None:
-    """Put messages on the bill that a request has carried besides its first."""
-    if messages > 0 and (rate := conf.PUBLISH_RATE):
-        allowances.charge(publisher(request, user), messages, rate, time.monotonic())
-
-
-def take(publisher: str) -> None:
-    """Count one message of a publisher, see :func:`publisher`.
-
+    :param user: the publisher, if it is known: ``Permit.who``.
     :raises TooManyPublishes: the allowance is used up.
     """
     if rate := conf.PUBLISH_RATE:
-        burst = conf.PUBLISH_BURST or rate * BURST_SECONDS
-        if wait := allowances.take(publisher, 1, rate, burst, time.monotonic()):
+        _check_wait(allowances.wait(_publisher(request, user), 1, rate, _burst(rate), time.monotonic()), rate)
+
+
+def book(request: HttpRequest, user: str, messages: int) -> None:
+    """Book all messages of a request, or none. A request without a message counts as one message.
+
+    :param user: as in :func:`check_rate`.
+    :raises TooManyPublishes: the allowance has not that many left, or can never have.
+    """
+    if rate := conf.PUBLISH_RATE:
+        publisher, burst, now = _publisher(request, user), _burst(rate), time.monotonic()
+        if messages > burst:
             raise TooManyPublishes(
-                f"More than {rate} messages a second (EVENTCAST['PUBLISH_RATE']). Wait {math.ceil(wait)} s.",
-                retry_after=wait,
+                f"One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries {messages}. "
+                "Send fewer messages per request.",
+                retry_after=allowances.wait(publisher, burst, rate, burst, now),
             )
+        _check_wait(allowances.take(publisher, max(1, messages), rate, burst, now), rate)
 
 
-def publisher(request: HttpRequest, user: str = "") -> str:
-    """Whose allowance a request uses: the user's or key's, else its address's."""
-    return f"user {user}" if user else f"address {addresses.group(address_of(request))}"
+def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:
+    """Check that there is a place for a subscriber, before a response begins that can not be refused later.
+
+    :raises Refused: there is none.
+    """
+    quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
 
 
-def address_of(request: HttpRequest) -> str:
-    """The address of the client that a request comes from; empty if nobody can tell."""
-    scope = getattr(request, "scope", None)
-    if scope is not None:
-        return clients.address_of(scope)
-    trusted = addresses.proxies(*conf.TRUSTED_PROXIES)
-    meta = request.META
-    return addresses.client_address(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), trusted)
+def _burst(rate: int) -> int:
+    return conf.PUBLISH_BURST or rate * BURST_SECONDS
+
+
+def _publisher(request: HttpRequest, user: str) -> str:
+    return f"user {user}" if user else f"address {clients.group_of(request)}"
+
+
+def _check_wait(wait: float, rate: int) -> None:
+    if wait:
+        raise TooManyPublishes(
+            f"More than {rate} messages a second (EVENTCAST['PUBLISH_RATE']). Wait {math.ceil(wait)} s.",
+            retry_after=wait,
+        )
