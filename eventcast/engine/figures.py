@@ -26,7 +26,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.value = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
 
     def add(self, number: int) -> None:
         with self._lock:

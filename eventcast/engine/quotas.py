@@ -1,18 +1,18 @@
-"""How many may listen: in all, to one channel, from one address, and by how many patterns, in this process.
+"""Limits on subscribers: in all, on one channel, from one address, and by patterns, in this process.
 
 The rules:
 
-- a place is taken before anything is awaited and given back when the connection is over, so that those who come at the
-  same time are counted exactly;
-- a limit of 0 is none. Places are counted all the same, but for addresses, so that a limit may be set at any time.
+- A place is reserved before anything is awaited and released when the connection is over, so subscribers that arrive at
+  the same time are counted exactly.
+- A limit of 0 means no limit. Places are counted all the same, except for addresses, so a limit may be set at any time.
 
-It is safe in any thread: every event loop of the process has a hub of its own, and the limits are the process's.
+Safe in any thread: each event loop of the process has its own hub, and the limits are those of the process.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Hashable
 
 from eventcast.conf import conf
@@ -29,33 +29,33 @@ class Quotas:
     def __init__(self) -> None:
         self.subscribers = 0
         """Places taken."""
-        self._per_channel: Counter[Hashable] = Counter()
-        self._per_address: Counter[str] = Counter()
+        self._per_channel: defaultdict[Hashable, int] = defaultdict(int)
+        self._per_address: defaultdict[str, int] = defaultdict(int)
         self._patterns = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # The garbage collector may run a finalizer in here, which may end a connection.
 
     def check(self, wanted: str | Pattern, address: str) -> None:
-        """Find out whether there is a place, without taking it.
+        """Check that there is a place, without reserving it.
 
         :param address: that of the client, see ``security.addresses.group``; empty if it counts for none.
-        :raises Refused: there is none, or not for this one.
+        :raises Refused: there is none, or not for this client.
         """
         if (refusal := self._refusal(_key(wanted), wanted, address)) is not None:
             raise refusal
 
     def reserve(self, wanted: str | Pattern, address: str) -> Place:
-        """Take a place; it wants its :meth:`release`.
+        """Reserve a place, until :meth:`release`.
 
-        :raises Refused: there is none, or not for this one.
+        :raises Refused: there is none, or not for this client.
         """
         place = key, counted = _key(wanted), address if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
         with self._lock:
             if (refusal := self._refusal(key, wanted, counted)) is not None:
                 raise refusal
             self.subscribers += 1
-            self._per_channel[key] += 1
-            if isinstance(wanted, Pattern) and self._per_channel[key] == 1:
+            if isinstance(wanted, Pattern) and key not in self._per_channel:
                 self._patterns += 1
+            self._per_channel[key] += 1
             if counted:
                 self._per_address[counted] += 1
         return place
@@ -89,7 +89,7 @@ class Quotas:
         new = isinstance(wanted, Pattern) and key not in self._per_channel
         if new and 0 < (limit := conf.MAX_PATTERNS) <= self._patterns:
             return TooManyPatterns(
-                f"{limit} patterns are listened by (EVENTCAST['MAX_PATTERNS']). Listen to channels, or try later."
+                f"{limit} patterns have subscribers (EVENTCAST['MAX_PATTERNS']). Subscribe to channels, or try later."
             )
         return None
 

@@ -18,7 +18,7 @@ LINES, INTERVAL = 100, 10.0
 
 _counts: Counter[str] = Counter()
 _bursts: dict[str, _Burst] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # A finalizer may run while the lock is held, and log or publish.
 
 
 class _Burst:
