@@ -1,8 +1,9 @@
-"""How whoever the settings name is asked, and what each that is shipped answers."""
+"""How the server asks the authorization of the settings, and what each shipped one answers."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
@@ -20,7 +22,18 @@ import eventcast
 from eventcast.engine import patterns
 from eventcast.exceptions import Forbidden, InvalidPattern, OriginNotAllowed, Refused, Unauthorized
 from eventcast.security import admission
-from eventcast.security.authorization import Authorization, Keys, Open, Permit, Tokens, current, permit, tokens
+from eventcast.security.authorization import (
+    Authorization,
+    Keys,
+    Open,
+    Permit,
+    Tokens,
+    current,
+    in_thread,
+    permit,
+    tokens,
+)
+from eventcast.security.authorization.asking import THREADS
 
 HERE = "tests.test_authorization"
 ALL = patterns.parse("/<path:any>")
@@ -89,6 +102,45 @@ async def test_plain_function_is_asked_in_a_thread() -> None:
     with using(f"{HERE}.Members"):
         assert await permit("publish", request(User(username="zhang")), "/members") == Permit("zhang")
     assert Members.threads != [threading.get_ident()]
+
+
+class Slow(Authorization):
+    """Lets nobody in before as many threads as there may be are at it."""
+
+    threads: set[threading.Thread] = set()  # noqa: RUF012
+    full = threading.Event()
+
+    def can_publish(self, request: HttpRequest, channel: str) -> Permit:
+        self.threads.add(threading.current_thread())
+        if len(self.threads) == THREADS:
+            self.full.set()
+        assert self.full.wait(10)
+        return Permit()
+
+
+async def test_plain_functions_share_a_few_threads() -> None:
+    with using(f"{HERE}.Slow"):
+        await asyncio.gather(*(permit("publish", request(), "/a") for _ in range(200)))
+    assert len(Slow.threads) == THREADS
+
+
+async def test_coroutine_may_be_called_in_the_thread_of_a_plain_function() -> None:
+    async def where() -> tuple[asyncio.AbstractEventLoop, int]:
+        return asyncio.get_running_loop(), await in_thread(threading.get_ident)
+
+    loop, thread = await in_thread(async_to_sync(where))
+    assert loop is asyncio.get_running_loop()
+    assert thread != threading.get_ident()
+
+
+async def test_context_variables_reach_the_thread_of_a_plain_function() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("set")
+    assert await in_thread(variable.get) == "set"
+
+
+def test_plain_function_runs_in_the_thread_that_waits_for_it() -> None:
+    assert async_to_sync(in_thread)(threading.get_ident) == threading.get_ident()
 
 
 async def test_false_is_401_to_nobody_and_403_to_somebody() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar, cast
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import AsyncToSync, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections
+from django.db import connections
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
@@ -21,6 +22,9 @@ from eventcast.security.authorization.permits import Permit
 
 Action = Literal["publish", "subscribe"]
 Result = TypeVar("Result")
+
+THREADS = 16
+"""Threads that authorizations run in. Each may hold a database connection, so there must not be one per handshake."""
 
 _made: tuple[object, dict[str, Authorization]] = (None, {})
 
@@ -112,15 +116,24 @@ def _method(authorization: Authorization, action: Action, wanted: str | Pattern)
 
 
 async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call what may wait, with database connections looked after as Django does around a request."""
-    # Without a context of its own, all of them would queue for the one thread that the whole process shares.
-    async with ThreadSensitiveContext():
-        return cast(Result, await sync_to_async(_call)(function, *arguments))
+    """Call a function that may wait, in one of :data:`THREADS` threads. Its database connections are closed then.
+
+    If a thread waits for this coroutine (``async_to_sync``: WSGI, synchronous middleware, tests), the function runs in
+    that thread instead, and so in its database transaction.
+    """
+    if getattr(AsyncToSync.executors, "current", None) is not None:
+        return await sync_to_async(function)(*arguments)
+    return cast(Result, await _in_pool(function, *arguments))
 
 
 def _call(function: Callable[..., Result], *arguments: Any) -> Result:
-    close_old_connections()
     try:
         return function(*arguments)
     finally:
-        close_old_connections()
+        # Whatever CONN_MAX_AGE says: it is about threads that are in use, and these may be idle for days.
+        connections.close_all()
+
+
+_in_pool = sync_to_async(
+    _call, thread_sensitive=False, executor=ThreadPoolExecutor(THREADS, thread_name_prefix="eventcast-authorization")
+)
