@@ -14,7 +14,7 @@ from django.core.checks import registry as checks_registry
 from django.urls.resolvers import RoutePattern
 
 import eventcast.routing  # imported with it: every module that defines an error
-from eventcast import checks, commandline, urls
+from eventcast import authorization, checks, commandline, urls
 from eventcast.commandline.listen import ListenSubcommand
 from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.tools import TOOLS
@@ -136,6 +136,15 @@ def test_close_codes_are_those_of_the_code() -> None:
     assert {int(name) for name in names("protocol.md", "Close codes")} == in_code | CODES_OF_THE_PROTOCOL
 
 
+def test_classes_of_authorization_are_those_of_the_code() -> None:
+    found = {name for name in authorization.__all__ if _is_authorization(getattr(authorization, name))}
+    assert names("security.md", "Close it with one setting, and prove it") == found - {"Authorization"}
+
+
+def _is_authorization(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, authorization.Authorization)
+
+
 def test_own_paths_are_those_of_the_code() -> None:
     documented = set(re.findall(r"<mount>/(-/[\w./]+)", section("protocol.md", "Requests")))
     assert documented == {str(url.pattern) for url in urls.urlpatterns if isinstance(url.pattern, RoutePattern)}
@@ -181,9 +190,10 @@ def test_arguments_of_the_router_are_those_of_the_code() -> None:
     }
 
 
-@pytest.mark.parametrize("heading", ["The path", "Heartbeats"])
-def test_options_of_listeners_are_those_of_the_code(heading: str) -> None:
-    decorator = {"The path": eventcast.listener, "Heartbeats": eventcast.heartbeat}[heading]
+@pytest.mark.parametrize(
+    ("heading", "decorator"), [("The path", eventcast.listener), ("Heartbeats", eventcast.heartbeat)]
+)
+def test_options_of_listeners_are_those_of_the_code(heading: str, decorator: Callable[..., Any]) -> None:
     documented = {
         name.rstrip("="): default.strip("`").replace("10_000", "10000")
         for name, default, _ in named_rows("listeners.md", heading)
