@@ -10,7 +10,7 @@ class EventcastConfig(AppConfig):
     verbose_name = "Eventcast"
 
     def ready(self) -> None:
-        """Bind the system checks, and what happens when a user logs out."""
+        """Register the system checks and the handler of Django's signal for logging out."""
         from django.contrib.auth.signals import user_logged_out
 
         from eventcast import checks  # noqa: F401

@@ -1,4 +1,4 @@
-"""System checks: what is wrong with the settings, said when the server starts and not when a message is lost."""
+"""System checks: wrong settings are reported when the server starts, before a message is lost because of them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "PATTERN_SUBSCRIPTIONS": (True, False),
     "WEBSOCKET_PUBLISH": (True, False),
 }
-
-AUTHORIZATION = ("AUTHORIZATION", "KEYS", "SESSIONS", "RULES")
 COUNTS = {
     "MAX_INBOUND_BYTES",
     "MAX_INBOUND_FRAMES",
@@ -41,49 +39,38 @@ COUNTS = {
     "PUBLISH_BURST",
     "PUBLISH_RATE",
 }
+CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
 
 
 @register("eventcast")
 def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """``EVENTCAST``: a dict, of known settings, with values that mean something."""
+    """``EVENTCAST`` is a dict of known settings with valid values."""
     configured = getattr(settings, "EVENTCAST", {})
     if not isinstance(configured, dict):
         return [Error("EVENTCAST is not a dict.", hint="EVENTCAST = {'MAX_MESSAGE_SIZE': 65536}", id="eventcast.E001")]
     found: list[CheckMessage] = []
     for name, value in configured.items():
         if name not in SETTINGS:
-            found.append(
-                Warning(
-                    f"EVENTCAST has no setting {name!r}.", hint=f"Known: {', '.join(SETTINGS)}.", id="eventcast.W001"
-                )
-            )
-        elif name in CHOICES:
-            if not any(type(value) is type(choice) and value == choice for choice in CHOICES[name]):  # 1 is not True
-                choices = " or ".join(map(repr, CHOICES[name]))
-                found.append(Error(f"EVENTCAST[{name!r}] is {choices}, not {value!r}.", id="eventcast.E002"))
-        elif name == "URL":
-            if not _is_url(value):
-                found.append(Error(f"EVENTCAST['URL'] is an http or https URL, not {value!r}.", id="eventcast.E002"))
-        elif name in AUTHORIZATION:
-            pass  # check_authorization() looks at them.
-        elif name == "ALLOWED_ORIGINS":
-            found += _check_origins(value)
-        elif name == "TRUSTED_PROXIES":
-            if not _are_proxies(value):
-                text = f"EVENTCAST['TRUSTED_PROXIES'] is a list of addresses and networks, not {value!r}."
-                hint = "['127.0.0.1', '10.0.0.0/8'], and 'unix' for a proxy that comes by a Unix socket."
-                found.append(Error(text, hint=hint, id="eventcast.E002"))
-        elif name in COUNTS:
-            if not _is_number(value, 0):
-                text = f"EVENTCAST[{name!r}] is a whole number, 0 for no limit, not {value!r}."
-                found.append(Error(text, id="eventcast.E002"))
-        elif not _is_number(value, 1):
-            found.append(Error(f"EVENTCAST[{name!r}] is a whole number above 0, not {value!r}.", id="eventcast.E002"))
-    return found
+            hint = f"Known: {', '.join(SETTINGS)}."
+            found.append(Warning(f"EVENTCAST has no setting {name!r}.", hint=hint, id="eventcast.W001"))
+        elif name not in CHECKED_ELSEWHERE and (valid := _valid_instead_of(name, value)):
+            found.append(Error(f"EVENTCAST[{name!r}] must be {valid}, not {value!r}.", id="eventcast.E002"))
+    return [*found, *_check_origins(configured.get("ALLOWED_ORIGINS", [])), *_check_authorization(configured)]
 
 
-def _is_number(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _valid_instead_of(name: str, value: object) -> str:
+    """What the setting must be, if the value is wrong; empty if it is right."""
+    if name in CHOICES:
+        right = any(type(value) is type(choice) and value == choice for choice in CHOICES[name])  # 1 is not True
+        return "" if right else " or ".join(map(repr, CHOICES[name]))
+    if name == "URL":
+        return "" if _is_url(value) else "an http or https URL"
+    if name == "TRUSTED_PROXIES":
+        return "" if _are_proxies(value) else "a list of addresses and networks, with 'unix' for a Unix socket"
+    least = 0 if name in COUNTS else 1
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return ""
+    return "a whole number, 0 for no limit" if name in COUNTS else "a whole number above 0"
 
 
 def _are_proxies(value: object) -> bool:
@@ -103,7 +90,7 @@ def _is_url(value: object) -> bool:
 def _check_origins(value: object) -> list[CheckMessage]:
     right = "EVENTCAST = {'ALLOWED_ORIGINS': ['https://app.example', 'https://*.example.com']}"
     if not isinstance(value, (list, tuple, set, frozenset)):
-        return [Error(f"EVENTCAST['ALLOWED_ORIGINS'] is a list, not {value!r}.", hint=right, id="eventcast.E010")]
+        return [Error(f"EVENTCAST['ALLOWED_ORIGINS'] must be a list, not {value!r}.", hint=right, id="eventcast.E010")]
     return [
         Error(f"EVENTCAST['ALLOWED_ORIGINS'] has {entry!r}, which {mistake}.", hint=right, id="eventcast.E011")
         for entry in value
@@ -111,78 +98,51 @@ def _check_origins(value: object) -> list[CheckMessage]:
     ]
 
 
-@register("eventcast", deploy=True)
-def check_origins_for_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """``ALLOWED_ORIGINS`` in production: whose pages may use it, and not everybody's."""
-    if not isinstance(getattr(settings, "EVENTCAST", {}), dict) or not origins.allowed().any:
-        return []
-    return [
-        Warning(
-            "EVENTCAST['ALLOWED_ORIGINS'] has '*': whatever page somebody opens may publish and listen through his "
-            "browser, as far as he reaches this server.",
-            hint="List the origins of your pages, such as 'https://app.example' or 'https://*.example.com'.",
-            id="eventcast.W010",
-        )
-    ]
-
-
-@register("eventcast")
-def check_authorization(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """``AUTHORIZATION``: a class that can be asked, and whose settings mean something."""
-    configured = getattr(settings, "EVENTCAST", {})
-    if not isinstance(configured, dict):
-        return []
+def _check_authorization(configured: dict[str, Any]) -> list[CheckMessage]:
+    hint = "Use {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another class: see docs/security.md."
     if problem := left_open(configured):
-        hint = "EVENTCAST = {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another. Until then nobody gets in."
-        return [Error(f"EVENTCAST: {problem}", hint=hint, id="eventcast.E006")]
+        return [Error(f"EVENTCAST: {problem}", hint=f"{hint} Until then, all requests fail.", id="eventcast.E006")]
     try:
         kind = find(conf.AUTHORIZATION)
     except ImproperlyConfigured as error:
-        return [
-            Error(
-                f"EVENTCAST['AUTHORIZATION']: {error}",
-                hint="A dotted path, such as 'eventcast.authorization.Keys' or that of a class of your own.",
-                id="eventcast.E004",
-            )
-        ]
-    return [
-        Error(problem, hint="See docs/security.md. Until this is right, nobody gets in.", id="eventcast.E005")
-        for problem in kind.problems()
-    ]
+        return [Error(f"EVENTCAST['AUTHORIZATION']: {error}", hint=hint, id="eventcast.E004")]
+    hint = "See docs/security.md. Until this is right, all requests fail."
+    return [Error(problem, hint=hint, id="eventcast.E005") for problem in kind.problems()]
 
 
 @register("eventcast", deploy=True)
-def check_closed(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """With ``check --deploy``: whether anybody at all may listen and publish."""
+def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """With ``check --deploy``: the server is not open to all clients, nor to the pages of all sites."""
+    found: list[CheckMessage] = []
     if not isinstance(getattr(settings, "EVENTCAST", {}), dict):
-        return []
-    try:
-        if not issubclass(find(conf.AUTHORIZATION), Open):
-            return []
-    except ImproperlyConfigured:
-        return []
-    return [
-        Warning(
-            "Everybody who reaches the server may listen to and publish to every channel.",
-            hint="EVENTCAST = {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another, see docs/security.md.",
-            id="eventcast.W004",
+        return found
+    if origins.allowed().any:
+        text = (
+            "EVENTCAST['ALLOWED_ORIGINS'] has '*': any page on the web may publish and subscribe through the browser "
+            "of its reader, if that browser reaches this server."
         )
-    ]
+        hint = "List the origins of your pages, such as 'https://app.example' or 'https://*.example.com'."
+        found.append(Warning(text, hint=hint, id="eventcast.W010"))
+    try:
+        is_open = issubclass(find(conf.AUTHORIZATION), Open)
+    except ImproperlyConfigured:
+        is_open = False
+    if is_open:
+        text = "Every client that reaches the server may subscribe and publish to every channel."
+        hint = "EVENTCAST = {'AUTHORIZATION': 'eventcast.authorization.Keys'} or another class: see docs/security.md."
+        found.append(Warning(text, hint=hint, id="eventcast.W004"))
+    return found
 
 
 @register("eventcast")
 def check_application(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """``ASGI_APPLICATION``: what ``runserver`` and ``eventcast serve`` run. Only found, not imported: that is much."""
+    """The module of ``ASGI_APPLICATION`` exists. It is not imported here, because that can be slow."""
     path = getattr(settings, "ASGI_APPLICATION", None)
     if _module_exists(path) if path else "daphne" not in settings.INSTALLED_APPS:
         return []
-    return [
-        Warning(
-            f"ASGI_APPLICATION is {path!r}, and there is no such module." if path else "ASGI_APPLICATION is not set.",
-            hint="ASGI_APPLICATION = 'mysite.asgi.application': what runserver and 'eventcast serve' run.",
-            id="eventcast.W003",
-        )
-    ]
+    text = f"ASGI_APPLICATION is {path!r}, and that module does not exist." if path else "ASGI_APPLICATION is not set."
+    hint = "ASGI_APPLICATION = 'mysite.asgi.application': runserver and 'eventcast serve' run it."
+    return [Warning(text, hint=hint, id="eventcast.W003")]
 
 
 def _module_exists(path: str) -> bool:
@@ -195,7 +155,7 @@ def _module_exists(path: str) -> bool:
 
 @register("eventcast")
 def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The channel layer: there, and not the stock in-memory one."""
+    """The channel layer can be imported, and is not Channels' in-memory one."""
     alias = conf.CHANNEL_LAYER
     backend = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {}).get("BACKEND")
     if backend is None:
@@ -203,24 +163,17 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     try:
         layer = import_string(backend)
     except ImportError as error:
-        return [
-            Error(
-                f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}",
-                hint="Is its package installed? 'eventcast[redis]' brings channels_redis.",
-                id="eventcast.E003",
-            )
-        ]
+        hint = "Is its package installed? 'eventcast[redis]' installs channels_redis."
+        return [Error(f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}", hint=hint, id="eventcast.E003")]
     stock = isinstance(layer, type) and issubclass(layer, StockInMemoryChannelLayer)
-    if stock and not issubclass(layer, InMemoryChannelLayer):
-        return [
-            Warning(
-                f"CHANNEL_LAYERS[{alias!r}] is Channels' in-memory layer, which drops messages silently above 100 "
-                "waiting, and takes longer the more channels are open.",
-                hint="Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass.",
-                id="eventcast.W002",
-            )
-        ]
-    return []
+    if not stock or issubclass(layer, InMemoryChannelLayer):
+        return []
+    text = (
+        f"CHANNEL_LAYERS[{alias!r}] is Channels' in-memory layer: it drops messages silently above 100 unread ones, "
+        "and each message costs more the more channels are open."
+    )
+    hint = "Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass."
+    return [Warning(text, hint=hint, id="eventcast.W002")]
 
 
 @register("eventcast")

@@ -1,4 +1,4 @@
-"""Every error eventcast raises. One tree: ``EventcastError`` on top, what a caller did wrong under ``Refused``."""
+"""All errors of eventcast, in one tree: ``EventcastError`` on top, below it ``Refused`` for a caller's mistakes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class EventcastError(Exception):
 
 
 class Refused(EventcastError):
-    """Raised when a publish or a subscription is turned down; says why, and what to do about it.
+    """Raised when a publish or a subscription is refused. The detail says why, and what to do about it.
 
-    The HTTP side answers with ``status`` and ``{"error": code, "detail": detail}``; codes are stable, details are not.
+    The HTTP answer has ``status`` and ``{"error": code, "detail": detail}``. Codes are stable, details are not.
 
-    :param status: for a client that was refused with a status no class here stands for.
-    :param code: the same, of a code.
-    :param retry_after: seconds after which the server asked such a client to come again; None if it did not.
+    :param status: the HTTP status, if it is not the class' own. A client raises what a server answered.
+    :param code: the error code, likewise.
+    :param retry_after: seconds until the next try; None if the answer does not say.
     """
 
     status: int = 400
@@ -66,13 +66,13 @@ class ReservedChannel(InvalidChannel):
 
 
 class InvalidPattern(Refused, ValueError):
-    """Raised when a pattern of channels cannot be read, or not be matched quickly."""
+    """Raised when a pattern of channels is not valid, or cannot be matched quickly."""
 
     code = "invalid_pattern"
 
 
 class Unauthorized(Refused):
-    """Raised when it is not known who asks, and that has to be known (401, RFC 9110 section 15.5.2)."""
+    """Raised when a caller must identify itself and has not done so (401, RFC 9110 section 15.5.2)."""
 
     status = 401
     code = "unauthorized"
@@ -80,38 +80,38 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
-    """Raised when it is known who asks, and who that is may not do it (403, RFC 9110 section 15.5.4)."""
+    """Raised when an identified caller does not have the permission (403, RFC 9110 section 15.5.4)."""
 
     status = 403
     code = "forbidden"
 
 
 class InvalidMessage(Refused, ValueError):
-    """Raised when a message cannot be sent as it is, for example text that UTF-8 cannot encode."""
+    """Raised when a message cannot be sent, for example a text that UTF-8 cannot encode."""
 
     code = "invalid_message"
 
 
 class MissingData(InvalidMessage):
-    """Raised when a request to publish carries no message: a form without ``data``, or nothing at all."""
+    """Raised when a publish request has no message: a form without ``data``, or no body."""
 
     code = "missing_data"
 
 
 class MalformedBody(InvalidMessage):
-    """Raised when the body of a request to publish cannot be parsed as what its Content-Type says."""
+    """Raised when the body of a publish request does not match its Content-Type."""
 
     code = "malformed_body"
 
 
 class InvalidEncoding(InvalidMessage):
-    """Raised when text of a request to publish is not valid in its character encoding."""
+    """Raised when a text in a publish request is not valid in its character encoding."""
 
     code = "invalid_encoding"
 
 
 class UnsupportedMediaType(InvalidMessage):
-    """Raised for a character set or Content-Encoding that is not understood (415, RFC 9110 section 15.5.16)."""
+    """Raised when a character set or Content-Encoding is not supported (415, RFC 9110 section 15.5.16)."""
 
     status = 415
     code = "unsupported_media_type"
@@ -125,21 +125,21 @@ class MessageTooLarge(InvalidMessage):
 
 
 class TooManyMessages(InvalidMessage):
-    """Raised when one request to publish carries more lines, form fields or parts than are taken (413, RFC 9110)."""
+    """Raised when a publish request has too many lines, form fields or parts (413, RFC 9110)."""
 
     status = 413
     code = "too_many_messages"
 
 
 class RequestTimeout(Refused):
-    """Raised when a request takes longer to arrive than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
+    """Raised when a request arrives more slowly than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
 
     status = 408
     code = "request_timeout"
 
 
 class TooManyPublishes(Refused):
-    """Raised when somebody publishes more than ``PUBLISH_RATE`` allows (429, RFC 6585 section 4)."""
+    """Raised when a publisher exceeds its ``PUBLISH_RATE`` (429, RFC 6585 section 4)."""
 
     status = 429
     code = "too_many_publishes"
@@ -154,9 +154,9 @@ class TooManyConnections(Refused):
 
 
 class TooManyFrames(Refused):
-    """Raised when a WebSocket that only listens sends more than ``MAX_INBOUND_FRAMES`` or ``MAX_INBOUND_BYTES`` allow.
+    """Raised when a WebSocket that does not publish exceeds ``MAX_INBOUND_FRAMES`` or ``MAX_INBOUND_BYTES``.
 
-    It is open then, and no answer can be given: it is closed with 1008 ("policy violation", RFC 6455 section 7.4.1).
+    An open WebSocket gets no HTTP answer: it is closed with 1008 ("policy violation", RFC 6455 section 7.4.1).
     """
 
     status = 429
@@ -164,7 +164,7 @@ class TooManyFrames(Refused):
 
 
 class ServerFull(Refused):
-    """Raised when there are as many subscribers as ``MAX_SUBSCRIBERS`` allows (503, RFC 9110 section 15.6.4)."""
+    """Raised when the server has as many subscribers as ``MAX_SUBSCRIBERS`` allows (503, RFC 9110 section 15.6.4)."""
 
     status = 503
     code = "server_full"
@@ -180,7 +180,7 @@ class ChannelFull(Refused):
 
 
 class TooManyPatterns(Refused):
-    """Raised when as many patterns are listened by as ``MAX_PATTERNS`` allows (503)."""
+    """Raised when there are as many subscribed patterns as ``MAX_PATTERNS`` allows (503)."""
 
     status = 503
     code = "too_many_patterns"
@@ -188,26 +188,26 @@ class TooManyPatterns(Refused):
 
 
 class DisallowedHost(Refused):
-    """Raised when the ``Host`` of a request is not among ``ALLOWED_HOSTS``."""
+    """Raised when the ``Host`` of a request is not in ``ALLOWED_HOSTS``."""
 
     code = "disallowed_host"
 
 
 class OriginNotAllowed(Refused):
-    """Raised when a page of another site sends a request, and ``ALLOWED_ORIGINS`` does not let it."""
+    """Raised when a page of another site sends a request, and its origin is not in ``ALLOWED_ORIGINS`` (403)."""
 
     status = 403
     code = "origin_not_allowed"
 
 
 class InvalidQuery(Refused, ValueError):
-    """Raised when a query parameter has a value that means nothing, such as ``limit=x``."""
+    """Raised when a query parameter has an invalid value, such as ``limit=x``."""
 
     code = "invalid_query"
 
 
 class MethodNotAllowed(Refused):
-    """Raised when a channel's URL gets a method it has no answer for (405, RFC 9110 section 15.5.6)."""
+    """Raised when a URL does not support the request's method (405, RFC 9110 section 15.5.6)."""
 
     status = 405
     code = "method_not_allowed"
@@ -215,14 +215,14 @@ class MethodNotAllowed(Refused):
 
 
 class StreamingUnavailable(Refused):
-    """Raised when a stream is asked for and the server cannot stream: it is a WSGI server (501)."""
+    """Raised when a stream is requested from a WSGI server, which cannot stream (501)."""
 
     status = 501
     code = "streaming_unavailable"
 
 
 class MetricsUnavailable(Refused):
-    """Raised when figures are asked for in Prometheus' format and its package is not installed (501)."""
+    """Raised when metrics are requested and the package prometheus_client is not installed (501)."""
 
     status = 501
     code = "metrics_unavailable"
@@ -237,12 +237,12 @@ class LayerUnavailable(Refused):
 
 
 class ServerUnreachable(EventcastError, ConnectionError):
-    """Raised by a client when a server gives no answer: it is not there, takes too long, or the connection breaks."""
+    """Raised by a client when the server does not answer: it is down or too slow, or the connection breaks."""
 
 
 class UndecodableMessage(EventcastError, ValueError):
-    """Raised when a message is not what its receiver takes: for a listener JSON, unless it was told otherwise."""
+    """Raised when a message is not in its receiver's format: JSON for a listener, unless its options say otherwise."""
 
 
 class BrokenListeners(EventcastError):
-    """Raised when ``listeners.py`` of an app cannot be imported; says in which line, and why."""
+    """Raised when an app's ``listeners.py`` cannot be imported. The text names the line and the reason."""

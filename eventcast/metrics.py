@@ -1,6 +1,6 @@
-"""The figures of this process for Prometheus: ``GET <mount>/-/metrics``, or :class:`Collector` in a registry of a site.
+"""Metrics of this process for Prometheus: ``GET <mount>/-/metrics``, or :class:`Collector` in a site's own registry.
 
-What each figure means stands in docs/metrics.md. It needs the package prometheus_client, ``eventcast[metrics]``.
+docs/metrics.md explains each metric. The package prometheus_client is needed: ``eventcast[metrics]``.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Prometheus' text format, of the version that everything reads."""
+"""Prometheus' text format, in the version that all its readers support."""
 
 LIMITS = [*sorted(name for name in vars(Conf) if name.startswith("MAX_")), "PUBLISH_BURST", "PUBLISH_RATE"]
-"""The settings told as ``eventcast_limit``."""
+"""The settings in the metric ``eventcast_limit``."""
 
 
 class Collector:
-    """For ``prometheus_client.REGISTRY.register(Collector())`` in a site that has metrics of its own."""
+    """All metrics, for a site with metrics of its own: ``prometheus_client.REGISTRY.register(Collector())``."""
 
     def collect(self) -> Iterable[Metric]:
-        """All figures, as they are now."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # optional: only who asks needs it
+        """The current value of each metric."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # imported here: it is optional
 
         info = GaugeMetricFamily("eventcast_info", "The version of eventcast.", labels=["version"])
         info.add_metric([eventcast.__version__], 1)
@@ -39,23 +39,23 @@ class Collector:
             yield GaugeMetricFamily(f"eventcast_{name}", text, value)
         for name, text, value in _counters():
             yield CounterMetricFamily(f"eventcast_{name}", text, value)
-        refused = CounterMetricFamily("eventcast_refused", "Requests and subscribers turned down.", labels=["code"])
+        refused = CounterMetricFamily("eventcast_refused", "Refused requests and subscribers.", labels=["code"])
         for code, count in sorted((dict.fromkeys(_codes(Refused), 0) | refusals.counts()).items()):
             refused.add_metric([code], count)
         yield refused
-        limit = GaugeMetricFamily("eventcast_limit", "Limits of the settings; 0 is none.", labels=["setting"])
+        limit = GaugeMetricFamily("eventcast_limit", "Limits in the settings; 0 is no limit.", labels=["setting"])
         for setting in LIMITS:
             limit.add_metric([setting], getattr(conf, setting))
         yield limit
 
 
 def render() -> bytes:
-    """All figures in Prometheus' text format.
+    """All metrics in Prometheus' text format.
 
     :raises MetricsUnavailable: prometheus_client is not installed.
     """
     try:
-        from prometheus_client import CollectorRegistry, generate_latest  # optional: only who asks needs it
+        from prometheus_client import CollectorRegistry, generate_latest  # imported here: it is optional
     except ImportError:
         raise MetricsUnavailable("Install prometheus_client: pip install 'eventcast[metrics]'.") from None
     registry = CollectorRegistry()
@@ -65,28 +65,24 @@ def render() -> bytes:
 
 def _gauges() -> Iterator[tuple[str, str, float]]:
     total = presence.totals()
-    yield "channels", "Channels that have subscribers of their own.", total.channels
-    yield "patterns", "Patterns that somebody listens by.", len(presence.live_patterns())
-    yield "subscribers", "Live connections that listen.", total.subscribers
+    yield "channels", "Channels with subscribers of their own.", total.channels
+    yield "patterns", "Patterns with subscribers.", len(presence.live_patterns())
+    yield "subscribers", "Live connections of subscribers.", total.subscribers
 
 
 def _counters() -> Iterator[tuple[str, str, float]]:
-    yield (
-        "published",
-        "Messages published in this process, whether or not somebody listens.",
-        publishing.published.value,
-    )
+    yield "published", "Messages published in this process, with or without subscribers.", publishing.published.value
     figures = presence.totals().figures
-    yield "messages", "Messages broadcast here, once for each channel or pattern that hears them.", figures.messages
-    yield "deliveries", "Messages times subscribers they were handed to.", figures.delivered
-    yield "lost", "Messages times subscribers who were too slow for them.", figures.lost
+    yield "messages", "Messages broadcast here, once for each channel or pattern with subscribers.", figures.messages
+    yield "deliveries", "Messages times the subscribers that got them.", figures.delivered
+    yield "lost", "Messages times the subscribers that were too slow for them.", figures.lost
     layer = get_layer()
     if isinstance(layer, InMemoryChannelLayer):
         statistics = layer.statistics()
         yield "layer_sent", "Messages put in a channel of the layer.", statistics.sent
-        yield "layer_dropped", "Messages for a group that a full channel of the layer lost.", statistics.dropped
-        yield "layer_refused", "Messages that a full channel of the layer refused.", statistics.refused
-        yield "layer_expired", "Messages that nobody read in time from the layer.", statistics.expired
+        yield "layer_dropped", "Messages of groups that full channels of the layer dropped.", statistics.dropped
+        yield "layer_refused", "Messages that full channels of the layer refused.", statistics.refused
+        yield "layer_expired", "Messages that expired unread in the layer.", statistics.expired
 
 
 def _codes(base: type[Refused]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Channels as Django's admin and permissions know them. Nothing of them is in the database: there is no table."""
+"""Channels as a model, for Django's admin and permissions. The model has no table, and the database no channels."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 class NoTable(models.Manager["Channel"]):
-    """Finds nothing, without asking the database: or else ``dumpdata`` would ask for a table that is not there."""
+    """A manager without results: ``dumpdata`` would fail if it asked the database for a table that does not exist."""
 
     def get_queryset(self) -> models.QuerySet[Channel]:
-        """Always empty."""
+        """An empty query set."""
         return super().get_queryset().none()
 
 
 class Channel(models.Model):
-    """A channel, for what wants a model: permissions, the admin's pages and its history."""
+    """A channel, as permissions, the admin's pages and the admin's history need it."""
 
     name = models.TextField(primary_key=True)
 
     objects = NoTable()
 
     info: ChannelInfo
-    """Its figures, where the admin has put them."""
+    """The channel's figures, set by the admin's list."""
     rate: float | None
-    """Messages per second; None if that is not known yet."""
+    """Messages per second, set by the admin's list; None if unknown."""
 
     class Meta:
         managed = False
         base_manager_name = "objects"
         verbose_name = "channel"
         verbose_name_plural = "channels"
-        # None of it is added, changed or deleted: who publishes and who listens makes it come and go.
+        # No permission to add, change or delete: publishers and subscribers make channels come and go.
         default_permissions = ("view",)
         permissions = (
             ("publish_channel", "Can publish to channels"),
@@ -49,5 +49,5 @@ class Channel(models.Model):
 
     @property
     def url(self) -> str:
-        """Its own path, percent-encoded."""
+        """The channel's URL path, percent-encoded."""
         return names.url_path(self.name)

@@ -73,7 +73,7 @@ def eventcast_settings() -> dict[str, Any]:
     unknown = [name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known]
     for name in unknown:
         # A warning, not an error: Kubernetes sets EVENTCAST_PORT and the like wherever a service is named eventcast.
-        warnings.warn(f"{name} means nothing to eventcast; it knows {', '.join(sorted(known))}", stacklevel=2)
+        warnings.warn(f"{name} is not a setting of eventcast, which has {', '.join(sorted(known))}", stacklevel=2)
     found: dict[str, Any] = {
         name: _PARSERS[kind](PREFIX + name, value) for name, kind in types.items() if (value := text(PREFIX + name, ""))
     }

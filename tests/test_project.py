@@ -126,21 +126,23 @@ def test_eventcast_settings_refuse_file_without_a_list_and_show_nothing_of_it(
 
 def test_eventcast_settings_warn_of_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_MAX_MESAGE_SIZE", "65536")
-    with pytest.warns(UserWarning, match=r"EVENTCAST_MAX_MESAGE_SIZE means nothing .* EVENTCAST_MAX_MESSAGE_SIZE"):
+    with pytest.warns(UserWarning, match=r"EVENTCAST_MAX_MESAGE_SIZE is not a setting .* EVENTCAST_MAX_MESSAGE_SIZE"):
         assert environment.eventcast_settings() == {}
 
 
-def test_eventcast_settings_refuse_keys_that_nobody_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_eventcast_settings_refuse_keys_without_authorization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
     monkeypatch.setenv("EVENTCAST_KEYS", str(tmp_path / "keys.json"))
-    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_KEYS is used by nobody: EVENTCAST_AUTHORIZATION is"):
+    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_KEYS has no effect: EVENTCAST_AUTHORIZATION is"):
         environment.eventcast_settings()
 
 
-@pytest.mark.filterwarnings("ignore:EVENTCAST_AUTHORISATION means nothing")
+@pytest.mark.filterwarnings("ignore:EVENTCAST_AUTHORISATION is not a setting")
 def test_eventcast_settings_refuse_a_slip_that_would_leave_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_AUTHORISATION", "eventcast.authorization.Tokens")
-    with pytest.raises(ImproperlyConfigured, match="EVENTCAST_AUTHORISATION means nothing; EVENTCAST_AUTHORIZATION is"):
+    with pytest.raises(
+        ImproperlyConfigured, match="EVENTCAST_AUTHORISATION is not a setting: EVENTCAST_AUTHORIZATION is"
+    ):
         environment.eventcast_settings()
 
 

@@ -1,4 +1,4 @@
-"""Figures as people read them: the same text in a page and in what keeps it up to date."""
+"""Figures as text, the same in a page and in the answers that update the page."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ UNKNOWN = "–"
 
 
 def number(value: float) -> str:
-    """A whole number, its digits grouped as the language has it."""
+    """A whole number with its digits grouped for the current language."""
     whole = int(value)
-    # Most are small, and there are hundreds on a page: Django takes ten times as long to find nothing to group.
+    # Most of the hundreds of numbers on a page are small, and Django's function takes ten times as long for them.
     return str(whole) if -1000 < whole < 1000 else str(number_format(whole, force_grouping=True))
 
 
 def per_second(value: float | None) -> str:
-    """A rate: one decimal place where that says something."""
+    """A rate, with one decimal place below 100."""
     if value is None:
         return UNKNOWN
     return number(round(value)) if value >= 100 or not value else str(number_format(max(value, 0.1), 1))
 
 
 def moment(value: float) -> str:
-    """Seconds since the epoch as date and time in the admin's time zone."""
+    """Seconds since the epoch as date and time in the current time zone."""
     return datetime.fromtimestamp(value, tz=timezone.get_current_timezone()).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def ago(value: float) -> str:
-    """How long ago something was that was ``value`` seconds after the epoch; 0 is never."""
+    """The time since ``value``, in seconds since the epoch; 0 means never."""
     seconds = int(max(time.time() - value, 0))
     if not value:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""What a browser sees on a channel's own URL: its messages as they come, and a box to send one."""
+"""The channel's page: a browser that opens a channel's URL sees its messages and can send one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TEMPLATE = "eventcast/channel.html"
 def channel_page(request: HttpRequest, name: str) -> HttpResponse:
     """The page of the channel ``name``.
 
-    It is a page of the server, not of the site: rendered without the site's context processors, for they may ask the
-    database, which an event loop must not wait for. A template ``eventcast/channel.html`` of the site goes before ours.
+    The page is rendered without the site's context processors, because they may query the database and block the event
+    loop. A template ``eventcast/channel.html`` of the site replaces this package's template.
     """
     context = {
         "name": name,
@@ -33,16 +33,16 @@ def channel_page(request: HttpRequest, name: str) -> HttpResponse:
     response["Content-Security-Policy"] = content_security_policy(request.get_host(), static("eventcast/"))
     response["Referrer-Policy"] = "same-origin"
     response["X-Content-Type-Options"] = "nosniff"
-    # The same URL is JSON to a script: a page from the browser's cache must not be taken for it, nor the reverse.
+    # A script gets JSON from the same URL, which the browser's cache must not mix up with the page.
     response["Cache-Control"] = "no-store"
     return response
 
 
 def content_security_policy(host: str, static_url: str) -> str:
-    """What the page may load and do: its own scripts and styles, this server, and nothing else.
+    """The page's Content Security Policy: its own scripts and styles, and connections to this server only.
 
-    :param host: the host of the request, whose sockets are named because older browsers don't count them as ``'self'``.
-    :param static_url: where static files are; another host is allowed if they come from there.
+    :param host: the host of the request, listed with ``ws:`` because ``'self'`` has no WebSockets in older browsers.
+    :param static_url: the URL of static files. If they are on another host, it is allowed.
     """
     parts = urlsplit(static_url)
     files = f"'self' {parts.scheme or 'https'}://{parts.netloc}" if parts.netloc else "'self'"
@@ -64,7 +64,7 @@ def _render(context: dict[str, Any]) -> str:
     try:
         return loader.get_template(TEMPLATE).render(context)
     except TemplateDoesNotExist:
-        # The site has no template engine, or one that does not look into apps: three edits are to be enough.
+        # The site has no template engine, or one that does not search apps: the page works without one, too.
         return _own_engine().get_template(TEMPLATE).render(Context(context))
 
 
