@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 
 import pytest
 
@@ -107,6 +108,7 @@ async def test_stream_gets_what_was_published_before_the_server_stops(
     assert await asyncio.to_thread(server.process.wait, 10) == 0
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_curl_hears_a_stream(server: Server, http: Talk, channel: str) -> None:
     curl = await asyncio.create_subprocess_exec(
         "curl", "-sN", "-H", f"Accept: {SSE}", server.url + channel, stdout=asyncio.subprocess.PIPE
