@@ -49,13 +49,13 @@ def found_in(body: bytes, kind: str | None = None, **options: Any) -> list[str |
     return messages_in(asgi_request(body, kind, **options))
 
 
-def status_of(body: bytes, kind: str | None) -> int:
-    """What a request is answered with, as far as its body is concerned."""
+def refusal_of(body: bytes, kind: str | None = None, **options: Any) -> type[Refused] | None:
+    """The kind of refusal that a request with this body gets; None if its messages are taken."""
     try:
-        assert found_in(body, kind)
+        assert found_in(body, kind, **options)
     except Refused as refusal:
-        return refusal.status
-    return 200
+        return type(refusal)
+    return None
 
 
 def multipart(*parts: bytes, boundary: bytes = b"limit") -> bytes:
@@ -74,6 +74,7 @@ def file(content: bytes, *headers: str, name: str = "data") -> bytes:
 
 
 PARTS = f"{MULTIPART}; boundary=limit"
+KINDS_OF_TEXT = ["text/plain", "application/json", NDJSON, FORM]
 
 # --- the body is the message ------------------------------------------------------------------------------------------
 
@@ -130,28 +131,27 @@ def test_charset_of_text_is_minded(charset: str, body: bytes) -> None:
     assert found_in(body, f"text/plain; charset={charset}") == ["é"]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", NDJSON, FORM])
-@pytest.mark.parametrize("charset", ["klingon", "base64", "hex", "rot13", "", "\u00e9", "zlib"])
-def test_charset_that_is_none_is_refused(kind: str, charset: str) -> None:
-    with pytest.raises(UnsupportedMediaType):
-        found_in(b"data=x", f"{kind}; charset={charset}")
+UNKNOWN_CHARSETS = ["klingon", "base64", "hex", "rot13", "", "\u00e9", "zlib"]
+ODD_CHARSETS_OF_PYTHON = ["idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"]
 
 
-@pytest.mark.parametrize("charset", ["idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"])
-def test_odd_charset_of_python_is_refused(charset: str) -> None:
-    assert status_of(b"x-\\u\xff" * 300, f"text/plain; charset={charset}") == 415
+@pytest.mark.parametrize("kind", KINDS_OF_TEXT)
+def test_charset_that_is_not_in_use_is_refused(kind: str) -> None:
+    charsets = UNKNOWN_CHARSETS + ODD_CHARSETS_OF_PYTHON
+    refusals = {charset: refusal_of(b"data=-\\u\xff" * 300, f"{kind}; charset={charset}") for charset in charsets}
+    assert refusals == dict.fromkeys(charsets, UnsupportedMediaType)
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", NDJSON, FORM])
-@pytest.mark.parametrize("body", [b"data=\xff", b"data=\xe5\xbc", b"data=\xed\xa0\x80", b"data=\xc0\xaf"])
-def test_bytes_that_are_not_utf8_are_refused(kind: str, body: bytes) -> None:
-    with pytest.raises(InvalidEncoding):
-        found_in(body, kind)
+@pytest.mark.parametrize("kind", KINDS_OF_TEXT)
+def test_bytes_that_are_not_utf8_are_refused(kind: str) -> None:
+    broken = [b"data=\xff", b"data=\xe5\xbc", b"data=\xed\xa0\x80", b"data=\xc0\xaf"]
+    assert {body: refusal_of(body, kind) for body in broken} == dict.fromkeys(broken, InvalidEncoding)
 
 
 @given(st.binary(max_size=20), st.sampled_from(["text/plain", FORM, NDJSON, "application/json", PARTS, None, "x/y"]))
 def test_no_body_is_an_error_of_the_server(body: bytes, kind: str | None) -> None:
-    assert 200 <= status_of(body, kind) < 500
+    refusal = refusal_of(body, kind)
+    assert refusal is None or refusal.status < 500
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_form_of_too_many_stray_percent_signs_is_refused(monkeypatch: pytest.Mon
 def test_form_is_taken_apart_quickly_whatever_it_says(pattern: bytes) -> None:
     body = b"x=1&" * 2000 + b"data=" + pattern * (4_000_000 // len(pattern))
     began = time.process_time()
-    status_of(body, FORM)
+    refusal_of(body, FORM)
     assert time.process_time() - began < 0.4
 
 
@@ -467,17 +467,17 @@ def body_of(size: int, kind: str) -> bytes:
 
 @override_settings(**SMALL)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("length", [-1, None])
-def test_body_at_the_limit_is_taken(kind: str, length: int | None) -> None:
-    assert found_in(body_of(200, kind), kind, length=length)
+def test_body_at_the_limit_is_taken(kind: str) -> None:
+    assert found_in(body_of(200, kind), kind)
+    assert found_in(body_of(200, kind), kind, length=None)
 
 
 @override_settings(**SMALL)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("length", [-1, None, 5])
-def test_body_over_the_limit_is_refused_whatever_its_length_says(kind: str, length: int | None) -> None:
-    with pytest.raises(MessageTooLarge, match="MAX_BODY_SIZE"):
-        found_in(body_of(201, kind), kind, length=length)
+def test_body_over_the_limit_is_refused_whatever_its_length_says(kind: str) -> None:
+    for length in (-1, None, 5):
+        with pytest.raises(MessageTooLarge, match="MAX_BODY_SIZE"):
+            found_in(body_of(201, kind), kind, length=length)
 
 
 @override_settings(**SMALL)
@@ -496,11 +496,11 @@ def test_content_length_that_is_no_number_is_no_error_of_the_server(length: str)
     assert messages_in(request) == ["x"]
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP", "identity, gzip"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_content_encoding_is_refused(kind: str, encoding: str) -> None:
-    with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
-        found_in(b"data=1", kind, content_encoding=encoding)
+def test_content_encoding_is_refused(kind: str) -> None:
+    for encoding in ("gzip", "br", "deflate", "GZIP", "identity, gzip"):
+        with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
+            found_in(b"data=1", kind, content_encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity"])
