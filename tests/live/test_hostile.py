@@ -23,8 +23,6 @@ from tests.live.raw import HANDSHAKE, MASK, Raw
 from tests.live.servers import Server
 from tests.live.waiting import until
 
-pytestmark = pytest.mark.alone
-
 GAP = 0.25
 """Seconds that a broadcast to a hundred may take at the most, whatever others do."""
 
@@ -104,6 +102,7 @@ async def stays_small(server: Server) -> AsyncIterator[None]:
 # --- connections and requests -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_two_thousand_half_open_handshakes_harm_nobody(victim: Server, harmless: Run) -> None:
     beginnings = [b"", b"GET /attack HTTP/1.1\r\nHost: lo", b"GET /attack HTTP/1.1\r\nHost: localhost\r\n" + HANDSHAKE]
 
@@ -123,6 +122,7 @@ SLOW = {
 }
 
 
+@pytest.mark.alone
 async def test_slow_loris_harms_nobody(victim: Server, harmless: Run) -> None:
     async def attack() -> None:
         opened = [(await Raw.open(victim, first), more) for first, more in SLOW.items() for _ in range(100)]
@@ -136,6 +136,7 @@ async def test_slow_loris_harms_nobody(victim: Server, harmless: Run) -> None:
     await harmless(attack)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("length", ["Content-Length: 200000000", "Transfer-Encoding: chunked"])
 async def test_post_of_200_megabytes_harms_nobody(length: str, victim: Server, harmless: Run) -> None:
     size, pieces = 1_000_000, 200
@@ -155,6 +156,7 @@ async def test_post_of_200_megabytes_harms_nobody(length: str, victim: Server, h
     await harmless(attack)
 
 
+@pytest.mark.alone
 async def test_compressed_body_is_refused_and_not_opened(victim: Server, harmless: Run, http: Talk) -> None:
     bomb = gzip.compress(bytes(100 * MIB))
 
@@ -177,6 +179,7 @@ async def test_compression_of_messages_is_not_agreed_to(victim: Server) -> None:
     attacker.cut()
 
 
+@pytest.mark.alone
 async def test_flood_of_publishes_over_the_limit_is_refused_and_harms_nobody(start: Start, http: Talk) -> None:
     env = {"EVENTCAST_WEBSOCKET_PUBLISH": "1", "EVENTCAST_PUBLISH_RATE": "50", "EVENTCAST_TRUSTED_PROXIES": "127.0.0.1"}
     server = start(servers.serve, env=env)
@@ -213,6 +216,7 @@ async def test_flood_of_publishes_over_the_limit_is_refused_and_harms_nobody(sta
 # --- channels and patterns --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_channels_that_were_subscribed_and_left_leave_nothing(victim: Server, harmless: Run, http: Talk) -> None:
     async def come_and_go(numbers: Iterator[int]) -> None:
         for number in numbers:
@@ -249,6 +253,7 @@ BOMBS = [
 ]
 
 
+@pytest.mark.alone
 async def test_pattern_that_would_take_long_harms_nobody(victim: Server, harmless: Run, http: Talk) -> None:
     async def attack() -> None:
         opened = []
@@ -350,6 +355,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_flood_of_frames_harms_nobody(flood: str, victim: Server, harmless: Run) -> None:
     async def attack() -> None:
@@ -365,6 +371,7 @@ async def test_flood_of_frames_harms_nobody(flood: str, victim: Server, harmless
     await harmless(attack)
 
 
+@pytest.mark.alone
 async def test_ten_thousand_frames_a_second_harm_nobody(victim: Server, harmless: Run) -> None:
     async def attack() -> None:
         attacker = await Raw.open(victim)

@@ -38,7 +38,9 @@ def check_order(messages: list[str | bytes], publishers: int, each: int) -> None
     assert awaited == [each] * publishers
 
 
-@pytest.mark.parametrize(("transport", "messages"), [("auto", 20_000), ("asgi", 4_000)])
+@pytest.mark.parametrize(
+    ("transport", "messages"), [("auto", 4_000), ("asgi", 4_000), pytest.param("auto", 20_000, marks=pytest.mark.slow)]
+)
 async def test_bursts_reach_everybody_in_order(
     transport: str, messages: int, start: Start, channel: str, connect: Connect, http: Talk
 ) -> None:

@@ -42,6 +42,7 @@ def busiest(moments: list[int], span: int) -> int:
     return max(sum(start <= moment < start + span for moment in moments) for start in moments)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 async def test_clients_come_back_spread_over_time(
     start: Start, node_folder: Path, record_property: Callable[[str, object], None]

@@ -96,14 +96,14 @@ async def test_path_under_the_mount_is_refused_alike(target: str, site: Server, 
     assert (refused.value.status, refused.value.reason) == (answer.status, answer.error)
 
 
-@pytest.mark.parametrize("target", ["//live/a", "//x/live/a", "/live;x/a", "/LIVE/a", "/a/../live/a", "/x/live/a"])
-async def test_path_outside_the_mount_is_nobodys_channel(
-    target: str, site: Server, connect: Connect, http: Talk
-) -> None:
+async def test_path_outside_the_mount_is_no_channel(site: Server, connect: Connect, http: Talk) -> None:
     site.allows_tracebacks = True  # Channels' router logs one for a path that it doesn't have.
-    assert (await http(site).post(target, "hello")).status in (403, 404)
-    with pytest.raises(HandshakeRefused):
-        await connect(site, target)
+    targets = ["//live/a", "//x/live/a", "/live;x/a", "/LIVE/a", "/a/../live/a", "/x/live/a"]
+    answers = await asyncio.gather(*(http(site).post(target, "hello") for target in targets))
+    assert {answer.status for answer in answers} <= {403, 404}
+    # At once, since Daphne takes a second to refuse each.
+    refusals = await asyncio.gather(*(connect(site, target) for target in targets), return_exceptions=True)
+    assert [type(refusal) for refusal in refusals] == [HandshakeRefused] * len(targets)
     assert (await http(site).request("GET", "/live/-/channels?prefix=/live/a")).json()["channels"] == []
 
 
