@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channels.testing import WebsocketCommunicator
 from django.core.checks import registry as checks_registry
+from django.core.handlers.asgi import ASGIHandler
 from django.urls.resolvers import RoutePattern
 
 import eventcast.routing  # imported with it: every module that defines an error
@@ -29,9 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PACKAGE = ROOT / "eventcast"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LARGEST_README = 8192
-"""Bytes: a reader gets through that in some minutes."""
-
+LARGEST_README = 8192  # bytes
 CODES_OF_THE_PROTOCOL = {1002, 1007}
 """Close codes of RFC 6455 that the code which reads frames sends, whatever it is."""
 
@@ -49,6 +49,14 @@ def rows(document: str, heading: str) -> list[list[str]]:
     tables = re.findall(r"(?:^\|.*\n)+", section(document, heading), re.MULTILINE)
     lines = [line for table in tables for line in table.splitlines()[2:]]
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+
+
+def example(document: str, heading: str) -> str:
+    """The asgi.py under a heading of a file of docs/."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8").partition(f" {heading}\n")[2]
+    found = re.search(r"^```python\n# asgi.py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{document} has no asgi.py under {heading!r}"
+    return found[1]
 
 
 def names(document: str, heading: str) -> set[str]:
@@ -137,12 +145,9 @@ def test_close_codes_are_those_of_the_code() -> None:
 
 
 def test_classes_of_authorization_are_those_of_the_code() -> None:
-    found = {name for name in authorization.__all__ if _is_authorization(getattr(authorization, name))}
+    classes = inspect.getmembers(authorization, inspect.isclass)
+    found = {name for name, each in classes if issubclass(each, authorization.Authorization)}
     assert names("security.md", "Close it with one setting, and prove it") == found - {"Authorization"}
-
-
-def _is_authorization(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, authorization.Authorization)
 
 
 def test_own_paths_are_those_of_the_code() -> None:
@@ -188,6 +193,21 @@ def test_arguments_of_the_router_are_those_of_the_code() -> None:
     assert {name: default.replace('"', "'") for name, default in documented.items()} == {
         name: default for name, default in in_code.items() if name != "consumer"
     }
+
+
+@pytest.mark.parametrize(
+    ("heading", "path", "root_path"),
+    [("A site with Channels routes", "/live/orders/42", ""), ("Under a script name", "/app/live/orders/42", "/app")],
+)
+async def test_applications_of_the_site_let_a_subscriber_in(heading: str, path: str, root_path: str) -> None:
+    site: dict[str, Any] = {"EventcastRouter": eventcast.routing.EventcastRouter, "django_application": ASGIHandler()}
+    exec(example("site.md", heading), site)
+    subscriber = WebsocketCommunicator(site["application"], path)
+    subscriber.scope["root_path"] = root_path
+    assert await subscriber.connect() == (True, None)
+    await eventcast.apublish(path, {"paid": True})
+    assert await subscriber.receive_json_from() == {"paid": True}
+    await subscriber.disconnect()
 
 
 @pytest.mark.parametrize(
