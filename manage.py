@@ -17,7 +17,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # Nearly always a mistyped environment variable: its message says all, a traceback would only hide it.
+        # Nearly always a wrong environment variable. The message is enough, and a traceback would hide it.
         sys.exit(f"Configuration error: {error}")
 
 

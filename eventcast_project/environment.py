@@ -1,4 +1,4 @@
-"""Deployment values from environment variables: each becomes its type, or is refused by its name."""
+"""Settings from environment variables. Each value is converted to its type, or refused with the variable's name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from eventcast.conf import Conf, left_open
 PREFIX = "EVENTCAST_"
 REDIS_URL = "EVENTCAST_REDIS_URL"
 
-# Properties of Conf that follow from other settings and so cannot be set.
+# Properties of Conf that follow from other settings and cannot be set.
 DERIVED = {"CHANNEL_LAYER"}
 
 
 def text(name: str, default: str) -> str:
-    """The variable's value without surrounding blanks; ``default`` if it is unset or empty."""
+    """The value of a variable without surrounding blanks; ``default`` if it is unset or empty."""
     return os.environ.get(name, "").strip() or default
 
 
@@ -48,14 +48,14 @@ def databases(base_dir: Path) -> dict[str, Any]:
     try:
         return {"default": dj_database_url.parse(url)}
     except ValueError:
-        # The URL stays out of the message, and so does dj-database-url's: there is a password in it.
+        # Neither the URL nor dj-database-url's error is shown, because the URL contains a password.
         raise ImproperlyConfigured(
             "DATABASE_URL is not the URL of a database, such as postgres://user:password@host:5432/name"
         ) from None
 
 
 def channel_layers() -> dict[str, Any]:
-    """``CHANNEL_LAYERS``: Redis if ``EVENTCAST_REDIS_URL`` names one, else the memory of this process."""
+    """``CHANNEL_LAYERS``: the Redis of ``EVENTCAST_REDIS_URL``, else the memory of this process."""
     url = text(REDIS_URL, "")
     if not url:
         return {"eventcast": {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}}
@@ -67,17 +67,17 @@ def channel_layers() -> dict[str, Any]:
 
 
 def eventcast_settings() -> dict[str, Any]:
-    """``EVENTCAST``: the setting ``NAME`` from the variable ``EVENTCAST_NAME``, for each that is set."""
+    """``EVENTCAST``: each setting ``NAME`` from the variable ``EVENTCAST_NAME``, if that is set."""
     types = eventcast_types()
     known = {PREFIX + name for name in types} | {REDIS_URL}
     unknown = [name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known]
     for name in unknown:
-        # A warning, not an error: Kubernetes sets EVENTCAST_PORT and the like wherever a service is named eventcast.
+        # A warning, not an error: Kubernetes sets EVENTCAST_PORT and others if a service is named eventcast.
         warnings.warn(f"{name} is not a setting of eventcast, which has {', '.join(sorted(known))}", stacklevel=2)
     found: dict[str, Any] = {
         name: _PARSERS[kind](PREFIX + name, value) for name, kind in types.items() if (value := text(PREFIX + name, ""))
     }
-    # Not only by a check: plain daphne makes none.
+    # Here as well as in a system check, because plain daphne runs no checks.
     unknown = [name.removeprefix(PREFIX) for name in unknown]
     if problem := left_open({**dict.fromkeys(unknown), **found}):
         raise ImproperlyConfigured(PREFIX + problem.replace("AUTHORIZATION is", f"{PREFIX}AUTHORIZATION is"))
@@ -85,7 +85,7 @@ def eventcast_settings() -> dict[str, Any]:
 
 
 def eventcast_types() -> dict[str, type]:
-    """Every setting of eventcast that a variable can carry, with its type."""
+    """The settings of eventcast that a variable can set, with their types."""
     getters = {
         name: getter.fget
         for name, getter in inspect.getmembers(Conf, lambda member: isinstance(member, property))
@@ -115,26 +115,17 @@ def _integer(name: str, value: str) -> int:
         raise ImproperlyConfigured(f"{name}={value!r} is not a whole number") from None
 
 
-def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ImproperlyConfigured(f"{name}={value!r} is not a number") from None
-
-
 def _entries(name: str, value: str) -> list[Any]:
-    """The list in the JSON file at ``value``: too much for a variable, and keys are not for all who see variables."""
+    """The list in the JSON file ``value``: long for a variable, and keys stay hidden from readers of variables."""
     try:
         found = json.loads(Path(value).read_bytes())
     except OSError as error:
-        raise ImproperlyConfigured(
-            f"{name} is the path of a JSON file, which cannot be read: {error.strerror}"
-        ) from None
+        raise ImproperlyConfigured(f"{name}: the JSON file with this path cannot be read: {error.strerror}") from None
     except ValueError as error:
-        # The error's text says where, and its context holds the file, in which are keys.
+        # The error's text names the place; the error itself holds the file with its keys, and is not shown.
         raise ImproperlyConfigured(f"{name}: the file is not JSON: {error}") from None
     if not isinstance(found, list):
-        raise ImproperlyConfigured(f"{name}: the file holds no list, as the setting is")
+        raise ImproperlyConfigured(f"{name}: the file does not contain a JSON list")
     return found
 
 
@@ -145,7 +136,6 @@ def _words(name: str, value: str) -> list[str]:
 _PARSERS: dict[Any, Callable[[str, str], Any]] = {
     bool: _boolean,
     int: _integer,
-    float: _number,
     str: lambda name, value: value,
     list[str]: _words,
     list[Any]: _entries,

@@ -1,18 +1,18 @@
-"""The log of the standalone server: what strangers can put there at will is a short line each."""
+"""The log of the standalone server: a client can cause only one short line with each request."""
 
 from __future__ import annotations
 
 import logging
 
 LONGEST = 500
-"""Characters of a line of Django's about a request, which has its whole path or ``Host``: up to 16 000."""
+"""Characters of one of Django's lines about a request. They contain the path or ``Host``: up to 16 000 characters."""
 
 
 class Brief(logging.Filter):
-    """Lets everything pass, but what Django says of requests cut, and without a traceback if they are suspicious.
+    """Shortens Django's lines about requests, and removes the traceback of suspicious ones.
 
-    A ``Host`` that is not in ``ALLOWED_HOSTS``, and the like (``django.security``), is nobody's fault here, and Django
-    would write 40 lines for each.
+    For a ``Host`` that is not in ``ALLOWED_HOSTS`` and similar requests (``django.security``), Django would log a
+    traceback of 40 lines, though the server has no error.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

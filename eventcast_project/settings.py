@@ -1,6 +1,6 @@
-"""Settings of the standalone server: what a deployment may want to change is in an environment variable.
+"""Settings of the standalone server. A deployment changes them with environment variables.
 
-docs/settings.md lists the variables. Each has a default that serves on one machine.
+docs/settings.md lists the variables. Their defaults are for one machine.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from eventcast_project import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Signs sessions, CSRF tokens and eventcast's own. A random key is safe, and costs no more than this: whoever is logged
-# in to the admin logs in again after a restart, and tokens are over. Several processes need the same key, so set it.
+# Signs sessions, CSRF tokens and eventcast's tokens. A random key is safe, but with each restart the admin's users must
+# log in again and tokens end. Several processes need one key: set it.
 SECRET_KEY = environment.text("DJANGO_SECRET_KEY", PASSING_KEY + get_random_secret_key())
 
-# Pages with source code in them are for whoever develops, and that is who starts runserver.
+# Django's debug pages show source code. They are for developers, and only developers start runserver.
 DEBUG = environment.flag("DJANGO_DEBUG", default=sys.argv[1:2] == ["runserver"])
 
 ALLOWED_HOSTS = environment.words("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 
-# Set where a proxy in front ends the TLS, and sets X-Forwarded-Proto itself so that no client can.
+# For a server behind a proxy that ends TLS. The proxy must set X-Forwarded-Proto, so that no client can set it.
 HTTPS = environment.flag("DJANGO_HTTPS", default=False)
 
 INSTALLED_APPS = [
-    "daphne",  # above staticfiles, whose runserver it replaces
-    "eventcast",  # above the admin, whose index it adds a line to
+    "daphne",  # above staticfiles, because it replaces that app's runserver
+    "eventcast",  # above the admin, because it adds a line to the admin's index
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -38,7 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# All of them can run in the event loop. One that cannot would cost every request a thread.
+# All of them run in the event loop. A middleware that cannot would cost each request a thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -66,7 +66,7 @@ TEMPLATES = [
 ROOT_URLCONF = "eventcast_project.urls"
 ASGI_APPLICATION = "eventcast_project.asgi.application"
 
-# A redirected POST comes back as a GET, and its message is lost; besides, /a and /a/ are two channels.
+# A redirected POST returns as a GET and loses its message. Besides, /a and /a/ are two channels.
 APPEND_SLASH = False
 
 EVENTCAST = environment.eventcast_settings()
@@ -87,20 +87,20 @@ STATIC_URL = "/static/"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# HSTS binds everything under the host's name, other services too: that is for the proxy that ends the TLS to say.
+# HSTS concerns all services of the host, so the proxy that ends TLS decides on it.
 SILENCED_SYSTEM_CHECKS = ["security.W004"]
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^(?!admin/)"]  # only people are sent to https://, never a program's POST
+    SECURE_REDIRECT_EXEMPT = [r"^(?!admin/)"]  # only the admin's pages are redirected, never a program's POST
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 else:
-    # Without TLS, as on a laptop or inside a closed network, a secure cookie would never come back:
+    # Without TLS, as on a laptop or in a closed network, browsers never return a secure cookie:
     # no redirect to https:// (W008), no secure cookie for the session (W012) and for CSRF (W016).
     SILENCED_SYSTEM_CHECKS += ["security.W008", "security.W012", "security.W016"]
 
-# One handler, on the root logger: it replaces the one the daphne command puts there, and so no line comes twice.
+# One handler, on the root logger. It replaces the handler of the daphne command, so that no line is logged twice.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -115,5 +115,5 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stdout"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},  # without the handlers that Django gives it by default
+    "loggers": {"django": {"handlers": [], "level": "INFO"}},  # without the handlers of Django's default
 }

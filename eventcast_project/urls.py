@@ -1,4 +1,4 @@
-"""The standalone server's URLs: the admin, and every other path is a channel."""
+"""The standalone server's URLs: the admin. Each other path is a channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``{% load eventcast %}``: the JavaScript client on a page, and the URLs of channels."""
+"""``{% load eventcast %}``: the JavaScript client's script tags, and the URLs of channels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CLIENT, ELEMENT = "eventcast/eventcast.js", "eventcast/event-cast.js"
 def eventcast_script(context: template.Context, element: bool = True) -> SafeString:
     """The script tags of ``eventcast.js`` and of the element ``<event-cast>``.
 
-    With the nonce of the page's Content Security Policy, if it has one: that of Django 6 (its middleware is enough, the
-    context processor ``csp`` is not needed) or of django-csp.
+    They have the nonce of the page's Content Security Policy, if there is one: from Django 6 (the middleware alone is
+    enough, without the context processor ``csp``) or from django-csp.
 
-    :param element: False leaves out the element.
+    :param element: False leaves out the element's script.
     """
     nonce = _nonce(context)
     attribute = "" if nonce is None else format_html(' nonce="{}"', nonce)
@@ -35,19 +35,19 @@ def eventcast_script(context: template.Context, element: bool = True) -> SafeStr
 def eventcast_url(channel: str) -> str:
     """The URL path of a channel, percent-encoded: ``{% eventcast_url "/orders/张三" %}``.
 
-    :param channel: its name, as ``eventcast.publish`` takes it.
-    :raises InvalidChannel: it cannot be a channel's name; ``ChannelTooLong``: it is too long.
+    :param channel: the channel's name, as for ``eventcast.publish``.
+    :raises InvalidChannel, ChannelTooLong: that cannot be a channel's name.
     """
     return names.url_path(names.check_channel(channel))
 
 
 def _nonce(context: template.Context) -> Any:
-    # Both kinds of nonce are false until somebody asks for their text: hence "is None".
+    # Both kinds of nonce are false until their text is read: hence "is None".
     request = context.get("request")
     for found in (
-        context.get("csp_nonce"),  # Django 6, by its context processor
+        context.get("csp_nonce"),  # Django 6 with its context processor
         getattr(request, "csp_nonce", None),  # django-csp
-        getattr(request, "_csp_nonce", None),  # what django.middleware.csp.get_nonce(), new in Django 6, looks at
+        getattr(request, "_csp_nonce", None),  # read by django.middleware.csp.get_nonce() of Django 6
     ):
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""For the templates of an admin site."""
+"""``{% load eventcast_admin %}``: the totals on an admin site's index."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ register = template.Library()
 
 @register.inclusion_tag("admin/eventcast/channel/totals.html", takes_context=True)
 def eventcast_totals(context: template.Context) -> dict[str, Any]:
-    """How many channels and subscribers there are and how many messages pass, kept up to date, with a link to the list.
+    """The numbers of channels, subscribers and messages per second, kept up to date, with a link to the list.
 
-    Nothing for users who may not see channels, and in admin sites that have none.
+    Empty for users without the view permission, and in admin sites without channels.
     """
-    request = context.request  # type: ignore[attr-defined]  # there without a context processor, too
+    request = context.request  # type: ignore[attr-defined]  # set by render() with a request
     try:
         links = {
             name: reverse(f"admin:eventcast_channel_{name}", current_app=getattr(request, "current_app", None))
