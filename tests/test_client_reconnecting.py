@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, State
+from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, Outage, State
 from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY, Closing
 from eventcast.exceptions import (
     EventcastError,
@@ -104,3 +106,17 @@ def test_closed_is_told_once() -> None:
     subscription.closed()
     subscription.closed()
     assert [state.name for state in told] == ["closed"]
+
+
+# --- what clients say about it ----------------------------------------------------------------------------------------
+
+
+def test_outage_is_told_once_and_its_end_once() -> None:
+    told: list[str] = []
+    outage = Outage("/a", told.append, after="Messages of that time are missing.")
+    for state in (State("open"), *[State("waiting", reason="Gone.")] * 3, State("open"), State("open")):
+        outage.take(state)
+    assert [re.sub(r"\d+\.\d", "…", line) for line in told] == [
+        "/a: Gone. Trying again.",
+        "/a: the server is back after … s. Messages of that time are missing.",
+    ]

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast.client.watching import Heartbeat, Watch, Watches
+from eventcast.client.watching import Heartbeat, Watches
 
 TIMEOUT = 10.0
 STEP = 1.0
 
 
 class Observer:
-    """A watch and its clock, which is looked at each second."""
+    """The watch of one service, and its clock, with a look each second."""
 
     def __init__(self, *, connected: bool = True) -> None:
-        self.watch = Watch("/a", TIMEOUT)
+        self.watch = Watches(TIMEOUT, ["/a"])
         self.now = 100.0
         self.told: list[tuple[bool, float]] = []
         if connected:
@@ -26,20 +26,21 @@ class Observer:
         steps = 1 if unseen else round(seconds / STEP)
         for _ in range(steps):
             self.now += seconds / steps
-            self._note(self.watch.look(self.now))
+            self._note(*self.watch.look(self.now))
 
     def beats(self) -> None:
-        self._note(self.watch.beat(self.now))
+        self._note(self.watch.beat("/a", self.now))
 
     def reconnects(self, away: float) -> None:
         self.watch.lost()
         self.passes(away)
         self.watch.connected(self.now)
 
-    def _note(self, found: Heartbeat | None) -> None:
-        if found is not None:
-            assert found.channel == "/a"
-            self.told.append((found.alive, found.silence))
+    def _note(self, *found: Heartbeat | None) -> None:
+        for each in found:
+            if each is not None:
+                assert each.channel == "/a"
+                self.told.append((each.alive, each.silence))
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_watch_keeps_an_alarm_over_a_lost_connection(seen: Observer) -> None:
     assert seen.told[1:] == [(True, 65.0)]
 
 
-def test_watch_counts_anew_after_nobody_looked(seen: Observer) -> None:
+def test_watch_counts_anew_after_a_time_without_looks(seen: Observer) -> None:
     seen.beats()
     seen.passes(5 * TIMEOUT, unseen=True)
     assert seen.told == []

@@ -68,7 +68,7 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
         (["publish", "/a", "x", "--url", ""], "Not a URL"),
         (["publish", "/a", "x", "--url", "http://host:99999"], "'http://host:99999'. Port out of range"),
         (["publish", "/a", "x", "--url", "http://[::1"], "'http://[::1'. Invalid IPv6 URL"),
-        (["publish", "/a", "x", "--url", "http://a b"], "'http://a b'. No host's name has a blank"),
+        (["publish", "/a", "x", "--url", "http://a b"], "'http://a b'. A host's name has no blank"),
         (["publish", "/\udcff", "x"], r"A channel's name is UTF-8, and '/\udcff' is not."),
         (["subscribe", "--pattern", "/\udcff/<a>"], r"A channel's name is UTF-8, and '/\udcff/<a>' is not."),
         (["publish", "/a", "x", "-H", "Authorization: 张"], "Authorization has characters that are not Latin-1"),

@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from eventcast.client.watching import Heartbeat, Watches
-from eventcast.listeners import heartbeats
+from eventcast.listeners.alarms import Alarms
 from eventcast.listeners.heartbeats import HeartbeatListener, heartbeat
 from eventcast.listeners.running import Runner
 
@@ -23,6 +23,10 @@ def alarm(found: Heartbeat, **kwargs: Any) -> None:
 
 def make(path: str = PATH, **options: Any) -> HeartbeatListener:
     return HeartbeatListener(name="app.alarm", path=path, function=alarm, **options)
+
+
+def alarms(listener: HeartbeatListener, *, limit: int = 10) -> Alarms:
+    return Alarms(listener, Runner(listener), Watches(30.0, limit=limit))
 
 
 def frame(channel: str) -> str:
@@ -47,12 +51,6 @@ def test_heartbeat_refuses_to_be_used_without_a_path() -> None:
         heartbeat(alarm)  # type: ignore[arg-type]
 
 
-def test_heartbeat_names_its_options_where_it_has_no_such() -> None:
-    unknown: Any = {"raw": True}
-    with pytest.raises(TypeError, match=r"@heartbeat has no option raw.* timeout, name, concurrency, slow_after\."):
-        heartbeat(PATH, **unknown)
-
-
 def test_heartbeat_shows_its_timeout_among_its_options() -> None:
     assert make(timeout=5).options["timeout"] == 5
 
@@ -62,37 +60,31 @@ def test_function_gets_the_record_and_what_the_path_cuts_out() -> None:
     assert make().arguments(found) == ((found,), {"host": "web1"})
 
 
-def test_message_of_a_pattern_is_the_beat_of_its_channel() -> None:
-    listener = make()
-    channels = heartbeats._Channels(listener, Watches(30.0), Runner(listener))
-    assert channels.of(frame("/heartbeat/web1")) == "/heartbeat/web1"
+async def test_message_of_a_pattern_is_the_beat_of_its_channel() -> None:
+    assert alarms(make()).channel_of(frame("/heartbeat/web1")) == "/heartbeat/web1"
 
 
-def test_message_that_only_the_served_pattern_matches_is_no_beat() -> None:
+async def test_message_that_only_the_served_pattern_matches_is_no_beat() -> None:
     listener = make("/rack/<int:rack><slug:unit>/<str:host>")
-    channels = heartbeats._Channels(listener, Watches(30.0), Runner(listener))
     assert listener.route.pattern == "/rack/<path:rest>"
-    assert channels.of(frame("/rack/7/host")) is None
-    assert channels.of(frame("/rack/7b/host")) == "/rack/7b/host"
+    assert alarms(listener).channel_of(frame("/rack/7/host")) is None
+    assert alarms(listener).channel_of(frame("/rack/7b/host")) == "/rack/7b/host"
 
 
-def test_frame_that_says_no_channel_is_counted_and_no_beat() -> None:
-    listener = make()
-    runner = Runner(listener)
-    assert heartbeats._Channels(listener, Watches(30.0), runner).of("{}") is None
-    assert runner.statistics.undecodable == 1
+async def test_frame_without_a_channel_is_counted_and_no_beat() -> None:
+    found = alarms(make())
+    assert found.channel_of("{}") is None
+    assert found._runner.statistics.undecodable == 1
 
 
-def test_channels_past_the_limit_are_left_out_and_that_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_channels_past_the_limit_are_not_watched_and_that_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(heartbeats, "LIMIT", 1)
-    listener, watches = make(), Watches(30.0)
-    channels = heartbeats._Channels(listener, watches, Runner(listener))
-    watches.beat("/heartbeat/web1", 0.0)
+    found = alarms(make(), limit=1)
+    found._watches.beat("/heartbeat/web1", 0.0)
     with caplog.at_level(logging.ERROR, "eventcast.listen"):
-        found = [channels.of(frame(f"/heartbeat/web{number}")) for number in (1, 2, 3)]
-    assert found == ["/heartbeat/web1", None, None]
+        channels = [found.channel_of(frame(f"/heartbeat/web{number}")) for number in (1, 2, 3)]
+    assert channels == ["/heartbeat/web1", None, None]
     assert [record.getMessage() for record in caplog.records] == [
-        "app.alarm watches 1 channels, and no more: /heartbeat/web2 and others are left out."
+        "app.alarm watches 1 channels, and no more: not /heartbeat/web2 and others."
     ]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from eventcast.client.watching import Heartbeat
+from eventcast.client.watching import Heartbeat, Watches
 from eventcast.listeners import HeartbeatListener
 from eventcast.listeners.alarms import DELAYS, Alarms
-from eventcast.listeners.running import runner_of
+from eventcast.listeners.running import Runner
 from tests.live.waiting import TIMEOUT, until
 
 SILENT = Heartbeat("/a", alive=False, silence=30.0)
@@ -49,18 +49,15 @@ async def supply() -> AsyncIterator[Callable[..., Alarms]]:
 
         def supply(function: Callable[..., Any], delays: tuple[float, ...]) -> Alarms:
             listener = HeartbeatListener(name="app.alarm", path="/a", function=function)
-            runner = runner_of(listener)
+            runner = Runner(listener)
             runner.start()
-            alarms = Alarms(listener, runner, delays=delays)
-            supplying = asyncio.create_task(alarms.supply())
 
             async def end() -> None:
-                supplying.cancel()
                 runner.close()
                 assert await asyncio.to_thread(runner.join, TIMEOUT)
 
             stack.push_async_callback(end)
-            return alarms
+            return Alarms(listener, runner, Watches(30.0), delays=delays)
 
         yield supply
 
@@ -95,7 +92,7 @@ async def test_alarm_is_not_made_again_after_another_of_its_channel(
     alarms = supply(mailer.mail, NOW)
     alarms.tell(SILENT)
     alarms.tell(BACK)
-    await until(lambda: "is not made again: what it tells is no longer so" in caplog.text)
+    await until(lambda: "is not repeated: its alarm is no longer true" in caplog.text)
     await until(lambda: mailer.calls == [SILENT, BACK])
 
 

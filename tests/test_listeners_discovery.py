@@ -47,8 +47,8 @@ def test_discovery_looks_only_into_the_apps_it_is_given(make_app: MakeApp) -> No
         ("\n\ndef handle(:", "line 3: SyntaxError: invalid syntax"),
         ("raise ValueError", "line 1: ValueError"),
         (RIGHT.replace("/a", "a"), f"line {DECORATOR}: ImproperlyConfigured: A path is absolute"),
-        (RIGHT.replace('("/a")', ""), f"line {DECORATOR}: ImproperlyConfigured: A listener has a path"),
-        (RIGHT.replace('"/a"', '"/a", timeout=3'), "line 4: TypeError: @listener has no option timeout"),
+        (RIGHT.replace('("/a")', ""), f"line {DECORATOR}: ImproperlyConfigured: The decorator needs a path"),
+        (RIGHT.replace('"/a"', '"/a", timeout=3'), "line 4: TypeError: listener() got an unexpected keyword"),
     ],
 )
 def test_broken_listeners_are_told_with_place_and_error(make_app: MakeApp, source: str, said: str) -> None:

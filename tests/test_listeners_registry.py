@@ -67,17 +67,9 @@ def test_listener_refuses_options_that_mean_nothing(options: dict[str, Any]) -> 
         listener("/a", **options)(handle)
 
 
-def test_listener_names_its_options_where_it_has_no_such() -> None:
-    unknown: Any = {"timeout": 3}
-    with pytest.raises(
-        TypeError, match=r"@listener has no option timeout.* name, raw, queue, concurrency, slow_after\."
-    ):
-        listener("/a", **unknown)
-
-
 def test_listener_refuses_to_do_without_a_path() -> None:
     without: Any = listener
-    with pytest.raises(ImproperlyConfigured, match="has a path"):
+    with pytest.raises(ImproperlyConfigured, match="needs a path"):
         without(handle)
 
 
@@ -99,7 +91,7 @@ def test_listener_refuses_a_function_that_yields() -> None:
     def yields(message: Any) -> Iterator[None]:
         yield
 
-    with pytest.raises(ImproperlyConfigured, match="yields"):
+    with pytest.raises(ImproperlyConfigured, match="generator"):
         listener("/a")(yields)
 
 

@@ -1,4 +1,4 @@
-"""Speaking and listening from Python, as a client of a server elsewhere::
+"""Publishing and subscribing from Python, as a client of a server elsewhere::
 
     from eventcast.client import publish, subscribe
 
@@ -12,11 +12,10 @@
         for message in messages:
             ...
 
-    with beat("http://127.0.0.1:8000/heartbeat/logserver"):  # says every 5 seconds that this process lives
+    with beat("http://127.0.0.1:8000/heartbeat/logserver"):  # publishes a beat every 5 seconds
         ...
 
-It needs no Django project. Publishing needs nothing else either; subscribing needs the package websockets, which
-``eventcast[client]`` brings.
+The client needs no Django project. Subscribing needs the package websockets, which ``eventcast[client]`` installs.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: who only publishes needs no websockets.
+    # Imported on first use: a program that only publishes does not need websockets.
     if name in _HOMES:
         from importlib import import_module
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventcast.client.publishing import TIMEOUT, Publisher
-from eventcast.client.reconnecting import OnState, State
+from eventcast.client.reconnecting import OnState, Outage, State, may_pass
 from eventcast.engine.messages import to_data
 from eventcast.exceptions import EventcastError, Refused
 
@@ -21,18 +21,18 @@ EVERY = 5.0
 """Seconds between two beats, by default."""
 
 DATA = "alive"
-"""What a beat says, by default. Any message is one."""
+"""The message of a beat, by default. A watchdog takes any message for a beat."""
 
 CLOSING = 2.0
-"""Seconds that a beat on its way has until whoever leaves does not wait for it."""
+"""Seconds that :meth:`Beat.close` waits for a beat on its way."""
 
 
 def next_beat(last: int, every: float, elapsed: float) -> int:
-    """The number of the beat after ``last``: number n is due n times ``every`` after the first, however long one took.
+    """The number of the beat after ``last``: beat n is due n times ``every`` after the first, however long one took.
 
-    Those whose time has passed are left out: ten at once say no more than one.
+    Beats whose time has passed are skipped: ten at once mean no more than one.
 
-    :param elapsed: seconds since the first.
+    :param elapsed: seconds since the first beat.
     """
     return max(last + 1, math.ceil(elapsed / every))
 
@@ -46,30 +46,30 @@ def beat(
     headers: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Beat:
-    """Say on a channel that this service lives, from a thread of its own, as long as the ``with`` lasts::
+    """Publish a beat again and again, in a thread of its own, as long as the ``with`` lasts::
 
         with beat("http://127.0.0.1:8000/heartbeat/logserver"):
             serve()
 
-    A server that cannot be reached is tried again at each beat. ``eventcast.client`` logs one warning then, and one
-    when it is back. One that refuses for good gets no beat any more, and that is logged as an error. A process that
-    forks has to begin in its children.
+    When the server cannot be reached, each beat tries again. ``eventcast.client`` logs one warning then, and one when
+    the server is back. When the server refuses for good, the beats end, with a logged error. A process that forks must
+    start its beats in the children.
 
     :param url: of the channel.
     :param every: seconds between two beats.
-    :param data: what a beat says; as :func:`publish` takes it.
-    :param on_state: called in that thread with a :class:`State`: ``waiting`` when the server cannot be reached, and
-        ``open`` when it is there, each once.
+    :param data: the message, as for :func:`publish`.
+    :param on_state: called in that thread with a :class:`State`: once ``waiting`` when the server cannot be reached,
+        and once ``open`` when it can.
     :param headers: more headers of the requests, such as ``Authorization``.
     :param tls: how to check the server's certificate; default: as the system does.
     :raises InvalidMessage: ``data`` has no JSON form.
-    :raises ValueError: ``url`` is none, or ``every`` is not above 0.
+    :raises ValueError: ``url`` is not a URL, or ``every`` is not above 0.
     """
     return Beat(url, every=every, data=data, on_state=on_state, headers=headers, tls=tls)
 
 
 class Beat:
-    """What :func:`beat` returns: enter it to begin, once. :meth:`run` is the same without a thread."""
+    """The result of :func:`beat`: enter it once to start the beats. :meth:`run` does the same without a thread."""
 
     def __init__(
         self,
@@ -83,18 +83,27 @@ class Beat:
     ) -> None:
         if not 0 < every < math.inf:
             raise ValueError(f"The seconds between two beats are a number above 0, not {every!r}.")
-        # A beat that takes longer than until the next but one is of no use to anybody.
+        # A beat that takes longer than two intervals is useless: the next one replaces it.
         self._publisher = Publisher(url, headers=headers, timeout=min(TIMEOUT, max(1.0, 2 * every)), tls=tls)
         self._every = every
         self._data = to_data(data)
         self._on_state = on_state
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._lost_at: float | None = None
-        self._reached = False
+        self._thread = threading.Thread(target=self._run_and_log, name="eventcast beat", daemon=True)
+        self._state = ""
+        self._lost_at = 0.0
 
     def __enter__(self) -> Beat:
-        self._thread = threading.Thread(target=self._run_and_log, name="eventcast beat", daemon=True)
+        server = self._publisher.target.authority
+        outage = Outage(f"Beats to {server}", logger.warning, meanwhile="Trying again with each beat.")
+        on_state = self._on_state
+
+        def log(state: State) -> None:
+            outage.take(state)
+            if on_state is not None:
+                on_state(state)
+
+        self._on_state = log
         self._thread.start()
         return self
 
@@ -102,15 +111,15 @@ class Beat:
         self.close()
 
     def close(self) -> None:
-        """Beat no more. Waits for a beat on its way, but not for long."""
+        """End the beats. Waits a short time for a beat on its way."""
         self._closed.set()
-        if self._thread is not None:
+        if self._thread.is_alive():
             self._thread.join(CLOSING)
 
     def run(self) -> None:
-        """Beat until :meth:`close` is called by another thread.
+        """Publish beats until another thread calls :meth:`close`.
 
-        :raises Refused: the server turns the beats down for good.
+        :raises Refused: the server refuses the beats for good.
         """
         began, number = time.monotonic(), 0
         with self._publisher:
@@ -122,46 +131,26 @@ class Beat:
         try:
             self.run()
         except Refused as error:
-            logger.error(
-                "No more beats to %s, it refuses them: %s %s. %s",
-                self._publisher.target.authority,
-                error.status,
-                error.code,
-                error.detail,
-            )
+            server, refused = self._publisher.target.authority, f"{error.status} {error.code}. {error.detail}"
+            logger.error("Beats to %s: they end, because the server refuses them: %s", server, refused)
 
     def _beat(self) -> float:
-        """Publish one; returns the seconds for which the server asks for no more."""
+        """Publish one beat; returns the seconds that the server asks to wait."""
         try:
             self._publisher.publish(self._data)
         except EventcastError as error:
-            if isinstance(error, Refused) and not _passes(error):
+            if not may_pass(error):
                 raise
             pause = (error.retry_after or 0.0) if isinstance(error, Refused) else 0.0
-            if self._lost_at is None:
+            if self._state != "waiting":
                 self._lost_at = time.monotonic()
                 self._tell(State("waiting", delay=max(pause, self._every), reason=str(error)))
             return pause
-        if self._lost_at is not None or not self._reached:
-            missed = 0.0 if self._lost_at is None else time.monotonic() - self._lost_at
-            self._lost_at, self._reached = None, True
-            self._tell(State("open", missed=missed))
+        if self._state != "open":
+            self._tell(State("open", missed=time.monotonic() - self._lost_at if self._state else 0.0))
         return 0.0
 
     def _tell(self, state: State) -> None:
-        if self._thread is not None:  # else run() has a caller, who says what is to be said
-            self._log(state)
+        self._state = state.name
         if self._on_state is not None:
             self._on_state(state)
-
-    def _log(self, state: State) -> None:
-        whom = self._publisher.target.authority
-        if state.name == "waiting":
-            logger.warning("Beats do not reach %s, and are tried on: %s", whom, state.reason)
-        elif state.missed:
-            logger.warning("Beats reach %s again after %.1f s.", whom, state.missed)
-
-
-def _passes(error: Refused) -> bool:
-    """Whether the next beat may fare better: the server is busy or failing, and not of another mind."""
-    return error.status >= 500 or error.status in (408, 425, 429)

@@ -1,4 +1,4 @@
-"""Publishing over HTTP, with nothing but the standard library."""
+"""Publishing over HTTP, with the standard library only."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 from eventcast.client.answers import no_answer, refusal
-from eventcast.client.headers import check_headers
-from eventcast.client.targets import Target, parse_url
+from eventcast.client.targets import Target, check_headers, parse_url
 from eventcast.engine.messages import to_data
 from eventcast.exceptions import InvalidMessage
 
 TIMEOUT = 10.0
-"""Seconds until a server that says nothing is given up."""
+"""Seconds to wait for the server, by default."""
 
 BATCH = 1000
-"""Messages in one request: enough that the request itself costs next to nothing."""
+"""Messages in one request at most: with so many, the cost of the request itself does not matter."""
 
 BATCH_SIZE = 64 * 1024
-"""Characters in one request, unless one message has more. Percent-encoded that is well below 1 MiB, which is all that
-nginx takes by default."""
+"""Characters in one request at most, except of a single longer message. Percent-encoded they are well below 1 MiB, the
+default limit of nginx."""
 
 FORM = "application/x-www-form-urlencoded"
 TEXT = "text/plain; charset=utf-8"
@@ -43,18 +42,18 @@ def publish(
     timeout: float = TIMEOUT,
     tls: ssl.SSLContext | None = None,
 ) -> int:
-    """Send a message to everyone who listens to a channel now.
+    """Send a message to all subscribers of a channel.
 
-    :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``; a user and password in it are sent.
+    :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``. A user and password in it are sent.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).
     :param headers: more headers of the request, such as ``Authorization``.
     :param timeout: seconds to wait for the server.
     :param tls: how to check the server's certificate; default: as the system does.
-    :returns: how many subscribers the process that answered has on the channel.
-    :raises Refused: the server turned it down; a subclass such as ``MessageTooLarge`` where there is one for it.
-    :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode.
-    :raises ServerUnreachable: there was no answer. It may have been published nevertheless.
-    :raises ValueError: ``url`` is none, or ``headers`` are none.
+    :returns: the number of the channel's subscribers in the process that answered.
+    :raises Refused: the server refused the message; often a subclass, such as ``MessageTooLarge``.
+    :raises InvalidMessage: ``data`` has no JSON form, or is text that UTF-8 cannot encode.
+    :raises ServerUnreachable: there was no answer. The message may have been published nevertheless.
+    :raises ValueError: ``url`` is not a URL, or ``headers`` are not headers.
     """
     with Publisher(url, headers=headers, timeout=timeout, tls=tls) as publisher:
         return publisher.publish(data)
@@ -68,12 +67,12 @@ async def apublish(
     timeout: float = TIMEOUT,
     tls: ssl.SSLContext | None = None,
 ) -> int:
-    """The same as :func:`publish`, to be awaited: it waits in a thread."""
+    """The same as :func:`publish`, for a coroutine: a thread waits for the answer."""
     return await asyncio.to_thread(publish, url, data, headers=headers, timeout=timeout, tls=tls)
 
 
 class HTTPConnection:
-    """A connection to the server of a URL, kept for the next request. Safe in any thread; a request waits its turn."""
+    """A connection to the server of a URL, kept open between requests. Threads may share it: requests take turns."""
 
     def __init__(
         self,
@@ -100,13 +99,14 @@ class HTTPConnection:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next request opens it again."""
+        """Close the connection. The next request opens it again."""
         self._connection.close()
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> dict[str, Any]:
         """Send a request; returns the JSON object of its answer.
 
-        :raises Refused: the answer is another. :raises ServerUnreachable: there is none.
+        :raises Refused: the answer is not a success.
+        :raises ServerUnreachable: there is no answer.
         """
         with self._turn:
             connection = self._connection
@@ -130,44 +130,42 @@ class HTTPConnection:
 
 
 class Publisher(HTTPConnection):
-    """Publishes to one channel over a connection that is kept, for those who have more than one message::
+    """Publishes several messages to one channel over one connection::
 
         with Publisher("http://127.0.0.1:8000/log") as publisher:
             publisher.publish("starting")
 
-    Safe in any thread. The parameters are those of :func:`publish`.
+    Threads may share it. The parameters are those of :func:`publish`.
     """
 
     def publish(self, data: Any) -> int:
-        """Send one message; as :func:`publish`."""
+        """Send one message, as :func:`publish` does."""
         data = to_data(data)
         if isinstance(data, str):
             return self._post(_encoded(data), TEXT)
         return self._post(data, BINARY)
 
     async def apublish(self, data: Any) -> int:
-        """The same, to be awaited: it waits in a thread."""
+        """The same, for a coroutine: a thread waits for the answer."""
         return await asyncio.to_thread(self.publish, data)
 
     def publish_texts(self, texts: Sequence[str]) -> int:
-        """Send texts in one request: all of them, in order, or none if one is refused."""
-        # A form keeps every message exactly. Lines of text (NDJSON) would lose blank ones and CR before LF.
+        """Send texts in one request, in order. If one is refused, none is published."""
+        # A form keeps every message exactly. NDJSON would lose blank lines, and CR before LF.
         body = "&".join([f"data={quote_plus(_encoded(text))}" for text in texts])
         return self._post(body.encode("ascii"), FORM)
 
     def publish_many(self, messages: Iterable[Any]) -> int:
-        """Send several messages, in order, each as :meth:`publish` would, but texts by the thousand in one request.
+        """Send several messages in order, each as :meth:`publish` would, up to a thousand texts in one request.
 
-        :param messages: may be an iterator without end: no more are taken from it than go in one request.
-        :returns: how many subscribers the process that answered last has on the channel; 0 if there is no message.
-        :raises Refused: one of them was turned down, and with it those in the same request. All before have been
-            published, those after it have not.
-        :raises TypeError: it is one message, which :meth:`publish` takes.
+        :param messages: may be an endless iterator: only the messages of one request are taken at a time.
+        :returns: the number of the channel's subscribers in the process that answered last; 0 if there is no message.
+        :raises Refused: the server refused a request. Messages before that request are published, others are not.
+        :raises TypeError: ``messages`` is a single message.
         """
         if isinstance(messages, (str, bytes, bytearray, Mapping)):
-            raise TypeError(
-                f"publish_many() takes several messages, not one. publish() takes this {type(messages).__name__}."
-            )
+            kind = type(messages).__name__
+            raise TypeError(f"publish_many() takes several messages, not one. Use publish() for this {kind}.")
         subscribers = 0
         for request in _requests(map(to_data, messages)):
             subscribers = self.publish(request) if isinstance(request, bytes) else self.publish_texts(request)
@@ -179,7 +177,7 @@ class Publisher(HTTPConnection):
 
 
 def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
-    """The messages as they go out: texts together as long as there are few, a binary one by itself."""
+    """The messages of each request: several texts together, each binary message by itself."""
     texts: list[str] = []
     size = 0
     for message in messages:
@@ -206,13 +204,13 @@ def _encoded(text: str) -> bytes:
 
 
 def _has_ended(connection: http.client.HTTPConnection) -> bool:
-    """Whether the server has closed a connection that was kept: there is something to read, and nothing was asked.
+    """Whether the server has closed an idle connection: there is something to read, but no request was sent.
 
-    It is looked for beforehand, since afterwards nobody knows whether the request was heard.
+    This is checked before a request. If the request fails, the client cannot know whether the server has got it.
     """
     if connection.sock is None:
         return False
-    if hasattr(select, "poll"):  # select itself knows no file descriptor above 1023
+    if hasattr(select, "poll"):  # select() itself fails for file descriptors above 1023
         poll = select.poll()
         poll.register(connection.sock, select.POLLIN)
         return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""How a subscription comes back: when, after what, and what its user learns of it. Pure, but for the dice."""
+"""How a subscription comes back: when, after which error, and what its user is told. It waits and connects nowhere."""
 
 from __future__ import annotations
 
@@ -8,51 +8,91 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from eventcast.client.answers import sentence
 from eventcast.engine.closing import DISCONNECTED, PERMISSION_IS_OVER
 from eventcast.exceptions import EventcastError, Refused
 
 SOON, FIRST, LATEST = 0.5, 4.0, 30.0
-"""Seconds: the shortest wait, the longest first one, the longest of all. The same as those of eventcast.js."""
+"""Seconds: the shortest delay, the longest first delay, the longest delay of all. eventcast.js has the same."""
 
 STEADY = 10.0
-"""Seconds a connection lasts to count as a good one, after which waits are short again."""
+"""Seconds after which a connection counts as good. After a good connection, delays are short again."""
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses of a refusal that may be another one later: the server restarts, or the proxy finds none."""
+
+def may_pass(error: EventcastError) -> bool:
+    """Whether the same request may succeed later: the server restarts, is busy, or a proxy does not reach it."""
+    return not isinstance(error, Refused) or error.status >= 500 or error.status in (408, 425, 429)
 
 
 @dataclass(frozen=True)
 class State:
-    """What has become of a subscription, as its ``on_state`` is told."""
+    """The new state of a subscription, as its ``on_state`` is told."""
 
     name: Literal["open", "waiting", "closed"]
-    """``open``: subscribed; ``waiting``: the connection is lost and will be tried again; ``closed``: it is over."""
+    """``open``: subscribed; ``waiting``: the connection is lost and will be tried again; ``closed``: it has ended."""
     delay: float = 0.0
     """``waiting``: seconds until the next try."""
     reason: str = ""
     """``waiting``: what happened."""
     missed: float = 0.0
-    """``open``: seconds since the connection before was lost, 0 for the first. What was published in that
-    time is missing, and what was on its way at its beginning."""
+    """``open``: seconds since the last connection was lost, 0 for the first connection. Messages that were published in
+    that time are missing, and so are messages that were on their way when it began."""
 
 
 OnState = Callable[[State], object]
 
 
-def backoff(failures: int) -> float:
-    """Seconds to wait until the next try, after so many that have failed before the last.
+class Outage:
+    """Tells once that the server is lost, and once that it is back. All clients use these words.
 
-    Full jitter: those who were lost together must not come back together. Three tries within seconds, for that is how
-    long a restart takes; then ever fewer.
+    :param name: what each line begins with, such as the channel.
+    :param tell: called with each line.
+    :param meanwhile: a sentence: what the client does while the server is lost.
+    :param after: a sentence: what the outage means when the server is back.
+    """
+
+    def __init__(
+        self, name: str, tell: Callable[[str], object], *, meanwhile: str = "Trying again.", after: str = ""
+    ) -> None:
+        self._name, self._tell, self._meanwhile, self._after = name, tell, meanwhile, after
+        self._began: float | None = None
+
+    def take(self, state: State) -> None:
+        """Take each state of a subscription: an ``on_state``."""
+        if state.name == "waiting":
+            self.lost(state.reason)
+        elif state.name == "open":
+            self.back()
+
+    def lost(self, reason: str) -> None:
+        """The server does not answer."""
+        if self._began is None:
+            self._began = time.monotonic()
+            self._tell(f"{self._name}: {sentence(reason)} {self._meanwhile}")
+
+    def back(self) -> None:
+        """The server answers."""
+        if self._began is not None:
+            seconds, self._began = time.monotonic() - self._began, None
+            self._tell(f"{self._name}: the server is back after {seconds:.1f} s. {self._after}".rstrip())
+
+
+def backoff(failures: int) -> float:
+    """Seconds until the next try.
+
+    The delay is random, so that clients that were lost together do not come back together. The first three tries are
+    within seconds, as long as a restart takes.
+
+    :param failures: how often it failed before the last time.
     """
     return random.uniform(SOON, min(LATEST, FIRST * 2 ** min(max(0, failures - 2), 10)))
 
 
 class Course:
-    """The course of one subscription: open, lost, tried again. Does no waiting or connecting itself.
+    """The course of one subscription: open, lost, tried again.
 
-    :param reconnect: whether to try again once it has been open.
-    :param wait: whether to try again before.
+    :param reconnect: whether to try again after it has been open.
+    :param wait: whether to try again before that.
     :param on_state: called with each new :class:`State`.
     """
 
@@ -66,22 +106,22 @@ class Course:
         self._closed = False
 
     def opened(self) -> None:
+        """The connection is open."""
         now = time.monotonic()
         missed = 0.0 if self._lost_at is None else now - self._lost_at
         self._opened_at, self._lost_at = now, None
         self._tell(State("open", missed=missed))
 
     def lost(self, error: EventcastError, code: int | None = None, reason: str = "") -> float:
-        """The connection is over, or did not open; returns the seconds to wait until the next try.
+        """The connection ended, or did not open; returns the seconds until the next try.
 
         :param code: the WebSocket's close code.
-        :param reason: what its close frame said.
-        :raises EventcastError: ``error`` itself, if it is not to be tried again.
+        :param reason: the reason in its close frame.
+        :raises EventcastError: ``error`` itself, if there is no next try.
         """
         now = time.monotonic()
-        was_open = self._opened_at is not None
-        tries = self._reconnect if was_open or self._lost_at is not None else self._wait
-        if not tries or (isinstance(error, Refused) and error.status not in PASSING):
+        was_open = self._opened_at is not None or self._lost_at is not None
+        if not (self._reconnect if was_open else self._wait) or not may_pass(error):
             raise error
         if self._opened_at is not None:
             if now - self._opened_at > STEADY:
@@ -94,13 +134,14 @@ class Course:
         return delay
 
     def closed(self) -> None:
+        """The subscription has ended. Nothing happens the second time."""
         if not self._closed:
             self._closed = True
             self._tell(State("closed"))
 
     def _delay(self, code: int | None, reason: str) -> float:
-        # Whoever comes right back to an operator was not understood. Whose permission is over is told so when he does,
-        # and has no reason to wait for that.
+        # A client that an operator disconnected stays away for a while. A client whose permission is over comes back
+        # soon: the server tells it so, and the subscription ends.
         if code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
             return random.uniform(LATEST / 2, LATEST)
         self._failures += 1

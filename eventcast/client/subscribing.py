@@ -1,19 +1,20 @@
-"""Listening over a WebSocket that comes back by itself, with asyncio and without."""
+"""Subscribing over a WebSocket that reconnects by itself, with asyncio and without."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 import ssl
 import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from eventcast.client.answers import no_answer, refusal
-from eventcast.client.headers import check_headers
 from eventcast.client.reconnecting import Course, OnState
-from eventcast.client.targets import parse_url
-from eventcast.exceptions import EventcastError, ServerUnreachable
+from eventcast.client.targets import check_headers, parse_url
+from eventcast.exceptions import EventcastError, ServerUnreachable, UndecodableMessage
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -27,16 +28,16 @@ except ImportError as error:
     ) from error
 
 OPENING = 15.0
-"""Seconds until a connection that does not open is given up."""
+"""Seconds until a connection must be open."""
 
 PING_INTERVAL = 20.0
-"""Seconds between two pings, by default; what is silent for as long after one is gone."""
+"""Seconds between two pings, by default. A connection without a pong for as long is lost."""
 
 CLOSING = 2.0
-"""Seconds that the server has for its side of the closing handshake; fewer if pings are more frequent."""
+"""Seconds that the server has for the closing handshake; fewer if pings are more frequent."""
 
 QUEUE = 1000
-"""Messages kept for whoever takes them too slowly, by default."""
+"""Messages that wait in the client, by default."""
 
 # asyncio's timeout is an OSError only since Python 3.11.
 _NOT_OPENED = (OSError, asyncio.TimeoutError, EOFError, WebSocketException)
@@ -53,35 +54,35 @@ def subscribe(
     ping_interval: float = PING_INTERVAL,
     tls: ssl.SSLContext | None = None,
 ) -> Subscription:
-    """Listen to a channel, with ``async with`` and ``async for``, or with ``with`` and ``for``.
+    """Subscribe to a channel, with ``async with`` and ``async for``, or with ``with`` and ``for``.
 
-    Once inside, one is subscribed: what is published from then on arrives. Messages are ``str`` or ``bytes``, as they
-    were published. A lost connection comes back by itself after 0.5 to 4, later up to 30 seconds; what is published
-    meanwhile is missing, and ``on_state`` learns of it. Proxies named in the environment are not used.
+    Inside ``with``, the client is subscribed: a message that is published from then on arrives. Messages are ``str`` or
+    ``bytes``, as they were published. A lost connection comes back after 0.5 to 4, later up to 30 seconds. Messages
+    that are published in that time are missing; ``on_state`` is told. Proxies of the environment are not used.
 
     :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``, ``ws:`` as well as ``http:``.
     :param reconnect: whether a lost connection comes back; if not, the loop ends with ``ServerUnreachable``.
     :param wait: whether to wait for a server that is not there yet; if not, entering raises ``ServerUnreachable``.
-    :param on_state: called with a :class:`State` when it is open, waits to come back, and is closed.
+    :param on_state: called with a :class:`State` when the subscription opens, waits to reconnect, and closes.
     :param headers: more headers of the request, such as ``Authorization``.
-    :param queue: messages kept for whoever takes them too slowly. Past that the server keeps some, and then closes the
-        connection; who takes none for half a minute is taken for dead.
-    :param ping_interval: seconds between two pings. A server that leaves one unanswered for as long is gone, and so are
-        those who vanish without a word: that is noticed after three times as long at most.
+    :param queue: messages that wait in the client for the loop. More wait in the server, up to its own limit. A loop
+        that takes none for half a minute loses the connection.
+    :param ping_interval: seconds between two pings. A server that does not answer a ping for as long is lost. A
+        connection that vanished is noticed after three times as long at most.
     :param tls: how to check the server's certificate; default: as the system does.
-    :raises Refused: on entering or in the loop, if the server turns the subscription down for good.
-    :raises ValueError: ``url`` is none, or ``headers`` are none.
+    :raises Refused: on entering or in the loop: the server refuses the subscription for good.
+    :raises ValueError: ``url`` is not a URL, or ``headers`` are not headers.
     """
     target = parse_url(url)
     options: dict[str, Any] = {
         "additional_headers": target.headers | check_headers(headers),
-        "compression": None,  # of no use for small messages, and it would take the server off its fast path
+        "compression": None,  # useless for small messages, and the server is faster without it
         "proxy": None,
         "open_timeout": OPENING,
         "ping_interval": ping_interval,
         "ping_timeout": ping_interval,
         "close_timeout": min(CLOSING, ping_interval),
-        "max_size": None,  # how large a message may be is for the server to say
+        "max_size": None,  # the server limits the size of messages
         "max_queue": queue,
     }
     if target.secure and tls is not None:
@@ -90,7 +91,7 @@ def subscribe(
 
 
 class Subscription:
-    """What :func:`subscribe` returns: enter it to get the messages. It can be entered more than once."""
+    """The result of :func:`subscribe`: enter it to get the messages. It can be entered more than once."""
 
     def __init__(self, url: str, options: dict[str, Any], course: dict[str, Any]) -> None:
         self._url, self._options, self._course = url, options, course
@@ -132,7 +133,7 @@ class AsyncMessages:
         self._closed = asyncio.Event()
 
     async def open(self) -> None:
-        """Subscribe; tries as often as it may. Raises ``EventcastError`` if that is over."""
+        """Subscribe, after several tries if necessary. Raises ``EventcastError`` if there is no next try."""
         while not self._closed.is_set():
             try:
                 self._connection = await connect(self._url, **self._options)
@@ -143,7 +144,7 @@ class AsyncMessages:
                 return
 
     async def close(self) -> None:
-        """Stop listening; the loop ends. Nothing happens the second time."""
+        """End the subscription and the loop. Nothing happens the second time."""
         self._closed.set()
         if self._connection is not None:
             await self._connection.close()
@@ -177,10 +178,10 @@ class Messages:
         self._closed = threading.Event()
 
     def open(self) -> None:
-        """Subscribe; tries as often as it may. Raises ``EventcastError`` if that is over."""
+        """Subscribe, after several tries if necessary. Raises ``EventcastError`` if there is no next try."""
         while not self._closed.is_set():
             try:
-                # Entered, and not just called, since websockets 17.1. Left by close(), from whichever thread.
+                # websockets 17.1 requires that it is entered. close() leaves it, from any thread.
                 self._connection = sync_connect(self._url, **self._options).__enter__()
             except _NOT_OPENED as error:
                 self._closed.wait(self._course.lost(_explain(self._url, error)))
@@ -189,7 +190,7 @@ class Messages:
                 return
 
     def close(self) -> None:
-        """Stop listening; the loop ends. Nothing happens the second time."""
+        """End the subscription and the loop. Nothing happens the second time."""
         self._closed.set()
         if self._connection is not None:
             self._connection.close()
@@ -211,7 +212,7 @@ class Messages:
 
 
 def _explain(url: str, error: Exception) -> EventcastError:
-    """The error as one of eventcast's own."""
+    """The error as an error of eventcast's."""
     if isinstance(error, InvalidStatus):
         response = error.response
         retry_after = response.headers.get("Retry-After")
@@ -219,7 +220,7 @@ def _explain(url: str, error: Exception) -> EventcastError:
             response.status_code, bytes(response.body), reason=response.reason_phrase, retry_after=retry_after
         )
     if isinstance(error, ConnectionClosed):
-        # Without a close frame of the server's, the client may have had a reason of its own: an unanswered ping.
+        # Without a close frame of the server, the client may have closed: a ping had no answer.
         frame = error.rcvd or error.sent
         reason = f": {frame.reason}" if frame is not None and frame.reason else ""
         found = ServerUnreachable(f"The connection to {url} was closed with {_close_of(error)[0]}{reason}")
@@ -230,5 +231,21 @@ def _explain(url: str, error: Exception) -> EventcastError:
 
 
 def _close_of(error: ConnectionClosed) -> tuple[int, str]:
-    """The close code, 1006 if none came, and the reason."""
+    """The close code and the reason of the server's close frame; 1006 if there was none."""
     return (1006, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
+
+
+def decode_frame(frame: str | bytes) -> tuple[str, str | bytes]:
+    """The channel and the message of a frame of a pattern's subscription.
+
+    :raises UndecodableMessage: the frame is not such a frame.
+    """
+    try:
+        record = json.loads(frame)
+        data = record["data"] if "data" in record else base64.b64decode(record["base64"], validate=True)
+        channel = record["channel"]
+    except (ValueError, LookupError, TypeError):
+        channel = data = None
+    if not isinstance(channel, str) or not isinstance(data, (str, bytes)):
+        raise UndecodableMessage(f"A frame of {len(frame)} characters is not a message of a pattern's subscription.")
+    return channel, data

@@ -1,38 +1,42 @@
-"""What a URL says to a client: whom to connect to, and which target to ask for. Pure functions."""
+"""What a URL means to a client: the server to connect to, and the path and headers of the request. Pure functions."""
 
 from __future__ import annotations
 
 import base64
 import re
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from eventcast.engine.names import url_path
 
 SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
-"""What a URL may begin with, and whether that means TLS."""
+"""The schemes of a URL, and whether each means TLS."""
 
-_STANDS_IN_A_URL = string.ascii_letters + string.digits + string.punctuation
+_ALLOWED_IN_URLS = string.ascii_letters + string.digits + string.punctuation
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile("[\t\x20-\x7e\x80-\xff]*")
 
 
 @dataclass(frozen=True)
 class Target:
-    """The place that a URL names."""
+    """The server and the path that a URL names."""
 
     secure: bool
-    """Whether it is reached over TLS."""
+    """Whether the connection uses TLS."""
     host: str
-    """Name or address, IPv6 without brackets."""
+    """The server's name or address, IPv6 without brackets."""
     port: int
     path: str
-    """The path and query as they go over the wire, ASCII only."""
+    """The path and query as they are sent, ASCII only."""
     headers: dict[str, str]
-    """What the URL's user and password mean in a request: ``Authorization``; empty without them."""
+    """``Authorization`` for the URL's user and password; empty without them."""
 
     @property
     def authority(self) -> str:
-        """Host and port as in a URL; the port stands there only if it is not the scheme's own."""
+        """Host and port as in a URL, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
@@ -43,24 +47,24 @@ class Target:
 
 
 def parse_url(url: str) -> Target:
-    """The target of ``url``: http, https, ws or wss, as both sides of a channel have one path.
+    """The target of a URL of http, https, ws or wss: WebSocket and HTTP requests to a channel have the same path.
 
-    The path is taken as it stands, but for what cannot stand in a URL, such as a blank: that is percent-encoded.
+    The path is kept as it is. Only characters that a URL cannot have, such as a blank, are percent-encoded.
 
-    :raises ValueError: it is no such URL, or has a fragment.
+    :raises ValueError: ``url`` is no such URL, or has a fragment.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
         host = _host(parts.hostname or "")
-        path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_STANDS_IN_A_URL)
+        path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ALLOWED_IN_URLS)
     except ValueError as error:
         reason = "It is not UTF-8." if isinstance(error, UnicodeEncodeError) else error
         raise ValueError(f"Not a URL: {url!r:.200}. {reason}") from None
     if parts.scheme not in SCHEMES or not host:
         raise ValueError(f"Not a URL of http, https, ws or wss, such as http://127.0.0.1:8000/a: {url!r:.200}")
     if "#" in url:
-        raise ValueError(f"A fragment is not sent to a server, for a # in the channel's name write %23: {url!r:.200}")
+        raise ValueError(f"A fragment is not sent to a server. Write # in a channel's name as %23: {url!r:.200}")
     secure = SCHEMES[parts.scheme]
     headers = {}
     if parts.username is not None:
@@ -71,10 +75,10 @@ def parse_url(url: str) -> Target:
 
 
 def _host(name: str) -> str:
-    """The name of a host as DNS has it. Raises ``ValueError`` if it is none."""
+    """The name of a host as DNS has it. Raises ``ValueError`` if it is not a name."""
     if name.isascii():
         if re.search(r"[\0-\x20\x7f]", name):
-            raise ValueError("No host's name has a blank in it.")
+            raise ValueError("A host's name has no blank in it.")
         return name
     return name.encode("idna").decode()
 
@@ -82,9 +86,9 @@ def _host(name: str) -> str:
 def channel_url(server: str, channel: str) -> str:
     """The URL of a channel.
 
-    :param server: a URL of the server, such as ``"http://127.0.0.1:8000"``; its path says nothing about channels.
-    :param channel: the name as :func:`eventcast.publish` takes it: the whole path, not percent-encoded.
-    :raises ValueError: one of them is not what it should be.
+    :param server: a URL of the server, such as ``"http://127.0.0.1:8000"``; its path is not used.
+    :param channel: the name as for :func:`eventcast.publish`: the whole path, not percent-encoded.
+    :raises ValueError: ``server`` is not a URL, or ``channel`` is not a channel's name.
     """
     if not channel.startswith("/"):
         raise ValueError(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
@@ -95,11 +99,11 @@ def channel_url(server: str, channel: str) -> str:
 
 
 def pattern_url(server: str, pattern: str) -> str:
-    """The URL to subscribe to a pattern of channels, whose frames say which channel each message is of.
+    """The URL to subscribe to a pattern of channels. Each frame then names the channel of its message.
 
     :param server: a URL of the server with its mount, such as ``"http://127.0.0.1:8000"`` or ``"http://host/live"``.
-    :param pattern: such as ``"/orders/<int:id>"``; of whole paths, the mount included.
-    :raises ValueError: one of them is not what it should be.
+    :param pattern: such as ``"/orders/<int:id>"``; for whole paths, the mount included.
+    :raises ValueError: ``server`` is not a URL, or ``pattern`` is not a path.
     """
     if not pattern.startswith("/"):
         raise ValueError(f"A pattern is an absolute path that begins with '/', not {pattern!r:.100}.")
@@ -114,3 +118,17 @@ def _check_is_utf8(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"A channel's name is UTF-8, and {name!r:.100} is not.") from None
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers, if all are valid (RFC 9110 section 5). Errors do not show values, because these may be secret.
+
+    :raises ValueError: a name is not a token, or a value has a line feed or characters that are not Latin-1.
+    """
+    found = dict(headers or {})
+    for name, value in found.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"Not the name of a header: {name!r:.100}.")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"The value of the header {name} has characters that are not Latin-1, or a line feed.")
+    return found

@@ -1,4 +1,4 @@
-"""Coroutines that belong together: none of them is left behind."""
+"""Coroutines that run together, and end together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 async def until_one_ends(*work: Coroutine[Any, Any, object]) -> None:
-    """Do all of it at the same time until one of it ends, or this is cancelled; the rest is cancelled, and waited for.
+    """Run coroutines at the same time until one ends or this is cancelled; cancel the others, and wait for their end.
 
-    Raises what one of them raised. (``asyncio.gather`` leaves the others running; waiting for them as well, one would
-    cancel them twice, and cut short what they do to end in good order.)
+    Raises what one of them raised. (``asyncio.gather`` leaves the others running. Waiting for them as well would cancel
+    them twice, and interrupt their clean-up.)
     """
     tasks = [asyncio.create_task(each) for each in work]
     try:

@@ -1,135 +1,176 @@
-"""Whether a service lives, judged by its beats. Pure: times are handed in, and nothing is waited for.
+"""Whether services live, by their beats.
 
-The rules of a :class:`Watch`:
+The rules of :class:`Watches`:
 
-1. A beat is any message on the service's channel. Without one for ``timeout`` seconds the service is silent: that is
-   told once. The first beat after that says that it is alive again: that is told once, too.
-2. A service that has never been heard is silent after ``timeout`` seconds as well: it has not come up.
-3. While the connection to eventcast is lost nothing is judged, for nothing can be heard. With the next connection the
-   seconds are counted anew. So a restart of eventcast alone alarms nobody.
-4. What was told stays told: after a lost connection a silent service is not told of again, until it beats.
-5. Who did not look for half of ``timeout``, because the process was stopped or its machine asleep, may have beats
-   unread. The seconds are counted anew.
+1. A beat is any message on the service's channel. A service without a beat for ``timeout`` seconds is silent: this is
+   told once. Its first beat after that is told once, too.
+2. A service that has never sent a beat is silent after ``timeout`` seconds as well: it has not started.
+3. While the connection to eventcast is lost, no service falls silent, because no beat can arrive. The next connection
+   starts the seconds again. So a restart of eventcast alone is no alarm.
+4. A silent service stays silent over a lost connection, and is not told again until it beats.
+5. A process that was stopped, or on a machine that slept, for half of ``timeout`` may have unread beats. This starts
+   the seconds again, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from eventcast.client.reconnecting import OnState, State
+from eventcast.client.tasks import until_one_ends
+
+TIMEOUT = 30.0
+"""Seconds of silence until an alarm, by default: six beats of ``eventcast beat``."""
+
 LIMIT = 10_000
-"""Channels that are watched at most: bounds the memory, where anybody may name a new one."""
+"""Channels that are watched at most: this bounds the memory, because any publisher may use a new channel."""
+
+LOOKS = 20
+"""Looks at the clock in each timeout: an alarm is late by a twentieth of it at most."""
+
+SLOWEST_LOOK = 1.0
+"""Seconds between two looks at most, however long the timeout is."""
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A service fell silent, or came back."""
+    """A service fell silent, or is back."""
 
     channel: str
     alive: bool
-    """False: it fell silent; True: it is back."""
+    """False: the service fell silent; True: it is back."""
     silence: float
-    """Seconds since its last beat, an outage of eventcast included, to now or to the beat that ended them; if there was
-    none, since watching began."""
+    """Seconds since its last beat, outages of eventcast included, until now, or until the beat that ended the silence.
+    Without any beat: seconds since watching began."""
 
 
-class Watch:
-    """Watches one service. All times are seconds of one clock that never goes back.
-
-    :param timeout: seconds without a beat that make it silent.
-    """
-
-    __slots__ = ("_counted_from", "_heard_at", "_looked_at", "channel", "silent", "timeout")
-
-    def __init__(self, channel: str, timeout: float) -> None:
-        self.channel = channel
-        self.timeout = timeout
-        self.silent = False
-        """Whether it was told to be silent, and nothing else since."""
-        self._heard_at: float | None = None
-        self._counted_from: float | None = None
-        """From when the seconds are counted; None while the connection is lost."""
-        self._looked_at = 0.0
-
-    def connected(self, now: float) -> None:
-        """The connection to eventcast stands, for the first time or again."""
-        if self._heard_at is None:
-            self._heard_at = now
-        self._counted_from = self._looked_at = now
-
-    def lost(self) -> None:
-        """The connection to eventcast is lost. Nothing happens the second time."""
-        self._counted_from = None
-
-    def beat(self, now: float) -> Heartbeat | None:
-        """The service was heard; returns that it is back, if it was told to be silent."""
-        found = self._tell(now) if self.silent else None
-        self._heard_at = now
-        if self._counted_from is not None:
-            self._counted_from = now
-        return found
-
-    def look(self, now: float) -> Heartbeat | None:
-        """Time has passed; returns that the service is silent, if it is that from now on.
-
-        To be called several times in each half of ``timeout``.
-        """
-        looked_at, self._looked_at = self._looked_at, now
-        if self._counted_from is None or self.silent:
-            return None
-        if now - looked_at > self.timeout / 2:
-            self._counted_from = now
-        return self._tell(now) if now - self._counted_from >= self.timeout else None
-
-    def _tell(self, now: float) -> Heartbeat:
-        told = Heartbeat(self.channel, self.silent, now - (now if self._heard_at is None else self._heard_at))
-        self.silent = not self.silent
-        return told
+@dataclass
+class _Service:
+    heard_at: float | None
+    """The time of the last beat; None if there was none."""
+    silent: bool = False
+    """Whether it was told to be silent."""
 
 
 class Watches:
-    """Watches several services over one connection: those named, and those that are heard, from their first beat on.
+    """Watches several services over one connection. Pure: it gets all times, in seconds of a clock that never goes
+    back.
 
-    :param timeout: seconds without a beat that make one silent.
-    :param channels: those to watch from the beginning.
-    :param limit: how many are watched at most.
+    :param timeout: seconds without a beat that make a service silent.
+    :param channels: the channels to watch from the beginning; all others are watched from their first beat on.
+    :param limit: channels that are watched at most.
     """
 
     def __init__(self, timeout: float, channels: Iterable[str] = (), *, limit: int = LIMIT) -> None:
         self.timeout = timeout
         self._limit = limit
-        self._is_connected = False
-        self._watches = {channel: Watch(channel, timeout) for channel in channels}
+        self._services = {channel: _Service(None) for channel in channels}
+        self._began: float | None = None
+        """The time of the first connection."""
+        self._counted_from: float | None = None
+        """The time from which silence counts; None while the connection is lost."""
+        self._looked_at = 0.0
 
     def __contains__(self, channel: str) -> bool:
-        return channel in self._watches
+        return channel in self._services
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return len(self._services)
+
+    @property
+    def are_full(self) -> bool:
+        """Whether no more channels are watched."""
+        return len(self._services) >= self._limit
 
     def connected(self, now: float) -> None:
-        """The connection to eventcast stands, for the first time or again."""
-        self._is_connected = True
-        for watch in self._watches.values():
-            watch.connected(now)
+        """The connection to eventcast is open, for the first time or again."""
+        if self._began is None:
+            self._began = now
+        self._counted_from = self._looked_at = now
 
     def lost(self) -> None:
         """The connection to eventcast is lost."""
-        self._is_connected = False
-        for watch in self._watches.values():
-            watch.lost()
+        self._counted_from = None
 
     def beat(self, channel: str, now: float) -> Heartbeat | None:
-        """The service of that channel was heard; returns that it is back, if it was told to be silent."""
-        watch = self._watches.get(channel)
-        if watch is None:
-            if len(self._watches) >= self._limit:
-                return None
-            watch = self._watches[channel] = Watch(channel, self.timeout)
-            if self._is_connected:
-                watch.connected(now)
-        return watch.beat(now)
+        """A beat arrived; returns that the service is back, if it was silent."""
+        service = self._services.get(channel)
+        if service is None:
+            if not self.are_full:
+                self._services[channel] = _Service(now)
+            return None
+        found = Heartbeat(channel, alive=True, silence=self._silence(service, now)) if service.silent else None
+        service.heard_at, service.silent = now, False
+        return found
 
     def look(self, now: float) -> list[Heartbeat]:
-        """Time has passed; returns those that are silent from now on."""
-        return [found for watch in self._watches.values() if (found := watch.look(now)) is not None]
+        """Time has passed; returns the services that fell silent. Must be called several times in half of
+        ``timeout``."""
+        looked_at, self._looked_at = self._looked_at, now
+        if self._counted_from is None:
+            return []
+        if now - looked_at > self.timeout / 2:
+            self._counted_from = now
+        found = []
+        for channel, service in self._services.items():
+            since = self._counted_from if service.heard_at is None else max(self._counted_from, service.heard_at)
+            if not service.silent and now - since >= self.timeout:
+                service.silent = True
+                found.append(Heartbeat(channel, alive=False, silence=self._silence(service, now)))
+        return found
+
+    def _silence(self, service: _Service, now: float) -> float:
+        since = self._began if service.heard_at is None else service.heard_at
+        return 0.0 if since is None else now - since
+
+
+async def watch(
+    url: str,
+    watches: Watches,
+    tell: Callable[[Heartbeat], object],
+    *,
+    channel_of: Callable[[str | bytes], str | None],
+    headers: Mapping[str, str] | None = None,
+    on_state: OnState | None = None,
+) -> None:
+    """Watch services over a subscription until cancelled; waits for a server that is not there, and reconnects.
+
+    :param url: of the subscription.
+    :param tell: called with each service that falls silent or is back. It must not wait.
+    :param channel_of: returns the channel of a message; None if that channel is not watched.
+    :param headers: more headers of the request, such as ``Authorization``.
+    :param on_state: as of ``subscribe``.
+    :raises Refused: the server refuses the subscription for good.
+    :raises ValueError: ``url`` is not a URL.
+    """
+    from eventcast.client.subscribing import PING_INTERVAL, subscribe  # needs websockets, which Heartbeat does not
+
+    def take(state: State) -> None:
+        if state.name == "open":
+            watches.connected(time.monotonic())
+        else:
+            watches.lost()
+        if on_state is not None:
+            on_state(state)
+
+    async def read() -> None:
+        # A half-open connection is as silent as a dead service, and must be lost before the timeout: after one interval
+        # until the ping, one without a pong, and at most one until the connection is closed.
+        interval = min(PING_INTERVAL, watches.timeout / 4)
+        async with subscribe(url, wait=True, headers=headers, on_state=take, ping_interval=interval) as messages:
+            async for data in messages:
+                channel = channel_of(data)
+                found = None if channel is None else watches.beat(channel, time.monotonic())
+                if found is not None:
+                    tell(found)
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(min(SLOWEST_LOOK, watches.timeout / LOOKS))
+            for found in watches.look(time.monotonic()):
+                tell(found)
+
+    await until_one_ends(read(), look())

@@ -71,9 +71,9 @@ class Listen(Tool):
 
     async def _listen(self, chosen: Sequence[Registration], grace: float, *, fail_fast: bool) -> None:
         from eventcast.listeners.sources import Server  # these need websockets, which --list does not
-        from eventcast.listeners.supervisor import Supervisor
+        from eventcast.listeners.supervisor import Supervisor, source_of
 
-        supervisor = Supervisor(chosen, Server(self.url, self.headers), grace=grace, fail_fast=fail_fast)
+        supervisor = Supervisor(chosen, source_of(Server(self.url, self.headers)), grace=grace, fail_fast=fail_fast)
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows
                 asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)

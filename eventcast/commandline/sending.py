@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventcast.client import Publisher
-from eventcast.client.reconnecting import PASSING, backoff
+from eventcast.client.reconnecting import backoff, may_pass
 from eventcast.commandline import say, sentence
 from eventcast.exceptions import EventcastError, MessageTooLarge, Refused, ServerUnreachable, TooManyPublishes
 
@@ -91,7 +91,7 @@ class Sender:
         if isinstance(error, Refused) and error.status in (429, 503) and error.retry_after is not None:
             say(f"The server asks for a pause of {error.retry_after:g} s: {error.detail}")
             return error.retry_after
-        if not self._retry or (isinstance(error, Refused) and error.status not in PASSING):
+        if not self._retry or not may_pass(error):
             raise error
         if not self._failures:
             self._lost_at = time.monotonic()

@@ -53,7 +53,7 @@ class Subscribe(Tool):
 
     def run(self, **options: Any) -> None:
         from eventcast.client import subscribe  # here, so that the other commands do without websockets
-        from eventcast.client.envelopes import decode_frame
+        from eventcast.client.subscribing import decode_frame
 
         async def listen(url: str, name: str, question: str, decode: Decode) -> None:
             tell = functools.partial(_tell, name)

@@ -47,8 +47,7 @@ class Watchdog(Tool):
 
     def run(self, **options: Any) -> None:
         # Here, so that the other commands do without websockets.
-        from eventcast.client.watchdog import watch
-        from eventcast.client.watching import Watches
+        from eventcast.client.watching import Watches, watch
 
         path: str = options["path"]
         if hints.looks_like_pattern(path):

@@ -1,4 +1,4 @@
-"""Functions that a site has called with the messages of a channel, each in isolation from the others::
+"""Functions of a site that are called with the messages of a channel, each independently of the others::
 
     # listeners.py of any installed app
     from eventcast import listener
@@ -7,10 +7,10 @@
     def mail_the_company(order, key):
         ...
 
-``manage.py eventcast listen`` finds them (:mod:`.discovery`), connects to a server elsewhere, and runs them. What is
-registered (:mod:`.registry`, :mod:`.heartbeats`) has a source that turns messages into calls (:mod:`.sources`); these
-wait in a queue of its own (:mod:`.queues`) for workers of its own (:mod:`.running`); one :mod:`.supervisor` starts and
-ends all.
+``manage.py eventcast listen`` finds them (:mod:`.discovery`), connects to a server, and runs them. Decorators register
+a function (:mod:`.registry`, :mod:`.heartbeats`). A source turns messages into calls (:mod:`.sources`, :mod:`.alarms`).
+The calls wait in the listener's own queue (:mod:`.queues`) for its own workers (:mod:`.running`). One
+:mod:`.supervisor` starts and ends all of them.
 """
 
 from eventcast.client.watching import Heartbeat

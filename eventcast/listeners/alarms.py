@@ -1,6 +1,6 @@
-"""Alarms on their way to a function: made again where the function raises, as long as what they tell is so.
+"""How beats become calls of a heartbeat listener: one when a service falls silent, and one when it is back.
 
-A mail server that restarts just when a service dies must not be the end of the alarm.
+A call that raises is repeated as long as its alarm is still true: an alarm must survive the restart of a mail server.
 """
 
 from __future__ import annotations
@@ -10,66 +10,90 @@ import contextlib
 import functools
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from eventcast.client.watching import Heartbeat
+from eventcast.client.watching import Heartbeat, Watches, watch
 from eventcast.engine.names import printable
 from eventcast.listeners.calls import Call
-
-if TYPE_CHECKING:
-    from eventcast.listeners.heartbeats import HeartbeatListener
-    from eventcast.listeners.running import Runner
+from eventcast.listeners.heartbeats import HeartbeatListener
+from eventcast.listeners.running import Runner
+from eventcast.listeners.sources import Server, log_states, read_frame
 
 DELAYS = (5.0, 15.0, 40.0)
-"""Seconds to wait before a call is made again, each time that it raises: a minute together."""
+"""Seconds before each repetition of a call that raises: one minute together."""
 
 logger = logging.getLogger("eventcast.listen")
 
 
-class Alarms:
-    """The alarms of one listener. Made inside the event loop that supplies its runner.
+async def watch_heartbeats(listener: HeartbeatListener, server: Server, runner: Runner) -> None:
+    """Put a call into the runner for each alarm, until cancelled; raises the errors of ``listen``."""
+    watches = Watches(listener.timeout, [listener.path] if listener.route.pattern is None else [])
+    alarms = Alarms(listener, runner, watches)
+    await watch(
+        server.url_of(listener),
+        watches,
+        alarms.tell,
+        channel_of=alarms.channel_of,
+        headers=server.headers,
+        on_state=log_states(listener),
+    )
 
-    :param delays: seconds before each repetition; there are no more than these.
+
+class Alarms:
+    """The alarms of one listener. Made inside an event loop.
+
+    :param delays: seconds before each repetition.
     """
 
-    def __init__(self, listener: HeartbeatListener, runner: Runner, *, delays: Sequence[float] = DELAYS) -> None:
-        self._listener, self._runner, self._delays = listener, runner, delays
+    def __init__(
+        self, listener: HeartbeatListener, runner: Runner, watches: Watches, *, delays: Sequence[float] = DELAYS
+    ) -> None:
+        self._listener, self._runner, self._watches, self._delays = listener, runner, watches, delays
         self._loop = asyncio.get_running_loop()
-        self._told: asyncio.Queue[tuple[Heartbeat, int]] = asyncio.Queue()
         self._latest: dict[str, Heartbeat] = {}
+        self._limit_was_logged = False
+
+    def channel_of(self, frame: str | bytes) -> str | None:
+        """The channel of a beat; None if that channel is not watched."""
+        found = read_frame(frame, self._runner)
+        if found is None:
+            return None
+        channel, _ = found
+        if channel in self._watches or not self._watches.are_full:
+            return channel
+        if not self._limit_was_logged:
+            self._limit_was_logged = True
+            name, count = self._listener.name, len(self._watches)
+            logger.error("%s watches %d channels, and no more: not %s and others.", name, count, printable(channel))
+        return None
 
     def tell(self, heartbeat: Heartbeat) -> None:
-        """Have the function called with this one. Waits for nothing."""
-        name, channel = self._listener.name, printable(heartbeat.channel)
+        """Have the function called with an alarm. Does not wait."""
         status = "is alive again" if heartbeat.alive else "is silent"
+        name, channel = self._listener.name, printable(heartbeat.channel)
         logger.info("%s: %s %s, last heard %.1f s ago", name, channel, status, heartbeat.silence)
         self._latest[heartbeat.channel] = heartbeat
-        self._told.put_nowait((heartbeat, 0))
+        self._call(heartbeat, failures=0)
 
-    async def supply(self) -> None:
-        """Put the calls into the runner, until cancelled. This may wait, and the beats must be read meanwhile."""
-        while True:
-            heartbeat, failures = await self._told.get()
-            if self._is_so(heartbeat) or not failures:
-                failed = functools.partial(self._tell_failed, heartbeat, failures + 1)
-                arguments = functools.partial(self._listener.arguments, heartbeat)
-                await self._runner.put(Call(arguments, heartbeat.channel, on_failure=failed))
+    def _call(self, heartbeat: Heartbeat, failures: int) -> None:
+        def on_failure() -> None:  # in the thread of the call
+            with contextlib.suppress(RuntimeError):  # the event loop has ended, and no call is repeated
+                self._loop.call_soon_threadsafe(self._repeat, heartbeat, failures + 1)
 
-    def _is_so(self, heartbeat: Heartbeat) -> bool:
-        return self._latest[heartbeat.channel] is heartbeat
+        prepare = functools.partial(self._listener.arguments, heartbeat)
+        self._runner.offer(Call(prepare, heartbeat.channel, on_failure=on_failure))
 
-    def _tell_failed(self, heartbeat: Heartbeat, failures: int) -> None:
-        # In the thread of the call.
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nothing is made again
-            self._loop.call_soon_threadsafe(self._failed, heartbeat, failures)
-
-    def _failed(self, heartbeat: Heartbeat, failures: int) -> None:
+    def _repeat(self, heartbeat: Heartbeat, failures: int) -> None:
         name, channel = self._listener.name, printable(heartbeat.channel)
-        if not self._is_so(heartbeat):
-            logger.warning("%s: the call for %s is not made again: what it tells is no longer so.", name, channel)
-        elif failures > len(self._delays):
+        if failures > len(self._delays):
             logger.error("%s: the call for %s has failed %d times, and is given up.", name, channel, failures)
+            return
+        delay = self._delays[failures - 1]
+        logger.warning("%s: the call for %s is repeated in %g s.", name, channel, delay)
+        self._loop.call_later(delay, self._call_if_true, heartbeat, failures)
+
+    def _call_if_true(self, heartbeat: Heartbeat, failures: int) -> None:
+        if self._latest[heartbeat.channel] is heartbeat:
+            self._call(heartbeat, failures)
         else:
-            delay = self._delays[failures - 1]
-            logger.warning("%s: the call for %s is made again in %g s.", name, channel, delay)
-            self._loop.call_later(delay, self._told.put_nowait, (heartbeat, failures))
+            name, channel = self._listener.name, printable(heartbeat.channel)
+            logger.warning("%s: the call for %s is not repeated: its alarm is no longer true.", name, channel)

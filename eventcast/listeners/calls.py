@@ -1,44 +1,51 @@
-"""A call that waits for its turn, and what the messages it is made of say."""
+"""A call of a listener's function, and the figures of all its calls."""
 
 from __future__ import annotations
 
-import json
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from eventcast.engine.names import printable
-from eventcast.exceptions import UndecodableMessage
-
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a function is called with."""
+"""The positional and the keyword arguments of a call."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function: put into its queue by a source, made by a worker."""
+    """One call: a source puts it into the listener's queue, and a worker makes it."""
 
     prepare: Callable[[], Arguments | None]
-    """Makes the arguments, in the worker, where it may take its time; None if there is nothing to call it for.
+    """Returns the arguments, or None if there is nothing to call. The worker calls it, so it may take its time.
 
     It may raise :class:`~eventcast.exceptions.UndecodableMessage`."""
     channel: str
-    """Where it comes from."""
     size: int = 0
-    """Bytes of memory it takes while it waits."""
+    """Bytes of memory that the call takes while it waits."""
     on_failure: Callable[[], object] | None = None
-    """Called, in the worker, if the function raises. May not wait."""
+    """The worker calls it if the function raises. It must not wait."""
 
 
-def decode_json(data: str | bytes, channel: str) -> Any:
-    """What a message says in JSON, be it text or binary (then UTF-8).
+@dataclass
+class Statistics:
+    """Figures of one listener since its start."""
 
-    :raises UndecodableMessage: it is no JSON.
-    """
-    try:
-        return json.loads(data if isinstance(data, str) else data.decode())
-    except (ValueError, RecursionError):  # of nested brackets there may be more than Python can hold
-        unit = "characters" if isinstance(data, str) else "bytes"
-        raise UndecodableMessage(
-            f"A message of {len(data)} {unit} on {printable(channel)} is no JSON. Publish JSON, or take raw=True."
-        ) from None
+    handled: int = 0
+    """Calls that returned."""
+    failed: int = 0
+    """Calls that raised."""
+    dropped: int = 0
+    """Messages that found the queue full."""
+    undecodable: int = 0
+    """Messages that are not JSON. The function was not called with them."""
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def count(self, name: str) -> None:
+        """Add one to the figure ``name``. Any thread may call it."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + 1)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{getattr(self, figure.name)} {figure.name}" for figure in fields(self))

@@ -1,20 +1,22 @@
-"""Database connections around a call, looked after as Django does around a request."""
+"""Database connections around a call, treated as Django treats them around a request."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
+_are_used = False
+"""Whether a connection was ever made in this process."""
+
 
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """For what works with the database in this thread: no connection that is broken or too old, before and after."""
+    """Close broken and old connections of this thread, before and after a call."""
     _begin()
     try:
         yield
@@ -22,46 +24,26 @@ def fresh_connections() -> Iterator[None]:
         close_old_connections()
 
 
-class ThreadSensitiveConnections:
-    """The same for a coroutine, whose work with the database is done in the thread of its ``ThreadSensitiveContext``.
+@asynccontextmanager
+async def async_fresh_connections() -> AsyncIterator[None]:
+    """The same for a coroutine: its connections belong to the thread of its ``ThreadSensitiveContext``.
 
-    Made by each worker in its own context. As long as nothing connects in there, that thread is left alone: going to
-    it and back costs more than most calls.
+    Most async functions use no database. Switching to that thread and back would cost more than the call, so it is done
+    only in a process that has connected.
     """
-
-    def __init__(self) -> None:
-        self.exist = False
-        """Whether there may be a connection."""
-        _owner.set(self)
-
-    @asynccontextmanager
-    async def fresh(self) -> AsyncIterator[None]:
-        """Around a call."""
-        if self.exist:
-            await sync_to_async(_begin)()
-        try:
-            yield
-        finally:
-            if self.exist:
-                self.exist = await sync_to_async(_end)()
-
-    async def close_all(self) -> None:
-        """When there are no more calls."""
-        if self.exist:
-            await sync_to_async(connections.close_all)()
+    if _are_used:
+        await sync_to_async(_begin)()
+    try:
+        yield
+    finally:
+        if _are_used:
+            await sync_to_async(close_old_connections)()
 
 
-_owner: ContextVar[ThreadSensitiveConnections | None] = ContextVar("eventcast_connections", default=None)
-
-
-def _note(**kwargs: Any) -> None:
-    # In the thread that connects; the context of whoever waits for it comes along.
-    owner = _owner.get()
-    if owner is not None:
-        owner.exist = True
-
-
-connection_created.connect(_note)
+async def async_close_connections() -> None:
+    """Close all connections of a coroutine, after its last call."""
+    if _are_used:
+        await sync_to_async(connections.close_all)()
 
 
 def _begin() -> None:
@@ -69,7 +51,9 @@ def _begin() -> None:
     close_old_connections()
 
 
-def _end() -> bool:
-    """Close what is old; returns whether something is left open."""
-    close_old_connections()
-    return any(each.connection is not None for each in connections.all(initialized_only=True))
+def _note_connection(**kwargs: Any) -> None:
+    global _are_used
+    _are_used = True
+
+
+connection_created.connect(_note_connection)

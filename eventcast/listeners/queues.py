@@ -1,28 +1,27 @@
-"""The queue of one listener: bounded, filled by an event loop, emptied by threads or by another event loop."""
+"""The queue of one listener: bounded; an event loop fills it, threads or another event loop empty it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 
-from eventcast.listeners.calls import Call
-from eventcast.listeners.counting import Counters
+from eventcast.listeners.calls import Call, Statistics
 
 SIZE = 64 * 1024 * 1024
-"""Bytes of memory that the messages of one queue may take together. One alone may be larger."""
+"""Bytes of memory that the messages of one queue may take together. A single message may be larger."""
 
-PATIENCE = 1.0
-"""Seconds that reading is held back for a full queue before messages are dropped."""
+WAIT = 1.0
+"""Seconds that a full queue holds back reading. After that, new messages are dropped."""
 
-PATIENCE_PER_CALL = 0.001
-"""Seconds of patience that each call taken out brings back.
+WAIT_PER_CALL = 0.001
+"""Seconds that each call taken from the queue adds to the wait again, up to :data:`WAIT`.
 
-Who takes a thousand in a second is waited for without end, and loses nothing. Who is slower must not be: what is not
-read are pongs, too, and the connection would be lost, with more messages and without a count of them.
+So a listener that makes a thousand calls a second loses nothing. A slower one must not hold back reading for long:
+pongs wait behind the messages, and the connection would be lost, with messages that are not counted.
 """
 
 logger = logging.getLogger("eventcast.listen")
@@ -31,145 +30,128 @@ logger = logging.getLogger("eventcast.listen")
 class CallQueue:
     """Calls in the order in which they came.
 
-    When it is full, whoever puts waits for as long as its patience lasts; then the newest calls are dropped until
-    there is room. Each is counted. One line is logged when that begins, and one when the queue is down to half.
+    When the queue is full, :meth:`put` waits, for :data:`WAIT` seconds at most. Then the newest calls are dropped until
+    there is room. Each is counted. One line is logged when this begins, and one when the queue is half empty again.
 
-    :param name: of the listener, for the log.
-    :param length: calls that it holds.
-    :param counters: where dropped calls are counted.
+    :param name: the listener's name, for the log.
+    :param length: calls that the queue holds.
+    :param statistics: counts the dropped calls.
     """
 
-    def __init__(self, name: str, length: int, counters: Counters) -> None:
-        self._name, self._length, self._counters = name, length, counters
+    def __init__(self, name: str, length: int, statistics: Statistics) -> None:
+        self._name, self._length, self._statistics = name, length, statistics
         self._calls: deque[Call] = deque()
         self._size = 0
-        self._patience = PATIENCE
-        self._dropped_since: int | None = None
+        self._wait_left = WAIT
+        self._dropped_before: int | None = None
+        """The number of dropped calls when the queue became too full; None while there is room."""
         self._closed = False
         self._lock = threading.Lock()
-        self._filled = threading.Condition(self._lock)
-        self._takers: deque[asyncio.Future[None]] = deque()
-        self._putter: asyncio.Future[None] | None = None
+        self._takers: deque[Future[None]] = deque()
+        self._taken: Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
 
     async def put(self, call: Call) -> None:
-        """Add a call, or drop it. By one coroutine at a time."""
-        if self._offer(call):
+        """Add a call, wait for room, or drop the call. Only one coroutine at a time may call this."""
+        taken = self._add(call)
+        if taken is None:
             return
-        began, patience = time.monotonic(), self._patience
+        began = time.monotonic()
         try:
-            while (left := began + patience - time.monotonic()) > 0:
-                await self._room(call, left)
-                if self._offer(call):
+            while taken is not None:
+                left = self._wait_left - (time.monotonic() - began)
+                if left <= 0:
+                    self._drop()
                     return
+                await asyncio.wait([asyncio.wrap_future(taken)], timeout=left)
+                taken = self._add(call)
         except asyncio.CancelledError:
-            # Reading stops here. What was read already is still to be handled.
+            # Reading stops here, but this message was read: it is still handled.
             with self._lock:
                 self._append(call)
             raise
         finally:
             with self._lock:
-                self._patience = max(0.0, self._patience - (time.monotonic() - began))
-        self._drop()
+                self._wait_left = max(0.0, self._wait_left - (time.monotonic() - began))
+
+    def offer(self, call: Call) -> None:
+        """Add a call, or drop it if there is no room."""
+        if self._add(call) is not None:
+            self._drop()
 
     def take(self) -> Call | None:
         """The next call; waits for one. None if the queue is closed and empty."""
-        while (call := self._pop()) is None:
-            with self._lock:
-                if self._calls:
-                    continue
-                if self._closed:
-                    return None
-                self._filled.wait()
-        return call
+        while isinstance(found := self._next(), Future):
+            found.result()
+        return found
 
     async def atake(self) -> Call | None:
-        """The same, to be awaited."""
-        while (call := self._pop()) is None:
-            with self._lock:
-                if self._calls:
-                    continue
-                if self._closed:
-                    return None
-                taker = asyncio.get_running_loop().create_future()
-                self._takers.append(taker)
-            await taker
-        return call
+        """The same as :meth:`take`, for a coroutine."""
+        while isinstance(found := self._next(), Future):
+            await asyncio.wrap_future(found)
+        return found
 
     def close(self) -> None:
-        """Nothing more comes; what is there can still be taken."""
+        """Accept no more calls. The calls that wait can still be taken."""
         with self._lock:
             self._closed = True
-            self._filled.notify_all()
             while self._takers:
-                _wake(self._takers.popleft())
+                _finish(self._takers.popleft())
 
-    def _offer(self, call: Call) -> bool:
+    def _add(self, call: Call) -> Future[None] | None:
+        """Add a call. If there is no room, return a future that ends when a call is taken."""
         with self._lock:
-            if not self._has_room(call):
-                return False
+            if self._calls and (len(self._calls) >= self._length or self._size + call.size > SIZE):
+                self._taken = Future()
+                return self._taken
             self._append(call)
-            return True
-
-    def _has_room(self, call: Call) -> bool:
-        return not self._calls or (len(self._calls) < self._length and self._size + call.size <= SIZE)
+            return None
 
     def _append(self, call: Call) -> None:
         self._calls.append(call)
         self._size += call.size
-        self._filled.notify()
         if self._takers:
-            _wake(self._takers.popleft())
+            _finish(self._takers.popleft())
 
-    def _pop(self) -> Call | None:
-        ended = None
+    def _next(self) -> Call | Future[None] | None:
+        """The next call, or a future that ends when there may be one; None if the queue is closed and empty."""
         with self._lock:
             if not self._calls:
-                return None
+                if self._closed:
+                    return None
+                self._takers.append(Future())
+                return self._takers[-1]
             call = self._calls.popleft()
             self._size -= call.size
-            self._patience = min(PATIENCE, self._patience + PATIENCE_PER_CALL)
-            if self._putter is not None:
-                _wake(self._putter)
-                self._putter = None
-            if self._dropped_since is not None and len(self) <= self._length // 2 and self._size <= SIZE // 2:
-                ended, self._dropped_since = self._dropped_since, None
-        if ended is not None:
-            dropped = self._counters.statistics.dropped - ended
-            logger.warning("%s: there is room again, %d messages were dropped.", self._name, dropped)
+            self._wait_left = min(WAIT, self._wait_left + WAIT_PER_CALL)
+            if self._taken is not None:
+                _finish(self._taken)
+                self._taken = None
+            before = self._dropped_before
+            if before is None or len(self._calls) > self._length // 2 or self._size > SIZE // 2:
+                return call
+            self._dropped_before = None
+        dropped = self._statistics.dropped - before
+        logger.warning("%s: the queue has room again. %d messages were dropped.", self._name, dropped)
         return call
 
     def _drop(self) -> None:
-        begins = False
         with self._lock:
-            if self._dropped_since is None:
-                begins, self._dropped_since = True, self._counters.statistics.dropped
-        self._counters.count("dropped")
+            begins = self._dropped_before is None
+            if begins:
+                self._dropped_before = self._statistics.dropped
+        self._statistics.count("dropped")
         if begins:
             logger.warning(
-                "%s is too slow: %d messages of %d bytes wait, and the newest are dropped until there is room.",
+                "%s is too slow: %d messages of %d bytes wait. New messages are dropped until there is room.",
                 self._name,
                 len(self._calls),
                 self._size,
             )
 
-    async def _room(self, call: Call, seconds: float) -> None:
-        """Wait until something is taken out, if there is no room."""
-        with self._lock:
-            if self._has_room(call):
-                return
-            taken = self._putter = asyncio.get_running_loop().create_future()
-        await asyncio.wait([taken], timeout=seconds)
 
-
-def _wake(waiting: asyncio.Future[None]) -> None:
-    """End what waits in another thread's event loop."""
-    with contextlib.suppress(RuntimeError):  # that loop has ended, and nobody waits any longer
-        waiting.get_loop().call_soon_threadsafe(_finish, waiting)
-
-
-def _finish(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+def _finish(future: Future[None]) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(None)

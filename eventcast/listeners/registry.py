@@ -1,29 +1,28 @@
-"""What is registered to be run by ``manage.py eventcast listen``, and the decorator that registers it."""
+"""The functions that ``manage.py eventcast listen`` calls, and the decorator that registers them."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from eventcast.listeners.calls import Arguments, decode_json
+from eventcast.engine.names import printable
+from eventcast.exceptions import UndecodableMessage
+from eventcast.listeners.calls import Arguments
 from eventcast.listeners.routes import Route
-
-if TYPE_CHECKING:
-    from eventcast.listeners.running import Runner
-    from eventcast.listeners.sources import Server
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 QUEUE = 10_000
-"""Calls that wait for one function, by default."""
+"""Calls that may wait for one function, by default."""
 
 SLOW_AFTER = 30.0
 """Seconds after which a call is logged as slow, by default."""
@@ -31,100 +30,101 @@ SLOW_AFTER = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """A function to be called, and how. A subclass for each kind of source that its calls come from.
+    """A function, and how it is called. There is a subclass for each kind of event that the function is called with.
 
-    :raises ImproperlyConfigured: one of the values means nothing.
+    :raises ImproperlyConfigured: an option has a wrong value.
     """
 
     name: str
-    """Unique: the app's label, a dot, and the function's name."""
+    """The app's label, a dot, and the function's name. Unique."""
     path: str
-    """Where its calls come from, as its author wrote it."""
+    """The channel, or the route of many channels, as the developer wrote it."""
     function: Callable[..., Any]
     queue: int = QUEUE
-    """Calls that may wait for their turn."""
+    """Calls that may wait."""
     concurrency: int = 1
-    """Calls that are made at the same time. Only one at a time keeps their order."""
+    """Calls that run at the same time. More than one does not keep their order."""
     slow_after: float = SLOW_AFTER
-    """Seconds after which a call is logged as slow, with the place where it is."""
+    """Seconds after which a call is logged as slow."""
+    route: Route = field(init=False, repr=False, compare=False)
+    """The parsed path."""
 
     def __post_init__(self) -> None:
         for name in ("queue", "concurrency"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ImproperlyConfigured(f"{self.name}: {name} is a whole number from 1 on, not {value!r}.")
-        if isinstance(self.slow_after, bool) or not isinstance(self.slow_after, (int, float)) or self.slow_after <= 0:
-            raise ImproperlyConfigured(f"{self.name}: slow_after is a number of seconds, not {self.slow_after!r}.")
+                raise ImproperlyConfigured(f"{self.name}: {name} is a whole number above 0, not {value!r}.")
+        self._check_seconds("slow_after")
         if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
-            raise ImproperlyConfigured(f"{self.name} yields. It would never run: have it return.")
+            raise ImproperlyConfigured(f"{self.name} is a generator: a call would not run it. Use return, not yield.")
+        object.__setattr__(self, "route", Route(self.path))
 
     @property
     def is_async(self) -> bool:
-        """Whether its function is an ``async def``."""
+        """Whether the function is an ``async def``."""
         return iscoroutinefunction(self.function)
 
     @property
     def options(self) -> dict[str, Any]:
-        """How it is run, for people to see."""
+        """The options, as ``eventcast listen --list`` shows them."""
         return {"queue": self.queue, "concurrency": self.concurrency, "slow_after": self.slow_after}
 
-    async def source(self, server: Server, runner: Runner) -> None:
-        """Put calls into the runner, until cancelled.
+    def _check_seconds(self, name: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise ImproperlyConfigured(f"{self.name}: {name} is a number of seconds above 0, not {value!r}.")
 
-        :raises EventcastError: there are no more to come, and why.
+    def _check_signature(self, first: str) -> None:
+        """Check that the function takes one argument, and each value that the route cuts out of a channel's name.
+
+        :param first: what the argument is, for the error.
         """
-        raise NotImplementedError
+        try:
+            inspect.signature(self.function).bind(None, **dict.fromkeys(self.route.parameters))
+        except TypeError as error:
+            called = ", ".join([first, *(f"{name}=…" for name in self.route.parameters)])
+            raise ImproperlyConfigured(
+                f"{self.name} cannot be called as its path {self.path!r} needs it, with ({called}): {error}."
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listener(Registration):
-    """A function that is called with each message, and with what its path's converters make of the channel's name."""
+    """A function that is called with each message, and with the values that its route cuts out of the channel's
+    name."""
 
     raw: bool = False
-    """Whether it gets messages as they were published, ``str`` or ``bytes``; else what their JSON says."""
-    route: Route = field(init=False, repr=False, compare=False)
-    """What its path means."""
+    """Whether the function gets each message as it was published, ``str`` or ``bytes``, and not as decoded JSON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "route", Route(self.path))
         if not isinstance(self.raw, bool):
             raise ImproperlyConfigured(f"{self.name}: raw is True or False, not {self.raw!r}.")
-        check_signature(self, "message", self.route)
+        self._check_signature("message")
 
     @property
     def options(self) -> dict[str, Any]:
         return super().options | {"raw": self.raw}
 
     def arguments(self, channel: str, data: str | bytes) -> Arguments | None:
-        """What the function is called with for a message; None if the channel is not one of its own.
+        """The arguments of the call for a message; None if the route's converters do not match the channel.
 
-        :raises UndecodableMessage: the message is no JSON.
+        :raises UndecodableMessage: the message is not JSON.
         """
         kwargs = self.route.match(channel)
         if kwargs is None:
             return None
-        return (data if self.raw else decode_json(data, channel),), kwargs
-
-    async def source(self, server: Server, runner: Runner) -> None:
-        from eventcast.listeners import sources  # here, so that registering does without websockets
-
-        await sources.listen(self, server, runner)
+        return (data if self.raw else _decode_json(data, channel),), kwargs
 
 
-def check_signature(registration: Registration, first: str, route: Route) -> None:
-    """Check that a function takes what it will be called with: one argument, and what its route cuts out.
-
-    :param first: what the argument is, for the error.
-    :raises ImproperlyConfigured: it does not.
-    """
+def _decode_json(data: str | bytes, channel: str) -> Any:
     try:
-        inspect.signature(registration.function).bind(None, **dict.fromkeys(route.parameters))
-    except TypeError as error:
-        called = ", ".join([first, *(f"{name}=…" for name in route.parameters)])
-        raise ImproperlyConfigured(
-            f"{registration.name} cannot be called as its path {registration.path!r} has it, with ({called}): {error}."
-        ) from error
+        return json.loads(data if isinstance(data, str) else data.decode())
+    except (ValueError, RecursionError):  # brackets may be nested deeper than Python can read
+        unit = "characters" if isinstance(data, str) else "bytes"
+        raise UndecodableMessage(
+            f"A message of {len(data)} {unit} on {printable(channel)} is not JSON. Publish JSON, or use raw=True."
+        ) from None
 
 
 class Registry:
@@ -140,9 +140,9 @@ class Registry:
         return len(self._registrations)
 
     def add(self, registration: Registration) -> None:
-        """Register it.
+        """Register a function.
 
-        :raises ImproperlyConfigured: its name is taken.
+        :raises ImproperlyConfigured: the name is taken.
         """
         taken = self._registrations.get(registration.name)
         if taken is not None:
@@ -153,13 +153,13 @@ class Registry:
         self._registrations[registration.name] = registration
 
     def discard_unimported(self) -> None:
-        """Forget what was registered by modules whose import failed: their next import would register it again."""
+        """Remove the functions of modules that failed to import: the next import registers them again."""
         for name, each in list(self._registrations.items()):
             if each.function.__module__ not in sys.modules:
                 del self._registrations[name]
 
     def find(self, name: str) -> Registration:
-        """The one of that name; the function's name alone will do where only one has it.
+        """The registration of that name. The function's name is enough if only one app has it.
 
         :raises LookupError: there is none, or there are several.
         """
@@ -183,64 +183,47 @@ def listener(
     queue: int = QUEUE,
     concurrency: int = 1,
     slow_after: float = SLOW_AFTER,
-    **unknown: NoReturn,
 ) -> Callable[[Function], Function]:
     """Have ``manage.py eventcast listen`` call a function, plain or ``async def``, with each message of a channel::
 
         @listener("/eventcast/user/<str:key>")
         def mail_the_company(order, key): ...
 
-    :param path: the channel, or with converters many of them: a route as of Django's ``path()``, with its leading
-        slash. What the converters make of a channel's name is passed on by keyword.
-    :param name: its name within the app; default: the function's.
-    :param raw: whether to pass on messages as they were published, ``str`` or ``bytes``; if not, what their JSON says.
-    :param queue: messages that may wait for their turn; they may take 64 MiB together.
-    :param concurrency: calls that are made at the same time. Only one at a time keeps the order of messages.
-    :param slow_after: seconds after which a call is logged as slow, with the place where it is.
-    :raises ImproperlyConfigured: one of them means nothing, or the name is taken.
-    :raises TypeError: there is no such option.
+    :param path: the channel, or a route of many channels: a route of Django's ``path()`` with its leading slash. The
+        function gets the converters' values as keyword arguments.
+    :param name: the listener's name within the app; default: the function's.
+    :param raw: whether the function gets messages as they were published, ``str`` or ``bytes``, and not decoded JSON.
+    :param queue: messages that may wait; together they may take 64 MiB.
+    :param concurrency: calls that run at the same time. More than one does not keep the order of messages.
+    :param slow_after: seconds after which a call is logged as slow, with the line where it is.
+    :raises ImproperlyConfigured: an option has a wrong value, or the name is taken.
     """
-    refuse_unknown(listener, unknown)
+    options = {"raw": raw, "queue": queue, "concurrency": concurrency, "slow_after": slow_after}
+    return register(Listener, "@listener('/orders/<int:id>')", path, name, **options)
 
-    def register(function: Function) -> Function:
-        registry.add(
-            Listener(
-                name=full_name(function, name),
-                path=path,
-                function=function,
-                raw=raw,
-                queue=queue,
-                concurrency=concurrency,
-                slow_after=slow_after,
-            )
-        )
+
+def register(
+    kind: type[Registration], example: str, path: str, name: str | None, **options: Any
+) -> Callable[[Function], Function]:
+    """A decorator that registers a function, and returns the function as it is.
+
+    :param example: the right use of the decorator, for the error.
+    """
+    if callable(path):
+        raise ImproperlyConfigured(f"The decorator needs a path: {example}.")
+
+    def decorate(function: Function) -> Function:
+        registry.add(kind(name=_full_name(function, name), path=path, function=function, **options))
         return function
 
-    if callable(path):
-        raise ImproperlyConfigured("A listener has a path: @listener('/orders/<int:id>').")
-    return register
+    return decorate
 
 
-def refuse_unknown(decorator: Callable[..., Any], unknown: Mapping[str, object]) -> None:
-    """Refuse options that a decorator has not, and say which it has.
-
-    :raises TypeError: there are any.
-    """
-    if unknown:
-        parameters = inspect.signature(decorator).parameters.values()
-        known = ", ".join(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
-        raise TypeError(f"@{decorator.__name__} has no option {', '.join(unknown)}. Its options are: {known}.")
-
-
-def full_name(function: Callable[..., Any], name: str | None = None) -> str:
-    """The name to register a function by: the label of its app, or its module if it is of none, and its own.
-
-    :param name: its own name; default: the function's.
-    :raises ImproperlyConfigured: it is no name.
-    """
+def _full_name(function: Callable[..., Any], name: str | None) -> str:
+    """The label of the function's app (the name of its module if it is in no app), a dot, and the listener's name."""
     own = getattr(function, "__name__", "") if name is None else name
     if not isinstance(own, str) or not re.fullmatch(r"[\w-]+", own):
-        raise ImproperlyConfigured(f"A listener's name is made of letters, digits, - and _; not {own!r:.100}.")
+        raise ImproperlyConfigured(f"A listener's name has letters, digits, - and _ only; not {own!r:.100}.")
     module = getattr(function, "__module__", "")
     app = apps.get_containing_app_config(module)
     return f"{module if app is None else app.label}.{own}"

@@ -1,150 +1,153 @@
-"""The workers of one listener, in threads of its own, so that nothing it does stops another."""
+"""The workers of one listener. They have threads of their own, so that a listener never delays another."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
 from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Call
-from eventcast.listeners.counting import Counters, Statistics
-from eventcast.listeners.databases import ThreadSensitiveConnections, fresh_connections
-from eventcast.listeners.executions import Execution, outside
+from eventcast.listeners.calls import Call, Statistics
+from eventcast.listeners.databases import async_close_connections, async_fresh_connections, fresh_connections
 from eventcast.listeners.queues import CallQueue
-
-if TYPE_CHECKING:
-    from eventcast.listeners.registry import Registration
+from eventcast.listeners.registry import Registration
 
 logger = logging.getLogger("eventcast.listen")
 
 
-class Runner:
-    """Makes the calls that are put into it. A subclass for each kind of function.
+class Execution:
+    """A call that is running in this thread.
 
-    :param registration: what is run.
-    :param on_finish: called in another thread once it is :attr:`finished`.
+    :param slow_after: seconds after which the call is slow.
     """
 
-    def __init__(self, registration: Registration, on_finish: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, call: Call, slow_after: float) -> None:
+        self.channel = call.channel
+        self.coroutine: Any = None
+        """That of an ``async def`` function."""
+        self.began = time.monotonic()
+        self.slow_after = slow_after
+        self._thread = threading.get_ident()
+
+    def place(self) -> str:
+        """The lines where the call is now, as in a traceback; of a coroutine that waits, the function's own line."""
+        frame = getattr(self.coroutine, "cr_frame", None) or sys._current_frames().get(self._thread)
+        return "".join(traceback.format_stack(frame)).rstrip() if frame else ""
+
+
+class Runner:
+    """Makes the calls of one listener, one after the other from a queue.
+
+    A plain function runs in as many threads as calls may run at the same time. An ``async def`` function runs in one
+    thread with an event loop of its own: a function that blocks its loop stops only itself.
+    """
+
+    def __init__(self, registration: Registration) -> None:
         self.registration = registration
         self.name = registration.name
-        self._counters = Counters()
-        self._queue = CallQueue(self.name, registration.queue, self._counters)
+        self.statistics = Statistics()
+        self.finished: Future[None] = Future()
+        """Ends when the runner was closed and all calls were made."""
+        self._queue = CallQueue(self.name, registration.queue, self.statistics)
         self._executions: set[Execution] = set()
-        self._threads: list[threading.Thread] = []
-        self._unfinished = 0
+        work: Callable[[], None] = self._work
+        count = registration.concurrency
+        if registration.is_async:
+            work, count = self._run_event_loop, 1
+        self._working = count
+        # Daemons: Python does not wait for these threads when the process ends.
+        self._threads = [
+            threading.Thread(target=work, name=f"{self.name}-{n}", daemon=True) for n in range(1, count + 1)
+        ]
         self._lock = threading.Lock()
-        self._on_finish = on_finish
 
     def start(self) -> None:
         """Start the workers."""
-        raise NotImplementedError
+        for thread in self._threads:
+            thread.start()
 
     async def put(self, call: Call) -> None:
-        """Have a call made when its turn comes; see :class:`CallQueue`. By one coroutine at a time."""
+        """Add a call to the queue, as :meth:`CallQueue.put`."""
         await self._queue.put(call)
 
+    def offer(self, call: Call) -> None:
+        """Add a call to the queue, as :meth:`CallQueue.offer`."""
+        self._queue.offer(call)
+
     def close(self) -> None:
-        """Nothing more comes: the workers end when they have made the calls that wait."""
+        """Accept no more calls. The workers end when they have made the calls that wait."""
         self._queue.close()
 
     def join(self, timeout: float) -> bool:
-        """Wait, for so many seconds at most, until the threads have ended; returns whether they have."""
+        """Wait until the threads have ended, ``timeout`` seconds at most; returns whether they have."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
-    def finished(self) -> bool:
-        """Whether it was closed and all calls have been made."""
-        return not self._unfinished
-
-    @property
-    def statistics(self) -> Statistics:
-        return self._counters.statistics
-
-    @property
     def running(self) -> int:
-        """Calls that are being made."""
+        """The number of calls that run."""
         return len(self._executions)
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for their turn."""
+        """The number of calls that wait."""
         return len(self._queue)
 
     def report_slow(self) -> None:
-        """Log the calls that take too long, with the place where they are."""
+        """Log the calls that take too long, and where they are; each again when it has taken twice as long."""
         for execution in list(self._executions):
-            if execution.slow():
+            seconds = time.monotonic() - execution.began
+            if seconds >= execution.slow_after:
+                execution.slow_after = 2 * seconds
+                channel, place = printable(execution.channel), execution.place()
                 logger.warning(
-                    "%s has been busy with a call for %s for %.1f s, and is here:\n%s",
-                    self.name,
-                    printable(execution.call.channel),
-                    execution.seconds,
-                    execution.stack(),
+                    "%s: a call for %s has taken %.1f s, and is here:\n%s", self.name, channel, seconds, place
                 )
 
     def refuse(self, error: UndecodableMessage) -> None:
-        """Count and log a message that is not handed over."""
-        self._counters.count("undecodable")
+        """Count and log a message that the function does not get."""
+        self.statistics.count("undecodable")
         logger.warning("%s: %s", self.name, error)
-
-    def _start_thread(self, target: Callable[[], None], number: int) -> None:
-        # A daemon: Python does not wait for it in the end.
-        thread = threading.Thread(target=target, name=f"{self.name}-{number}", daemon=True)
-        self._threads.append(thread)
-        with self._lock:
-            self._unfinished += 1
-        thread.start()
-
-    def _finish_thread(self) -> None:
-        with self._lock:
-            self._unfinished -= 1
-        if self.finished:
-            self._on_finish()
 
     @contextlib.contextmanager
     def _execution(self, call: Call) -> Iterator[Execution]:
-        """Around everything that one call takes: what becomes of it is counted, and ends nothing but itself."""
+        """Run the body for one call: log and count its errors, and go on after them."""
         execution = Execution(call, self.registration.slow_after)
         self._executions.add(execution)
         try:
             yield execution
         except UndecodableMessage as error:
             self.refuse(error)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            self._counters.count("failed")
-            logger.error(
-                "%s failed in a call for %s",
-                self.name,
-                printable(call.channel),
-                exc_info=(type(error), error, outside(error.__traceback__)),
-            )
+        except (Exception, SystemExit, asyncio.CancelledError):
+            self.statistics.count("failed")
+            logger.exception("%s: a call for %s failed", self.name, printable(call.channel))
             if call.on_failure is not None:
                 call.on_failure()
         finally:
             self._executions.discard(execution)
 
-
-class ThreadRunner(Runner):
-    """Runs a plain function, in as many threads as calls may be made at the same time."""
-
-    def start(self) -> None:
-        for number in range(1, self.registration.concurrency + 1):
-            self._start_thread(self._work, number)
+    def _finish_worker(self) -> None:
+        with self._lock:
+            self._working -= 1
+            finished = not self._working
+        if finished:
+            self.finished.set_result(None)
 
     def _work(self) -> None:
+        """Call a plain function, until the queue is closed and empty."""
         try:
             while (call := self._queue.take()) is not None:
                 with self._execution(call), fresh_connections():
@@ -152,42 +155,33 @@ class ThreadRunner(Runner):
                     if found is not None:
                         args, kwargs = found
                         self.registration.function(*args, **kwargs)
-                        self._counters.count("handled")
+                        self.statistics.count("handled")
             connections.close_all()
         finally:
-            self._finish_thread()
+            self._finish_worker()
 
+    def _run_event_loop(self) -> None:
+        """Call an ``async def`` function, until the queue is closed and empty."""
 
-class LoopRunner(Runner):
-    """Runs an ``async def`` function, in one thread with an event loop, so that it may block and stop only itself."""
+        async def run() -> None:
+            try:
+                await asyncio.gather(*(self._work_async() for _ in range(self.registration.concurrency)))
+            finally:
+                # asyncio.run() still waits for threads that the function may have left behind; no call needs that.
+                self._finish_worker()
 
-    def start(self) -> None:
-        self._start_thread(lambda: asyncio.run(self._run()), 1)
+        asyncio.run(run())
 
-    async def _run(self) -> None:
-        try:
-            await asyncio.gather(*(self._work() for _ in range(self.registration.concurrency)))
-        finally:
-            # What asyncio has to put in order now may hang, but no call does.
-            self._finish_thread()
-
-    async def _work(self) -> None:
-        # A context for each: what one does with the database does not wait for another.
+    async def _work_async(self) -> None:
+        # A context for each worker, so that its work with the database does not wait for another's.
         async with ThreadSensitiveContext():
-            databases = ThreadSensitiveConnections()
             while (call := await self._queue.atake()) is not None:
                 with self._execution(call) as execution:
-                    async with databases.fresh():
+                    async with async_fresh_connections():
                         found = call.prepare()
                         if found is not None:
                             args, kwargs = found
-                            execution.awaited = self.registration.function(*args, **kwargs)
-                            await execution.awaited
-                            self._counters.count("handled")
-            await databases.close_all()
-
-
-def runner_of(registration: Registration, on_finish: Callable[[], object] = lambda: None) -> Runner:
-    """The runner for the kind of its function."""
-    kind = LoopRunner if registration.is_async else ThreadRunner
-    return kind(registration, on_finish)
+                            execution.coroutine = self.registration.function(*args, **kwargs)
+                            await execution.coroutine
+                            self.statistics.count("handled")
+            await async_close_connections()

@@ -1,19 +1,20 @@
-"""Runs what is registered, from the first connection to the last call."""
+"""Runs listeners together, from the first connection to the last call."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
+from eventcast.client.answers import MOUNT_HINT, sentence
 from eventcast.exceptions import Refused
-from eventcast.listeners.registry import Registration
-from eventcast.listeners.running import Runner, runner_of
-from eventcast.listeners.sources import Server
+from eventcast.listeners.alarms import watch_heartbeats
+from eventcast.listeners.heartbeats import HeartbeatListener
+from eventcast.listeners.registry import Listener, Registration
+from eventcast.listeners.running import Runner
+from eventcast.listeners.sources import Server, listen
 
 LOOK = 1.0
 """Seconds between two looks for slow calls, at most."""
@@ -21,117 +22,121 @@ LOOK = 1.0
 CLEANING = 1.0
 """Seconds that threads have to end after their last call."""
 
-MOUNT = " Does the URL name the mount, such as http://host/live?"
-"""What to look at first where a server has nothing at a place that each has."""
-
 logger = logging.getLogger("eventcast.listen")
+
+Source = Callable[[Runner], Awaitable[None]]
+"""Puts calls into a runner, until cancelled."""
+
+
+def source_of(server: Server) -> Source:
+    """The source of every registration's calls: a subscription to the server."""
+
+    async def source(runner: Runner) -> None:
+        registration = runner.registration
+        if isinstance(registration, HeartbeatListener):
+            await watch_heartbeats(registration, server, runner)
+        elif isinstance(registration, Listener):
+            await listen(registration, server, runner)
+
+    return source
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended."""
+    """The result of :meth:`Supervisor.run`."""
 
     stopped: bool
-    """Whether it was asked to stop; if not, no source was left."""
+    """Whether it was stopped from outside. If not, the sources ended."""
     abandoned: bool
-    """Whether calls were left undone."""
+    """Whether calls were not made."""
     hanging: bool
-    """Whether there are threads that don't end."""
+    """Whether threads did not end."""
     ended: tuple[str, ...] = ()
-    """The names of those that ended by themselves: refused for good, or by a fault."""
+    """The names of the listeners that ended by themselves: the server refused them, or their source failed."""
 
 
 class Supervisor:
-    """Runs each registration by itself: its source as a task here, its calls in a :class:`Runner`.
+    """Runs each listener independently: its source as a task of this event loop, its calls in a :class:`Runner`.
 
     Made inside the event loop that runs it.
 
-    :param server: where messages come from.
-    :param grace: seconds for calls that run or wait when it is to stop.
-    :param fail_fast: whether all end when one ends by itself; if not, the others go on.
+    :param source: where calls come from.
+    :param grace: seconds that calls have to end after :meth:`stop`.
+    :param fail_fast: whether all listeners end when one ends by itself.
     """
 
     def __init__(
-        self, registrations: Sequence[Registration], server: Server, *, grace: float, fail_fast: bool = False
+        self, registrations: Sequence[Registration], source: Source, *, grace: float, fail_fast: bool = False
     ) -> None:
-        self._server = server
+        self._source = source
         self._grace = grace
         self._enough = asyncio.FIRST_COMPLETED if fail_fast else asyncio.ALL_COMPLETED
         self._ended: dict[str, str] = {}
-        self._loop = asyncio.get_running_loop()
-        self._stopping, self._hurrying, self._finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._runners = [runner_of(registration, self._tell_finished) for registration in registrations]
+        self._stopping, self._hurrying = asyncio.Event(), asyncio.Event()
+        self._runners = [Runner(registration) for registration in registrations]
 
     def stop(self) -> None:
-        """Stop reading, make the calls that wait, and end; the second time: end at once."""
+        """Stop reading, and end when the calls that wait are made. The second time: end at once."""
         if self._stopping.is_set():
             self._hurrying.set()
         self._stopping.set()
 
     async def run(self) -> Outcome:
-        """Run until :meth:`stop`, or until no source is left; with ``fail_fast``, until one is missing."""
+        """Run until :meth:`stop`, or until all sources have ended; with ``fail_fast``, until one has."""
         for runner in self._runners:
             runner.start()
         sources = [asyncio.create_task(self._supply(runner)) for runner in self._runners]
-        watching = asyncio.create_task(self._watch())
-        stopping = asyncio.create_task(self._stopping.wait())
         supplied = asyncio.create_task(asyncio.wait(sources, return_when=self._enough))
+        stopping, hurrying, looking = map(
+            asyncio.create_task, (self._stopping.wait(), self._hurrying.wait(), self._look_for_slow_calls())
+        )
         await asyncio.wait([stopping, supplied], return_when=asyncio.FIRST_COMPLETED)
         stopped = self._stopping.is_set()
-        logger.info("No more is read. Calls that run or wait have %g s to end.", self._grace)
+        logger.info("Reading has stopped. Calls that run or wait have %g s to end.", self._grace)
         draining = asyncio.create_task(self._drain(sources))
-        hurrying = asyncio.create_task(self._hurrying.wait())
         await asyncio.wait([draining, hurrying], timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
-        for task in (watching, stopping, supplied, draining, hurrying):
+        for task in (supplied, stopping, hurrying, looking, draining):
             task.cancel()
         return self._outcome(stopped)
 
     async def _supply(self, runner: Runner) -> None:
-        """Have one source supply its runner. However it ends, it ends nothing else."""
+        """Run one source. Its end does not end the others."""
         try:
-            await runner.registration.source(self._server, runner)
+            await self._source(runner)
         except Refused as error:
             self._ended[runner.name] = f"{error.status} {error.code}"
-            hint = MOUNT if error.status == HTTPStatus.NOT_FOUND else ""
-            detail = error.detail.rstrip(".")
-            logger.error("%s is refused, and ends: %d %s. %s.%s", runner.name, error.status, error.code, detail, hint)
+            hint = f" {MOUNT_HINT}" if error.status == 404 else ""
+            detail = sentence(error.detail) + hint
+            logger.error("%s: the server refuses it: %d %s. %s", runner.name, error.status, error.code, detail)
         except Exception as error:
             self._ended[runner.name] = type(error).__name__
-            logger.exception("%s ends by a fault of its source", runner.name)
+            logger.exception("%s: its source failed", runner.name)
 
-    async def _watch(self) -> None:
+    async def _look_for_slow_calls(self) -> None:
         interval = min(LOOK, *(runner.registration.slow_after / 4 for runner in self._runners))
         while True:
             await asyncio.sleep(interval)
             for runner in self._runners:
-                try:
-                    runner.report_slow()
-                except Exception:  # it looks into threads that go on meanwhile
-                    logger.exception("%s cannot be looked at", runner.name)
+                runner.report_slow()
 
     async def _drain(self, sources: Sequence[asyncio.Task[None]]) -> None:
+        """End the sources, and wait until all calls are made."""
         for source in sources:
             source.cancel()
         await asyncio.wait(sources)
         for runner in self._runners:
             runner.close()
-        while not all(runner.finished for runner in self._runners):
-            self._finished.clear()
-            await self._finished.wait()
-
-    def _tell_finished(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended without waiting for it
-            self._loop.call_soon_threadsafe(self._finished.set)
+        await asyncio.wait([asyncio.wrap_future(runner.finished) for runner in self._runners])
 
     def _outcome(self, stopped: bool) -> Outcome:
-        left = [runner for runner in self._runners if not runner.finished]
+        left = [runner for runner in self._runners if not runner.finished.done()]
         for runner in left:
             logger.error("%s is abandoned: calls running: %d, waiting: %d", runner.name, runner.running, runner.waiting)
         for runner in self._runners:
             logger.info("%s: %s", runner.name, runner.statistics)
         if self._ended:
             ended = ", ".join(f"{name} ({reason})" for name, reason in self._ended.items())
-            logger.error("Refused, or ended by a fault: %s", ended)
+            logger.error("Refused, or failed: %s", ended)
         deadline = time.monotonic() + (0.0 if left else CLEANING)
         joined = [runner.join(deadline - time.monotonic()) for runner in self._runners]
         return Outcome(stopped, abandoned=bool(left), hanging=not all(joined), ended=tuple(self._ended))

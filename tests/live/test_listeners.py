@@ -93,7 +93,7 @@ def test_hanging_call_is_logged_with_the_place_and_outlasts_no_grace(server: Ser
     process = listen(server, "sleeps", "blocks", "waits", "--grace", "0.1")
     say(server, "/three", 1)
     for name, where in [("sleeps", "threading.Event().wait()"), ("blocks", "time.sleep(3600)"), ("waits", "forever()")]:
-        process.wait_for_log(f"(?s)listening.{name} has been busy with a call for /three.*{re.escape(where)}")
+        process.wait_for_log(f"(?s)listening.{name}: a call for /three has taken.*{re.escape(where)}")
     began = time.monotonic()
     assert process.end() == 1
     assert time.monotonic() - began < 5
@@ -117,7 +117,7 @@ def test_functions_are_called_with_json_or_raw(
 
 def test_message_that_is_no_json_is_counted_and_not_shown(server: Server, listening: Listening) -> None:
     say(server, "/json", b"\xff secret")
-    listening.wait_for_log(r"takes_json: A message of 8 bytes on /json is no JSON")
+    listening.wait_for_log(r"takes_json: A message of 8 bytes on /json is not JSON")
     listening.wait_for_log(r"raw b'\\xff secret'")
     assert "secret" not in listening.log.replace(r"raw b'\xff secret'", "")
 
@@ -159,9 +159,9 @@ def test_sigterm_ends_when_all_that_waits_is_done(server: Server, listen: Listen
 def test_second_signal_ends_at_once(server: Server, listen: Listen) -> None:
     process = listen(server, "sleeps", "--grace", "600")
     say(server, "/three", "1")
-    process.wait_for_log("has been busy")
+    process.wait_for_log("a call for /three has taken")
     process.terminate()
-    process.wait_for_log("No more is read")
+    process.wait_for_log("Reading has stopped")
     assert process.end(signal.SIGINT) == 1
 
 
@@ -169,9 +169,9 @@ def test_listener_comes_back_when_the_server_does(start: Start, listen: Listen) 
     server = start(servers.daphne)
     process = listen(server, "takes_json")
     server.stop()
-    process.wait_for_log("Trying again in")
+    process.wait_for_log("Trying again")
     start(servers.daphne, "-p", str(server.port))
-    process.wait_for_log(r"here again. Messages of \S+ s are missing", timeout=PATIENCE)
+    process.wait_for_log(r"the server is back after \S+ s. Messages of that time are missing", timeout=PATIENCE)
     say(server, "/json", "1")
     process.wait_for_log("json 1")
 
@@ -180,11 +180,11 @@ def test_command_goes_on_without_those_the_server_refuses_and_tells_them_in_the_
     server: Server, listen: Listen
 ) -> None:
     process = listen(server, "takes_raw", "listening.refused")
-    process.wait_for_log("listening.refused is refused, and ends")
+    process.wait_for_log("listening.refused: the server refuses it")
     say(server, "/json", "still here")
     process.wait_for_log("raw 'still here'")
     assert process.end() == 1
-    assert "Refused, or ended by a fault: listening.refused (404 reserved_path)" in process.log
+    assert "Refused, or failed: listening.refused (404 reserved_path)" in process.log
     assert "1 of 2 listened to the end" in process.log
 
 
@@ -196,6 +196,6 @@ def test_command_ends_when_the_server_refuses(names: list[str], server: Server) 
         cwd=servers.ROOT, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert finished.returncode == 1
-    assert "listening.refused is refused, and ends: 404 reserved_path" in finished.stderr
+    assert "listening.refused: the server refuses it: 404 reserved_path" in finished.stderr
     assert "Does the URL name the mount" in finished.stderr
     assert "Traceback" not in finished.stderr
