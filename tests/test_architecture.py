@@ -26,7 +26,6 @@ FLOORS = [
     {"admin"},
     {"checks"},
     {"server"},
-    {"bench"},
     {"management"},
     {"apps", "__init__", "__main__"},
 ]

@@ -226,7 +226,7 @@ def test_options_of_listeners_are_those_of_the_code(heading: str, decorator: Cal
 
 def test_subcommands_are_those_of_the_code() -> None:
     documented = set(re.findall(r"manage\.py eventcast (\w+)", section("client.md", "The command line")))
-    assert documented == {subcommand.name for subcommand in SUBCOMMANDS} - {"bench"}
+    assert documented == {subcommand.name for subcommand in SUBCOMMANDS}
 
 
 def test_commands_of_every_document_are_there() -> None:
@@ -285,7 +285,7 @@ def test_rooms_of_the_architecture_are_those_of_the_code() -> None:
         for first, *_ in rows("architecture.md", "The rooms of the package")
         for name in re.findall("`([^`]+)`", first)
     }
-    in_code = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/", "bench/"}
+    in_code = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/"}
     in_code |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
     assert rooms | {"management/", "templates/", "static/", "templatetags/"} == in_code
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from eventcast.bench.command import Bench
 from eventcast.commandline.listen import ListenSubcommand
 from eventcast.commandline.parsing import SubcommandParser
 from eventcast.commandline.remote import REMOTE
@@ -15,7 +14,7 @@ from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.token import Token
 from eventcast.server.serve import Serve
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand, Bench)
+SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand)
 
 
 class Parser(SubcommandParser, CommandParser):
