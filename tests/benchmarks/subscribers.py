@@ -44,7 +44,7 @@ class Subscribers:
         # By file descriptor: the tape of the channel, and how many of its bytes the subscriber has got.
         self._tapes: dict[int, Tape] = {}
         self._positions: dict[int, int] = {}
-        # By file descriptor: the beginning of a control frame, whose rest has not come yet.
+        # By file descriptor: the beginning of a control frame that has not come to its end.
         self._rests: dict[int, bytes] = {}
         # By file descriptor: what reads from a connection that is no subscriber, or not yet.
         self._readers: dict[int, Callable[[bytes], None]] = {}

@@ -75,7 +75,7 @@ def test_benchmarks_name_the_reason_when_no_server_listens() -> None:
 
 
 class Faulty:
-    """A server whose tenth message does not come to its first subscriber as it should."""
+    """A server that makes one mistake: with its tenth message to its first subscriber."""
 
     def __init__(self, fault: str) -> None:
         self.fault = fault
