@@ -1,4 +1,4 @@
-"""For every test: nothing may be skipped where everything is there, as in CI, and some tests want to be alone."""
+"""For all tests: how many run at once, which of them run alone, and that no test is skipped in CI."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ REQUIRE_ALL = os.environ.pop("EVENTCAST_REQUIRE_ALL", "") not in ("", "0")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """All tests are shared out among workers; those that the command line names run in this process."""
+    """Share all tests out among workers. Tests that the command line names run in this process."""
     return side_by_side.workers() if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    # The workers inherit the environment, where it is no more.
+    # The workers inherit the environment, from which the variable was taken.
     node.workerinput["require_all"] = REQUIRE_ALL
 
 
 def pytest_configure(config: pytest.Config) -> None:
     global REQUIRE_ALL
-    # A shell that starts this in the background has it ignore Ctrl-C, and so would the servers that the tests start.
+    # A shell that starts pytest in the background makes it ignore Ctrl-C, and the servers of the tests would, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     REQUIRE_ALL = getattr(config, "workerinput", {}).get("require_all", REQUIRE_ALL)
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def untold_refusals() -> None:
-    """Another test's refusals keep none of this one's out of the log."""
+    """The log of refusals is limited: start each test with an unused limit."""
     refusals.begin_anew()
 
 
@@ -74,7 +74,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests have recorded, which may be of interest and prove nothing."""
+    """Print the figures that tests have recorded."""
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.location[2]}: {name}: {value}")

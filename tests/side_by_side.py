@@ -1,4 +1,4 @@
-"""Tests that run beside each other, in the workers of pytest-xdist: what they share, and how one of them is alone."""
+"""Tests run beside each other, in the workers of pytest-xdist: what they share, and how one of them is alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def turn(folder: Path | None, *, alone: bool) -> Iterator[None]:
         yield
         return
     with (folder / "room.lock").open("ab") as room:
-        # Whoever waits to be alone holds the door meanwhile, or others would go in and out for ever.
+        # A test that waits to be alone holds the door meanwhile: without it, others could begin for ever.
         with locked(folder / "door.lock"):
             fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield

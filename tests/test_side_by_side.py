@@ -1,4 +1,4 @@
-"""Who may run beside whom. Locks of one process keep each other out as those of several do."""
+"""Which tests may run beside each other. Two locks of one process exclude each other as those of two processes do."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def test_tests_run_beside_each_other(tmp_path: Path) -> None:
         assert is_free(tmp_path / "door.lock", fcntl.LOCK_EX)
 
 
-def test_test_that_wants_to_be_alone_waits_for_others(tmp_path: Path) -> None:
+def test_test_marked_alone_waits_for_others(tmp_path: Path) -> None:
     with turn(tmp_path, alone=False):
         assert not is_free(tmp_path / "room.lock", fcntl.LOCK_EX)
 
 
-def test_test_that_is_alone_keeps_others_out(tmp_path: Path) -> None:
+def test_test_marked_alone_keeps_others_out(tmp_path: Path) -> None:
     with turn(tmp_path, alone=True):
         assert not is_free(tmp_path / "room.lock", fcntl.LOCK_SH)
     assert is_free(tmp_path / "room.lock", fcntl.LOCK_SH)
 
 
-def test_nobody_gets_in_before_one_who_waits_to_be_alone(tmp_path: Path) -> None:
+def test_no_test_begins_while_one_waits_to_be_alone(tmp_path: Path) -> None:
     def be_alone() -> None:
         with turn(tmp_path, alone=True):
             pass
@@ -47,6 +47,6 @@ def test_nobody_gets_in_before_one_who_waits_to_be_alone(tmp_path: Path) -> None
     waiting.join()
 
 
-def test_only_process_waits_for_nobody() -> None:
+def test_only_process_never_waits() -> None:
     with turn(None, alone=True), turn(None, alone=True):
         pass

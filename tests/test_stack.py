@@ -1,6 +1,7 @@
-"""What eventcast counts on in the stack below it and would not expect: a test that fails says what to think over again.
+"""Surprising behaviour of the stack below, each with the decision of eventcast that depends on it.
 
-The insides of Daphne, Twisted and autobahn that the direct transport uses are pinned in ``tests/daphne/``.
+A test that fails says which decision to think over again. The insides of Daphne, Twisted and autobahn that eventcast
+uses are pinned in ``tests/daphne/``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from django.urls import path, re_path
 
 @pytest.mark.parametrize(("target", "mangled"), [("//a/b", "/b"), ("/a;b", "/a")])
 def test_autobahn_mangles_paths(target: str, mangled: str) -> None:
-    # Why channel_of() takes the channel of a WebSocket under Daphne from the raw request target. autobahn does this to
-    # the target in processHandshake().
+    # Why the channel of a WebSocket under Daphne comes from the raw request target. autobahn parses the target in
+    # processHandshake().
     from urllib.parse import urlparse
 
     assert "urlparse" in inspect.getsource(inspect.getmodule(WebSocketProtocol))  # type: ignore[arg-type]
@@ -40,7 +41,7 @@ def test_autobahn_mangles_paths(target: str, mangled: str) -> None:
 
 
 def test_daphne_replaces_bytes_that_are_not_utf8() -> None:
-    # Why names.channel_from_scope() believes raw_path first: /%FF and /%FE would be one channel.
+    # Why names.channel_from_scope() reads raw_path first: /%FF and /%FE would be one channel.
     from daphne.ws_protocol import unquote
 
     assert unquote("/%FF") == unquote("/%FE") == "/\ufffd"
@@ -48,8 +49,8 @@ def test_daphne_replaces_bytes_that_are_not_utf8() -> None:
 
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
 async def test_channels_router_strips_all_slashes(slashes: str) -> None:
-    # Why names.check_not_reserved() and urls.py look behind any number of slashes, and channel_of() refuses those
-    # before the mount: Django's resolver strips one.
+    # Why names.check_not_reserved() and urls.py look behind any number of slashes, and why slashes before the mount
+    # are refused: Django's resolver strips one.
     seen: list[str] = []
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -61,12 +62,12 @@ async def test_channels_router_strips_all_slashes(slashes: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", [path("<path:rest>", id), re_path(r"^.*$", id)])
-def test_catch_all_patterns_of_django_stop_at_a_newline(pattern: Any) -> None:
+def test_django_catch_all_patterns_stop_at_newlines(pattern: Any) -> None:
     # Why urls.py has a bare "^" for the channels: POST /a%0Ab would be a 404.
     assert pattern.resolve("a\nb") is None
 
 
-def test_pattern_of_a_bare_caret_takes_everything() -> None:
+def test_django_pattern_of_a_bare_caret_matches_everything() -> None:
     assert re_path("^", id).resolve("a\nb") is not None
 
 
@@ -74,7 +75,7 @@ def test_pattern_of_a_bare_caret_takes_everything() -> None:
 
 
 def test_daphne_never_sends_empty_messages() -> None:
-    # Why empty messages need the direct transport under Daphne: its handle_reply() looks whether a message is true.
+    # Why eventcast writes to the socket itself under Daphne: handle_reply() drops a message that is false.
     sent: list[Any] = []
 
     class Protocol(DaphneProtocol):  # type: ignore[misc]
@@ -92,15 +93,15 @@ def test_daphne_never_sends_empty_messages() -> None:
 
 @pytest.mark.parametrize("code", [1001, 1013])
 def test_autobahn_refuses_to_close_with_the_codes_of_servers(code: int) -> None:
-    # Why the transport calls sendCloseFrame(): ASGI's websocket.close ends in sendClose(), which raises for these, and
-    # the client gets 1011 in place of "going away" or "try again later".
+    # Why eventcast sends close frames itself: ASGI's websocket.close ends in sendClose(), which raises for these codes,
+    # and the client gets 1011 in place of "going away" or "try again later".
     protocol = WebSocketProtocol.__new__(WebSocketProtocol)
     with pytest.raises(Exception, match=str(code)):
         protocol.sendClose(code=code)
 
 
 def test_daphne_drops_the_reason_of_a_close() -> None:
-    # The other why: "reason" of websocket.close is not even looked at.
+    # The other cause: Daphne does not read the "reason" of websocket.close.
     assert "reason" not in inspect.signature(DaphneProtocol.serverClose).parameters
 
 
@@ -110,8 +111,8 @@ def test_daphne_hands_the_application_a_partial_of_handle_reply() -> None:
 
 
 def test_daphne_ends_its_applications_before_a_later_trigger_of_the_shutdown() -> None:
-    # Why at_shutdown() says goodbye at once and not in a task: Daphne has been first in line since run() and cancels
-    # the consumers, which forget their subscribers in the next turn of the event loop.
+    # Why subscribers are told of a shutdown at once and not in a task: Daphne's trigger was added first, in run(), and
+    # cancels the consumers, which forget their subscribers in the next turn of the event loop.
     source = inspect.getsource(Server.run)
     assert source.index('"before", "shutdown", self.kill_all_applications') < source.index("reactor.run(")
     assert "application_instance.cancel()" in inspect.getsource(Server.kill_all_applications)
@@ -121,7 +122,7 @@ def test_daphne_ends_its_applications_before_a_later_trigger_of_the_shutdown() -
 
 
 async def test_channels_drops_messages_silently_when_a_reader_is_slow() -> None:
-    # Why eventcast has a layer of its own, and a check that says so.
+    # Why eventcast has a layer of its own, and a system check that recommends it.
     layer = InMemoryChannelLayer(capacity=2)
     channel = await layer.new_channel()
     await layer.group_add("group", channel)
@@ -131,7 +132,7 @@ async def test_channels_drops_messages_silently_when_a_reader_is_slow() -> None:
 
 
 def test_channels_dispatch_goes_through_the_database_thread() -> None:
-    # Why EventcastConsumer has a __call__ of its own: one slow query anywhere in the process would hold up every event.
+    # Why EventcastConsumer has a __call__ of its own: one slow query in the process would delay every event.
     assert "aclose_old_connections" in inspect.getsource(AsyncConsumer.dispatch)
 
 
@@ -139,14 +140,14 @@ def test_channels_dispatch_goes_through_the_database_thread() -> None:
 
 
 def test_django_replaces_bytes_of_a_form_that_are_not_utf8() -> None:
-    # Why bodies.py takes forms apart with parse_qsl() and errors="strict": a broken message would be published.
+    # Why bodies.py parses forms itself, with errors="strict": a broken message would be published.
     assert QueryDict(b"data=%FF")["data"] == "\ufffd"
     with pytest.raises(UnicodeDecodeError):
         parse_qsl("data=%FF", errors="strict")
 
 
-def test_django_takes_a_multipart_body_without_a_length_for_an_empty_one() -> None:
-    # Why bodies.py gives the parser a length where a chunked request has none.
+def test_django_reads_a_multipart_body_without_a_length_as_empty() -> None:
+    # Why bodies.py gives a length to the parser where a chunked request has none.
     body = b'--b\r\nContent-Disposition: form-data; name="data"\r\n\r\nx\r\n--b--\r\n'
     meta = {"CONTENT_TYPE": "multipart/form-data; boundary=b"}
     handlers = RequestFactory().get("/").upload_handlers
@@ -158,22 +159,22 @@ def test_django_takes_a_multipart_body_without_a_length_for_an_empty_one() -> No
 @pytest.mark.parametrize(
     "scope", [{"query_string": b"\xff"}, {"headers": [(b"content-type", b"text/plain; charset=\0")]}]
 )
-def test_django_raises_value_error_for_a_request_it_cannot_read(scope: dict[str, Any]) -> None:
-    # Why EventcastRouter makes the request inside a try.
+def test_django_raises_value_error_for_unreadable_requests(scope: dict[str, Any]) -> None:
+    # Why eventcast makes Django's request inside a try.
     with pytest.raises(ValueError):
         ASGIRequest({"type": "http", "method": "POST", "path": "/", **scope}, io.BytesIO())
 
 
-def test_django_runs_every_request_in_a_thread_of_its_own() -> None:
-    # Why there is publish_directly: the thread is started and joined for each POST.
+def test_django_starts_a_thread_for_every_request() -> None:
+    # Why EventcastRouter answers publishes without Django's handler: it starts and joins a thread for each POST.
     assert "ThreadSensitiveContext()" in inspect.getsource(ASGIHandler.__call__)
 
 
 # --- asyncio ----------------------------------------------------------------------------------------------------------
 
 
-async def test_task_that_is_cancelled_runs_before_one_that_is_made_later() -> None:
-    # What ASGITransport.close() counts on: the cancelled writer has ended when the close frame is sent.
+async def test_cancelled_task_runs_before_a_task_that_is_made_later() -> None:
+    # Why ASGITransport.close() need not wait: the cancelled writer has ended when the close frame is sent.
     order: list[str] = []
 
     async def writer() -> None:
@@ -192,8 +193,8 @@ async def test_task_that_is_cancelled_runs_before_one_that_is_made_later() -> No
     assert order == ["writer", "close"]
 
 
-async def test_future_that_is_set_wakes_its_task_in_the_next_turn_only() -> None:
-    # What joining counts on: all that is published in one turn of the event loop is there when the hub runs.
+async def test_future_with_a_result_wakes_its_task_in_the_next_turn() -> None:
+    # Why pending messages can be joined: all that is published in one turn of the loop is there when the hub runs.
     future, order = asyncio.get_running_loop().create_future(), []
 
     async def wait() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: servers that are shared or started for one test, and clients that are gone when the test is over."""
+"""Fixtures: servers, shared or for one test, and clients that are closed when the test is over."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Fleet:
 
 
 def check_log(server: Server) -> None:
-    """Fail if the server has logged a traceback since this was last asked."""
+    """Fail if the server has logged a traceback since the last check."""
     log = server.log
     said, server.checked = log[server.checked :], len(log)
     assert server.allows_tracebacks or TRACEBACK not in said, said
@@ -58,7 +58,7 @@ def check_log(server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def standalone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """``daphne eventcast_project.asgi:application``, one for all tests that do it no harm."""
+    """``daphne eventcast_project.asgi:application``, shared by all tests that do not harm it."""
     fleet = Fleet(tmp_path_factory.mktemp("standalone"))
     yield fleet.start(servers.daphne)
     fleet.stop()
