@@ -9,6 +9,7 @@ import pytest
 from tests.live import servers
 from tests.live.conftest import Connect, Start, Talk
 from tests.live.http_client import HTTP
+from tests.live.servers import Server
 
 PUBLISHERS, SUBSCRIBERS, BURST = 8, 20, 500
 
@@ -54,8 +55,7 @@ async def test_bursts_reach_everybody_in_order(
         assert not listener.messages
 
 
-async def test_batch_of_many_lines_arrives_in_order(start: Start, channel: str, connect: Connect, http: Talk) -> None:
-    server = start(servers.daphne)
+async def test_batch_of_many_lines_arrives_in_order(server: Server, channel: str, connect: Connect, http: Talk) -> None:
     listeners = [await connect(server, channel) for _ in range(SUBSCRIBERS)]
     lines = "".join(f"0 {number}\n" for number in range(5_000))
     answer = await http(server).post(channel, lines, "application/x-ndjson")
@@ -64,8 +64,8 @@ async def test_batch_of_many_lines_arrives_in_order(start: Start, channel: str, 
         check_order(await listener.receive_many(5_000), 1, 5_000)
 
 
-async def test_channels_do_not_mix(start: Start, channel: str, connect: Connect, http: Talk) -> None:
-    server, each = start(servers.daphne), 50
+async def test_channels_do_not_mix(server: Server, channel: str, connect: Connect, http: Talk) -> None:
+    each = 50
     names = [f"{channel}/{number}" for number in range(50)]
     listeners = {}
     for name in names:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.live import servers
 from tests.live.clients import HandshakeRefused, WebSocket
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Fleet, Start, Talk
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 from tests.live.waiting import until
@@ -47,15 +47,27 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     server.stop()
 
 
+def environment(layer: str, redis: Redis) -> dict[str, str]:
+    """The environment of a server that has this layer, on this Redis."""
+    settings = {"TEST_LAYER": layer, "TEST_REDIS": f"redis://127.0.0.1:{redis.port}/0"}
+    return settings | {"DJANGO_SETTINGS_MODULE": "tests.live.redis_settings"}
+
+
 @pytest.fixture
 def start_with(redis: Redis, start: Start) -> Callable[[str], Server]:
     """Starts a daphne whose layer is the one given, on the Redis of the test."""
+    return lambda layer: start(servers.daphne, env=environment(layer, redis))
 
-    def start_daphne(layer: str) -> Server:
-        env = {"TEST_LAYER": layer, "TEST_REDIS": f"redis://127.0.0.1:{redis.port}/0"}
-        return start(servers.daphne, env=env | {"DJANGO_SETTINGS_MODULE": "tests.live.redis_settings"})
 
-    return start_daphne
+@pytest.fixture(scope="module", params=LAYERS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """Two servers with each of the layers, for tests that leave their Redis alone."""
+    folder = tmp_path_factory.mktemp("pair")
+    redis, fleet = Redis(folder), Fleet(folder)
+    env = environment(request.param, redis)
+    yield fleet.start(servers.daphne, env=env), fleet.start(servers.daphne, env=env)
+    fleet.stop()
+    redis.stop()
 
 
 async def test_redis_url_of_the_standalone_server_is_used(
@@ -68,11 +80,8 @@ async def test_redis_url_of_the_standalone_server_is_used(
     assert await listener.receive() == "hello"
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-async def test_two_processes_are_one(
-    layer: str, start_with: Callable[[str], Server], channel: str, connect: Connect, http: Talk
-) -> None:
-    one, other = start_with(layer), start_with(layer)
+async def test_two_processes_are_one(pair: tuple[Server, Server], channel: str, connect: Connect, http: Talk) -> None:
+    one, other = pair
     near, far = await connect(one, channel), await connect(other, channel)
     elsewhere = await connect(other, channel + "/x")
     by_pattern = await connect(other, f"/-/subscribe?pattern={channel[:-1]}%3Cpath:rest%3E")
@@ -99,11 +108,10 @@ async def test_two_processes_are_one(
     assert not elsewhere.messages
 
 
-@pytest.mark.parametrize("layer", LAYERS)
 async def test_order_is_kept_across_processes(
-    layer: str, start_with: Callable[[str], Server], channel: str, connect: Connect, http: Talk
+    pair: tuple[Server, Server], channel: str, connect: Connect, http: Talk
 ) -> None:
-    one, other = start_with(layer), start_with(layer)
+    one, other = pair
     listeners = [await connect(server, channel) for server in (one, other, other)]
     speaker = http(one)
     for number in range(300):
