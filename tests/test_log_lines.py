@@ -12,6 +12,7 @@ import pytest
 from django.core.handlers.asgi import ASGIRequest
 
 from eventcast.engine import names
+from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.engine.messages import Batch, Message
 from eventcast.engine.publishing import apublish
@@ -77,7 +78,7 @@ async def close_slow_subscriber(channel: str) -> None:
 
 
 async def close_subscriber(channel: str) -> None:
-    revocation.close([subscriber_of(channel)], "Taken away.")
+    revocation.close([subscriber_of(channel)], TAKEN_AWAY)
 
 
 async def leave_out_subscriber(channel: str) -> None:

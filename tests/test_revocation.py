@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_logged_out
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest
 from django.test import override_settings
 
 import eventcast
 from eventcast.engine import patterns
+from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.hub import current_hub
+from eventcast.engine.patterns import Pattern
+from eventcast.engine.presence import subscriber_count
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidChannel
 from eventcast.security import revocation
-from eventcast.security.authorization import Claim, Permit, SessionClaim
-from tests.fakes import FakeTransport, until
+from eventcast.security.authorization import Authorization, Claim, Permit, SessionClaim
+from eventcast.websocket.consumer import EventcastConsumer
+from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until, websocket
+from tests.test_views import call
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ async def enter(wanted: Any = "/a", permit: Permit = Permit(), user: str = "") -
     """Somebody comes to listen, let in by a permit."""
     subscriber = Subscriber(FakeTransport(), user=user or permit.user, identity=permit.identity)
     await current_hub().subscribe(wanted, subscriber)
-    revocation.watch(current_hub(), subscriber, permit)
+    revocation.watch(current_hub(), wanted, subscriber, permit)
     return subscriber
 
 
@@ -138,7 +145,7 @@ async def test_nobody_is_closed_while_nobody_can_tell(caplog: pytest.LogCaptureF
     assert closed(subscriber) is None
     Badge.broken = False
     await until(lambda: closed(subscriber))
-    assert "Nobody can tell" in caplog.text
+    assert "Rechecking 1 permissions failed" in caplog.text
     await leave(subscriber, permit=permit)
 
 
@@ -153,6 +160,131 @@ async def test_who_logs_out_is_closed_at_once_and_no_other_session() -> None:
     await leave(gone, permit=mine)
     await leave(staying, permit=other)
 
+
+# --- during a handshake -----------------------------------------------------------------------------------------------
+
+
+class Lasting(SessionClaim):
+    """The claim of a session that no recheck finds to be over."""
+
+    @classmethod
+    def lapsed(cls, claims: Sequence[SessionClaim]) -> Collection[SessionClaim]:
+        return []
+
+
+class Slow(Authorization):
+    """Lets a user in by a session and a badge, after a while."""
+
+    uses_database = False
+    asked = asyncio.Event()
+    answer = asyncio.Event()
+    permit = Permit("zhang", identity="user 1", claims=(Badge("zhang"), Lasting("mine", 1, "authenticated")))
+
+    async def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
+        self.asked.set()
+        await self.answer.wait()
+        return self.permit
+
+    async def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
+        return await self.can_subscribe(request, "")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Slow]]:
+    monkeypatch.setattr(Slow, "asked", asyncio.Event())
+    monkeypatch.setattr(Slow, "answer", asyncio.Event())
+    with override_settings(EVENTCAST={"AUTHORIZATION": f"{__name__}.Slow"}):
+        yield Slow
+
+
+async def log_out(session_key: str) -> None:
+    request = type("Request", (), {"session": type("Session", (), {"session_key": session_key})})
+    await asyncio.to_thread(user_logged_out.send, sender=None, request=request, user=None)
+
+
+async def lapse(name: str) -> None:
+    """A claim is found to be over, as that of another subscriber."""
+    Badge.taken = {name}
+    permit = Permit(claims=(Badge(name),))
+    other = await enter("/other", permit=permit)
+    await until(lambda: closed(other))
+    await leave(other, wanted="/other", permit=permit)
+
+
+async def disconnect(**chosen: Any) -> None:
+    eventcast.disconnect(**chosen)
+
+
+async def disconnect_many(number: int) -> None:
+    for _ in range(number):
+        eventcast.disconnect(user="li")
+
+
+@pytest.mark.parametrize(
+    ("target", "revoke", "is_closed"),
+    [
+        ("/a", lambda: disconnect(user="zhang"), True),
+        ("/a", lambda: disconnect(user=User(pk=1, username="zhang")), True),
+        ("/a", lambda: disconnect(channel="/a"), True),
+        ("/a", lambda: disconnect(channel="/<x>", user="zhang"), True),
+        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/a"), True),
+        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/<path:x>"), True),
+        ("/a", lambda: log_out("mine"), True),
+        ("/a", lambda: lapse("zhang"), True),
+        ("/a", lambda: disconnect_many(revocation.REMEMBERED + 1), True),
+        ("/a", lambda: disconnect_many(revocation.REMEMBERED), False),
+        ("/a", lambda: disconnect(user="li"), False),
+        ("/a", lambda: disconnect(channel="/b", user="zhang"), False),
+        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/a/b"), False),
+        ("/a", lambda: log_out("other"), False),
+        ("/a", lambda: lapse("li"), False),
+    ],
+)
+async def test_permission_that_is_revoked_during_a_handshake_is_revoked(
+    slow: type[Slow], target: str, revoke: Callable[[], Awaitable[None]], is_closed: bool
+) -> None:
+    await disconnect(user="zhang")  # An earlier revocation is not about this handshake.
+    connection = websocket(EventcastConsumer.as_asgi(), target)
+    task = connection.start()
+    connection.inbox.put_nowait({"type": "websocket.connect"})
+    await asyncio.wait_for(slow.asked.wait(), 10)
+    await revoke()
+    slow.answer.set()
+    if is_closed:
+        await asyncio.wait_for(task, 10)
+        assert (connection.sent[-1]["code"], connection.sent[-1]["reason"]) == TAKEN_AWAY
+    else:
+        await until(lambda: connection.sent)
+        assert connection.types() == ["websocket.accept"]
+        await connection.disconnect()
+    assert subscriber_count("/a", patterns=True) == 0
+
+
+async def test_permission_that_is_revoked_while_the_layer_is_slow_is_revoked(slow: type[Slow]) -> None:
+    slow.answer.set()
+    with layer_in_use(FlakyLayer()) as layer:
+        layer.gate = asyncio.Event()
+        connection = websocket(EventcastConsumer.as_asgi(), "/a")
+        task = connection.start()
+        connection.inbox.put_nowait({"type": "websocket.connect"})
+        await until(lambda: "group_add" in layer.calls)
+        await disconnect(user="zhang")
+        layer.gate.set()
+        await asyncio.wait_for(task, 10)
+    assert connection.sent[-1]["code"] == TAKEN_AWAY.code
+
+
+async def test_stream_ends_at_once_if_its_permission_was_revoked_meanwhile(slow: type[Slow]) -> None:
+    asking = asyncio.create_task(call(ASGIHandler(), "GET", "/a", headers=[("Accept", "text/event-stream")]))
+    await asyncio.wait_for(slow.asked.wait(), 10)
+    await disconnect(user="zhang")
+    slow.answer.set()
+    answer = await asyncio.wait_for(asking, 10)
+    assert answer.status == 200
+    assert subscriber_count("/a") == 0
+
+
+# --- on purpose -------------------------------------------------------------------------------------------------------
 
 ALL_BELOW = patterns.parse("/a/<path:x>")
 
@@ -219,12 +351,12 @@ async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expecte
 @pytest.mark.parametrize("user", ["", AnonymousUser()])
 @pytest.mark.parametrize("also", [{}, {"channel": "/a"}])
 def test_disconnect_of_a_user_who_is_nobody_is_an_error(user: Any, also: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ValueError, match="no name"):
         eventcast.disconnect(user=user, **also)
 
 
 def test_disconnect_of_nobody_in_particular_is_an_error() -> None:
-    with pytest.raises(ValueError, match="whom"):
+    with pytest.raises(ValueError, match="which subscribers"):
         eventcast.disconnect()
 
 

@@ -116,7 +116,7 @@ async def _body(
         return
     try:
         transport.open(subscriber)
-        revocation.watch(hub, subscriber, permit)
+        revocation.watch(hub, wanted, subscriber, permit)
         async for piece in transport:
             yield piece
     except asyncio.CancelledError:

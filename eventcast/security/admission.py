@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -18,8 +19,9 @@ from django.http import HttpRequest
 
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused
-from eventcast.security import authorization, origins, throttling
+from eventcast.security import authorization, origins, revocation, throttling
 from eventcast.security.authorization import Permit
+from eventcast.security.authorization.asking import Action
 
 __all__ = [
     "Permit",
@@ -50,7 +52,7 @@ async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    return await authorization.permit("publish", request, channel)
+    return await _permit("publish", request, channel)
 
 
 def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
@@ -69,7 +71,7 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
     :raises Refused: it may not.
     """
     _check_origin(request)
-    permit = await authorization.permit("subscribe", request, wanted)
+    permit = await _permit("subscribe", request, wanted)
     throttling.check_quotas(request, wanted)
     return permit
 
@@ -82,6 +84,12 @@ async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
     """
     _check_origin(request)
     await authorization.permit("subscribe", request, wanted)
+
+
+async def _permit(action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """The permit of a subscriber, which is to be revoked by what happens from now on."""
+    revocations = revocation.count()
+    return replace(await authorization.permit(action, request, wanted), revocations=revocations)
 
 
 def _check_origin(request: HttpRequest) -> None:

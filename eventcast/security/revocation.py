@@ -1,9 +1,11 @@
-"""Permission that is taken away while somebody listens by it: the subscriber is closed.
+"""Revocation: the server closes subscribers whose permission ends.
 
-- A permit that expires ends with its second. One timer for each event loop, and no cost for permits without an end.
-- What a permit rests on, such as a session, is asked about again every ``RECHECK_INTERVAL`` seconds: equal ones once,
-  in a thread, spread over that time, so that thousands of them are no burst.
-- A user who logs out in this process is closed at once, as is whom :func:`disconnect` names.
+- A permit that expires ends with its second. There is one timer for each event loop, and none for permits without end.
+- Claims, such as a session, are rechecked every ``RECHECK_INTERVAL`` seconds: equal claims once, in a thread, and
+  spread over that time, so that thousands of them are no burst.
+- A log-out in this process, and :func:`disconnect`, close their subscribers at once.
+- What is revoked during a handshake is revoked: admission notes the number of revocations before it asks, in
+  ``Permit.revocations``, and :func:`watch` applies those that came since.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import asyncio
 import contextvars
 import logging
 import math
+import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -30,10 +34,13 @@ from eventcast.security.authorization.permits import identity_of
 logger = logging.getLogger("eventcast.subscribe")
 
 TICK = 1.0
-"""Seconds between two questions to the database, for a share of what there is to ask."""
+"""Seconds between two rechecks, each for a share of the claims."""
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which a timer looks at the clock again, which may have been set meanwhile."""
+"""Seconds after which a timer looks at the clock again, because the clock may have been set meanwhile."""
+
+REMEMBERED = 1000
+"""Revocations that are remembered for handshakes under way. A handshake that outlasts more of them is closed."""
 
 
 class Watch:
@@ -41,11 +48,11 @@ class Watch:
 
     def __init__(self) -> None:
         self._ending: dict[int, set[Subscriber]] = {}
-        """Who ends with which second since the epoch."""
+        """Subscribers by the second since the epoch with which their permit expires."""
         self._timer: asyncio.TimerHandle | None = None
         self._claims: dict[Subscriber, tuple[Claim, ...]] = {}
         self._round: list[Claim] = []
-        """What is still to be asked about in this round."""
+        """Claims still to be rechecked in this round."""
         self._share = 1
         self._recheck: asyncio.TimerHandle | asyncio.Task[None] | None = None
 
@@ -76,7 +83,7 @@ class Watch:
             self._recheck.cancel()
             self._recheck, self._round = None, []
 
-    # --- what expires -----------------------------------------------------------------------------------------------
+    # --- permits that expire ----------------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
         if not self._ending:
@@ -95,7 +102,7 @@ class Watch:
             close(self._ending.pop(second), EXPIRED)
         self._set_timer()
 
-    # --- what is asked about ----------------------------------------------------------------------------------------
+    # --- claims that are rechecked ----------------------------------------------------------------------------------
 
     def _recheck_later(self) -> None:
         if not self._round or not self._claims:
@@ -109,21 +116,18 @@ class Watch:
     async def _ask(self) -> None:
         asked, self._round = self._round[: self._share], self._round[self._share :]
         try:
-            self.drop({claim for kind in {type(claim) for claim in asked} for claim in await _lapsed(kind, asked)})
+            gone = {claim for kind in {type(claim) for claim in asked} for claim in await _lapsed(kind, asked)}
         except Exception:
-            logger.exception("Nobody can tell whether %d permissions still hold; asked again later.", len(asked))
+            logger.exception("Rechecking %d permissions failed; retrying.", len(asked))
+        else:
+            if gone:
+                _remember_claims(gone.__contains__)
+                self.drop(gone.__contains__)
         self._recheck_later()
 
-    def drop(self, claims: Iterable[Claim]) -> None:
-        """Close those whose permits rest on one of the claims."""
-        gone = set(claims)
-        if gone:
-            close([subscriber for subscriber, held in self._claims.items() if not gone.isdisjoint(held)], TAKEN_AWAY)
-
-    def drop_session(self, session_key: str) -> None:
-        """Close those whose permits rest on this session."""
-        held = {claim for claims in self._claims.values() for claim in claims}
-        self.drop(claim for claim in held if isinstance(claim, SessionClaim) and claim.session_key == session_key)
+    def drop(self, is_over: Callable[[Claim], bool]) -> None:
+        """Close the subscribers with a permit that rests on a claim that is over."""
+        close([subscriber for subscriber, held in self._claims.items() if any(map(is_over, held))], TAKEN_AWAY)
 
 
 def _later(delay: float, function: Callable[[], None]) -> asyncio.TimerHandle:
@@ -138,12 +142,18 @@ async def _lapsed(kind: type[Claim], claims: Sequence[Claim]) -> Iterable[Claim]
 _watches: weakref.WeakKeyDictionary[Hub, Watch] = weakref.WeakKeyDictionary()
 
 
-def watch(hub: Hub, subscriber: Subscriber, permit: Permit) -> None:
-    """Close a subscriber of the running event loop when the permit by which it was let in ends."""
+def watch(hub: Hub, wanted: str | Pattern, subscriber: Subscriber, permit: Permit) -> None:
+    """Close a subscriber when its permit ends. To be called as soon as the hub has let the subscriber in.
+
+    :param hub: that of the running event loop.
+    :param wanted: the channel or the pattern that the subscriber listens to.
+    """
     if permit.ends:
         if hub not in _watches:
             _watches[hub] = Watch()
         _watches[hub].add(subscriber, permit)
+    if permit.revocations is not None and _revoked_since(permit.revocations, wanted, subscriber, permit):
+        close([subscriber], TAKEN_AWAY)
 
 
 def forget(hub: Hub, subscriber: Subscriber, permit: Permit) -> None:
@@ -162,36 +172,79 @@ def close(subscribers: Iterable[Subscriber], closing: Closing) -> None:
         subscriber.leave()
 
 
+# --- revocations that handshakes under way must hear of --------------------------------------------------------------
+
+Revocation = Callable[[str | Pattern, Subscriber, Permit], bool]
+"""Tells whether a subscriber, what it listens to, and its permit are meant."""
+
+_recent: deque[Revocation] = deque(maxlen=REMEMBERED)
+_count = 0
+_lock = threading.RLock()  # A finalizer may run while the lock is held, and disconnect a user.
+
+
+def count() -> int:
+    """The number of revocations in this process so far."""
+    return _count
+
+
+def _remember(revocation: Revocation) -> None:
+    global _count
+    with _lock:
+        _recent.append(revocation)
+        _count += 1
+
+
+def _remember_claims(is_over: Callable[[Claim], bool]) -> None:
+    _remember(lambda wanted, subscriber, permit: any(map(is_over, permit.claims)))
+
+
+def _revoked_since(number: int, wanted: str | Pattern, subscriber: Subscriber, permit: Permit) -> bool:
+    if number == _count:
+        return False
+    with _lock:
+        missed = _count - number
+        recent = list(_recent)[-missed:]
+    return missed > len(recent) or any(revocation(wanted, subscriber, permit) for revocation in recent)
+
+
 def logged_out(sender: Any = None, request: Any = None, **kwargs: Any) -> None:
-    """A user logs out: close whom that session has let in. A receiver of Django's ``user_logged_out``."""
+    """A user logs out: close the subscribers of that session. A receiver of Django's ``user_logged_out``."""
     session_key = getattr(getattr(request, "session", None), "session_key", None)
-    if session_key is not None:
-        for hub in hubs():
-            if (watching := _watches.get(hub)) is not None:
-                hub.call(watching.drop_session, session_key)
+    if session_key is None:
+        return
+
+    def is_over(claim: Claim) -> bool:
+        return isinstance(claim, SessionClaim) and claim.session_key == session_key
+
+    _remember_claims(is_over)
+    for hub in hubs():
+        if (watching := _watches.get(hub)) is not None:
+            hub.call(watching.drop, is_over)
 
 
 def disconnect(*, channel: str | None = None, user: Any = None) -> None:
     """Close the subscribers of a channel, of a user, or with both those of the user on that channel.
 
-    For permission that was taken away in a way that eventcast cannot see. They are closed with 3000, may try to come
-    back, and are asked for their permission then. Only those of this process; in any thread; they go a moment later.
+    For permission that was taken away in a way that eventcast cannot see. The subscribers are closed with 3000. Their
+    clients may connect again, and are then asked for their permission. Only subscribers of this process are closed, a
+    moment later. Safe in any thread.
 
-    :param channel: a channel's name, for all who hear it, by a pattern too; or a pattern such as
-        ``"/orders/<path:any>"``, for all who hear a channel that matches by its name, or listen by a pattern within it.
-    :param user: a name, for all who have it: users, keys and tokens; or a user object, for that user alone, told by
-        its primary key, or by its name where an ``Authorization`` of one's own has let in somebody by no more.
-    :raises InvalidChannel: it is no channel's name.
-    :raises ValueError: neither is given, or ``user`` is nobody: an empty name, or one who is not logged in.
+    :param channel: a channel's name: its subscribers, and those by a pattern that matches it; or a pattern such as
+        ``"/orders/<path:any>"``: the subscribers of all channels that it matches, and of patterns within it.
+    :param user: a name: all users, keys and tokens of that name; or a user object: that user alone, told by its primary
+        key, or by its name where an ``Authorization`` of your own gives no :attr:`Permit.identity`.
+    :raises InvalidChannel: ``channel`` cannot be a channel's name.
+    :raises ValueError: neither is given, or ``user`` is an empty name or not logged in.
     """
     if channel is None and user is None:
-        raise ValueError("Say whom to disconnect: channel=, user= or both.")
-    wanted = None if channel is None else _channel_or_pattern(channel)
+        raise ValueError("Say which subscribers to disconnect: channel=, user= or both.")
+    chosen = None if channel is None else _channel_or_pattern(channel)
     is_meant = _chooser(user)
 
     def close_there(hub: Hub) -> None:
-        close([each for each in _hearing(hub, wanted) if is_meant(each)], TAKEN_AWAY)
+        close([each for each in _subscribers(hub, chosen) if is_meant(each)], TAKEN_AWAY)
 
+    _remember(lambda wanted, subscriber, permit: _within(chosen, wanted) and is_meant(subscriber))
     for hub in hubs():
         hub.call(close_there, hub)
 
@@ -202,8 +255,8 @@ def _chooser(user: Any) -> Callable[[Subscriber], bool]:
         return lambda subscriber: True
     name = user.get_username() if hasattr(user, "get_username") else user
     if not name:
-        # All who are nobody to us would go.
-        raise ValueError(f"user={user!r} is nobody: say a name, or leave it out to disconnect all of a channel.")
+        # All subscribers without a known user would go.
+        raise ValueError(f"user={user!r} has no name: give one, or leave user= out to disconnect all of a channel.")
     if name is user:
         return lambda subscriber: bool(subscriber.user == name)
     identity = identity_of(user)
@@ -219,11 +272,15 @@ def _channel_or_pattern(text: str) -> str | Pattern:
     return pattern if any(segment.kind for segment in pattern.segments) else text
 
 
-def _hearing(hub: Hub, wanted: str | Pattern | None) -> Iterator[Subscriber]:
-    if isinstance(wanted, str):
-        found = hub.heard_by(wanted)
-    else:
-        found = [local for local in hub.channels.values() if wanted is None or wanted.matches(local.name)]
-        found += [local for local in hub.patterns if wanted is None or wanted.covers(patterns.parse(local.name))]
+def _within(chosen: str | Pattern | None, wanted: str | Pattern) -> bool:
+    """Whether subscribers of ``wanted`` hear the channel ``chosen``, or only channels of that pattern."""
+    if isinstance(chosen, Pattern):
+        return chosen.covers(wanted) if isinstance(wanted, Pattern) else chosen.matches(wanted)
+    return chosen is None or (wanted.matches(chosen) if isinstance(wanted, Pattern) else chosen == wanted)
+
+
+def _subscribers(hub: Hub, chosen: str | Pattern | None) -> Iterator[Subscriber]:
+    found = [local for local in hub.channels.values() if _within(chosen, local.name)]
+    found += [local for local in hub.patterns if _within(chosen, patterns.parse(local.name))]
     for local in found:
         yield from local

@@ -57,7 +57,6 @@ class EventcastConsumer(AsyncConsumer):
                 daphne.close_at_shutdown(protocol, hub)
             await send(accepted(scope))
             subscriber.transport.open(subscriber)
-            revocation.watch(hub, subscriber, permit)
             overheard = None
             if speaker is None:
                 subscriber.transport.count_inbound(functools.partial(Overheard, subscriber, scope))
@@ -129,6 +128,7 @@ async def admit(
     if hub.stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
     await hub.subscribe(wanted, subscriber)
+    revocation.watch(hub, wanted, subscriber, permit)
     return wanted, subscriber, speaker, permit
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 class Claim:
@@ -35,6 +37,9 @@ class Permit:
     """What ``user`` is, where more than the name is known: ``"key shop"``, ``"token zhang"``, or ``"user 42"`` for the
     site's user with that primary key. Who has another of them is another, however alike the names are."""
 
+    revocations: int | None = field(default=None, repr=False, compare=False)
+    """Set by the server: the number of revocations before it asked for this permit."""
+
     @property
     def who(self) -> str:
         """Whose allowance is used up; empty if nobody is known."""
@@ -47,9 +52,18 @@ class Permit:
 
     def __and__(self, other: Permit) -> Permit:
         """Holds while both hold."""
-        ends = [each for each in (self.expires_at, other.expires_at) if each is not None]
         known = self if self.who else other
-        return Permit(known.user, min(ends, default=None), self.claims + other.claims, known.identity)
+        return Permit(
+            known.user,
+            _lesser(self.expires_at, other.expires_at),
+            self.claims + other.claims,
+            known.identity,
+            _lesser(self.revocations, other.revocations),
+        )
+
+
+def _lesser(one: Number | None, other: Number | None) -> Number | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def identity_of(user: Any) -> str:
