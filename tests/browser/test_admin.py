@@ -305,7 +305,7 @@ async def test_tail_keeps_the_newest(office: Server, enter: Enter, http: Talk, c
     page = await listen(await enter(office, page_of(channel)))
     lines = "\n".join(f"line {number}" for number in range(3000))
     await http(office).post(channel, lines, "application/x-ndjson")
-    await expect(page.locator("#eventcast-heard")).to_contain_text("3,000 heard")
+    await expect(page.locator("#eventcast-heard")).to_contain_text("3,000 received")
     await expect(messages(page)).to_have_count(200)
     await expect(messages(page).first.locator("pre")).to_have_text("line 2999")
 

@@ -237,7 +237,7 @@ async def test_page_says_that_the_server_is_gone_and_comes_back_by_itself(visit:
     again = start(servers.daphne, "-p", str(server.port))
     await expect(page.locator("#state")).to_have_text("Live", timeout=BACK)
     await expect(page.locator("#gone")).to_be_hidden()
-    await expect(page.locator("#list .gap")).to_contain_text("what was published meanwhile is missing")
+    await expect(page.locator("#list .gap")).to_contain_text("messages published meanwhile are missing")
     client = await WebSocket.connect(again.port, "/a")
     await page.get_by_role("textbox", name="Message").fill("still here")
     await page.get_by_role("button", name="Send").click()

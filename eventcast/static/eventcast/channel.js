@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const COUNTED = 2000; // ms from one question for the counts to the next
+  const COUNT_INTERVAL = 2000; // ms between two requests for the counts
 
   const $ = (id) => document.getElementById(id);
   const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
@@ -14,14 +14,14 @@
   const WHY = {
     1001: "The server is going away.",
     1012: "The server restarts.",
-    1013: "This page was too slow for what was published.",
-    3000: "An operator has disconnected this page.",
+    1013: "This page was too slow for the published messages.",
+    3000: "An operator disconnected this page.",
   };
   let lostAt = 0, tryAt = 0, countdown;
 
   function onState(state, { transport, delay, code }) {
     const words = { connecting: "Connecting", open: "Live", waiting: "Disconnected", closed: "Not connected" };
-    // While it is down, a try is not worth a change of what is shown.
+    // While the connection is down, a new try does not change the display.
     const down = lostAt && state != "open" && state != "closed";
     $("state").textContent = down ? words.waiting : words[state];
     $("state").parentNode.dataset.state = down ? "waiting" : state;
@@ -30,14 +30,14 @@
     if (state == "waiting") {
       lostAt ||= Date.now();
       tryAt = Date.now() + delay;
-      const why = WHY[code] ?? (code == 1000 ? "The server has closed the connection." : "The server is gone.");
+      const why = WHY[code] ?? (code == 1000 ? "The server closed the connection." : "The server is gone.");
       $("subscribers").textContent = "–";
       if ($("gone").hidden || WHY[code]) $("gone-why").textContent = why;
       $("gone").hidden = false;
       countdown = setInterval(tick, 250);
       tick();
     } else if (state == "open") {
-      if (lostAt) feed.add({ gap: `Reconnected after ${seconds(Date.now() - lostAt)}; what was published meanwhile is missing` });
+      if (lostAt) feed.add({ gap: `Reconnected after ${seconds(Date.now() - lostAt)}; messages published meanwhile are missing` });
       lostAt = 0;
       $("gone").hidden = true;
       count();
@@ -72,12 +72,12 @@
       put("lost", info.lost);
       $("losses").hidden = !info.lost;
     } catch {
-      // The server is gone: the socket will tell.
+      // The server is gone: the WebSocket's state will show it.
     }
     asking = false;
   }
 
-  // What has come since the last answer is counted here: the figure keeps up with the list.
+  // Messages since the last answer are counted here, so that the figure agrees with the list.
   function countOne() {
     messages++;
     if (drawn) return;
@@ -88,7 +88,7 @@
     });
   }
 
-  setInterval(count, COUNTED);
+  setInterval(count, COUNT_INTERVAL);
   document.addEventListener("visibilitychange", count);
 
   // --- sending -------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@
       $("data").value = "";
     } catch (error) {
       said.dataset.failed = "";
-      said.textContent = error.status ? error.message : "The server cannot be reached: nothing was sent.";
+      said.textContent = error.status ? error.message : "The server cannot be reached: the message was not sent.";
     }
     $("data").focus();
     count();
@@ -116,9 +116,9 @@
 
   // --- lines to copy -------------------------------------------------------------------------------------------------
 
-  $("code").open = matchMedia("(min-width: 60rem)").matches; // where there is room
+  $("code").open = matchMedia("(min-width: 60rem)").matches; // on a wide screen
   const script = $("eventcast-script").src;
-  const own = path.replace(/^\/\//, "/%2F"); // that no browser takes it for another host
+  const own = path.replace(/^\/\//, "/%2F"); // browsers would read // as the beginning of a host
   for (const [title, text] of [
     ["Publish with curl", `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
     ["Listen with curl", `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
@@ -138,7 +138,7 @@
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Pages without TLS have no clipboard, but may still do what Ctrl + C does.
+      // Pages without TLS have no clipboard API, but can still run the copy command.
       const area = document.createElement("textarea");
       area.value = text;
       document.body.append(area);

@@ -1,10 +1,10 @@
-/* <event-cast path="/deploys"></event-cast> appends each message to itself; with "toast" it is a stack of pop-ups that
-   go away. Text stays text: nothing is taken for HTML. Needs eventcast.js before it.   MIT licence */
+/* <event-cast path="/deploys"></event-cast> appends each message to itself; with "toast", messages are pop-ups that
+   disappear. Messages are inserted as text, never as HTML. Needs eventcast.js before it.   MIT licence */
 (() => {
   "use strict";
   if (customElements.get("event-cast")) return; // the script is on the page twice
 
-  // No rule is specific, so that any rule of the page wins. A sheet made by script needs no leave of the page's CSP.
+  // :where() gives the rules no specificity, so that all rules of the page win. The page's CSP allows such a sheet.
   const LOOKS = `
     :where(event-cast) { display: block }
     :where(event-cast > div) { white-space: pre-wrap; overflow-wrap: anywhere }
@@ -35,10 +35,10 @@
       const root = this.getRootNode();
       if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(LOOKS);
       if (!root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
-      // A live region: read out by screen readers when they have nothing else to say. The focus stays where it is.
+      // A live region: screen readers read it out when they are idle, and the focus stays.
       setDefault(this, "role", this.hasAttribute("toast") ? "status" : "log");
       setDefault(this, "aria-live", "polite");
-      setDefault(this, "aria-atomic", "false"); // what is new, and not all toasts once more
+      setDefault(this, "aria-atomic", "false"); // read the new toast only, not all toasts again
       this.attributeChangedCallback();
     }
 
@@ -53,14 +53,14 @@
       this.channel = path && eventcast(path)
         .on("state", (state) => this.setAttribute("state", state))
         .on((data) => this.take(data));
-      before?.close(); // now that the other one is there, and can share its socket
+      before?.close(); // after the new channel has been opened, which may share its socket
     }
 
     get max() {
       return +this.getAttribute("max") || (this.hasAttribute("toast") ? 5 : 100);
     }
 
-    // Shown once a frame, so that no flood freezes the page. A page in the background has no frames, and keeps the last.
+    // Messages are shown once a frame, so that a flood does not freeze the page. A hidden page keeps the newest.
     take(detail) {
       if (!this.dispatchEvent(new CustomEvent("message", { detail, cancelable: true }))) return;
       if (this.waiting.push(detail) == 1) requestAnimationFrame(() => this.show());
@@ -98,7 +98,7 @@
       Object.assign(button, { type: "button", textContent: "×", onclick: leave });
       button.setAttribute("aria-label", this.getAttribute("dismiss") || "Dismiss");
       item.append(button);
-      Object.assign(item, { onmouseenter: stay, onmouseleave: wait }); // it stays as long as somebody is at it
+      Object.assign(item, { onmouseenter: stay, onmouseleave: wait }); // it stays while the pointer is on it
       item.addEventListener("focusin", stay);
       item.addEventListener("focusout", () => setTimeout(wait));
       wait();

@@ -1,24 +1,24 @@
-/** Listens to the channel at `url`, and speaks on it. Nothing is opened before the first `on()`. */
+/** A channel to subscribe and publish to. The first `on()` opens the connection. */
 declare function eventcast<Data = any>(url: string | URL, options?: eventcast.Options): eventcast.Channel<Data>;
 
 declare namespace eventcast {
-  /** The URL path of the channel with this name, such as `"/a b"` or `"//a"`: encoded so that browsers leave it alone. */
+  /** The URL path of the channel with this name, such as `"/a b"` or `"//a"`, encoded as browsers keep it. */
   function path(name: string): string;
 
   interface Options {
     /** Decode text messages as JSON, as `json()` does. Default: false. */
     json?: boolean;
     /**
-     * Says who listens and publishes: a token, or a function that gets one, asked whenever a connection is opened and a
-     * message sent. It goes as a WebSocket's subprotocol or as a header, never in the URL. Of channels with the same URL
-     * that of the first counts for listening. Default: none.
+     * A token that identifies the client, or a function that returns one, called for each connection and each sent
+     * message. The token is sent in a WebSocket's subprotocol or in a header, never in the URL. Channels with one URL
+     * listen with the token of the first. Default: none.
      */
     token?: string | (() => string | Promise<string>);
   }
 
   /**
-   * `closed`: nobody listens. `connecting`, `open`: as they say.
-   * `waiting`: the connection is lost, and is tried again in `detail.delay` milliseconds, or when the network comes back.
+   * `closed`: not listening. `waiting`: the connection is lost; the next try is in `detail.delay` milliseconds, or when
+   * the network returns.
    */
   type State = "closed" | "connecting" | "open" | "waiting";
 
@@ -27,19 +27,19 @@ declare namespace eventcast {
     transport?: "websocket" | "eventsource";
     /** When `waiting`: milliseconds until the next try. */
     delay?: number;
-    /** When `waiting`: the close code, 1006 if the server did not say goodbye. */
+    /** When `waiting`: the close code; 1006 if the server sent no close frame. */
     code?: number;
-    /** When `waiting`: the reason that came with the code, mostly empty. */
+    /** When `waiting`: the reason beside the code, mostly empty. */
     reason?: string;
   }
 
-  /** A connection that could not be opened or was lost has a `code`; a message that is no JSON has `data`. */
+  /** The error of a failed or lost connection has a `code`; the error of a message that is not JSON has its `data`. */
   interface ListeningError extends Error {
     code?: number;
     data?: string;
   }
 
-  /** What the promise of `send()` is rejected with when the server refuses; it is a `TypeError` if there is no server. */
+  /** The error of `send()` when the server refuses the message. Without a server, the error is a `TypeError`. */
   interface SendingError extends Error {
     /** The HTTP status. */
     status: number;
@@ -49,18 +49,18 @@ declare namespace eventcast {
 
   interface Answer {
     channel: string;
-    /** How many messages were published. */
+    /** Published messages. */
     messages: number;
-    /** How many subscribers were there. */
+    /** Subscribers at that moment. */
     subscribers: number;
-    /** `"process"` if other processes may have subscribers too, who are not counted. */
+    /** `"process"` if `subscribers` does not include those of other server processes. */
     scope?: string;
   }
 
   interface Listeners<Data> {
-    /** Gets each message: a string, an ArrayBuffer if it is binary, or what its JSON says. */
+    /** Gets each message: a string, an ArrayBuffer for a binary message, or the decoded JSON. */
     message: (data: Data) => void;
-    /** Gets the state, soon after it was added and whenever it changes. */
+    /** Gets the state soon after `on()`, and each time that it changes. */
     state: (state: State, detail: Detail) => void;
     error: (error: ListeningError) => void;
   }
@@ -69,24 +69,24 @@ declare namespace eventcast {
   interface Channel<Data = any> {
     readonly url: string;
     readonly state: State;
-    /** From now on, text messages are decoded as JSON; one that is not is an `error`. */
+    /** Decode text messages as JSON from now on. A message that is not JSON is an `error`. */
     json<JSONData = Data>(): Channel<JSONData>;
     on(listener: Listeners<Data>["message"]): this;
     on<Type extends keyof Listeners<Data>>(type: Type, listener: Listeners<Data>[Type]): this;
     off(listener: Listeners<Data>["message"]): this;
     off<Type extends keyof Listeners<Data>>(type: Type, listener: Listeners<Data>[Type]): this;
     /**
-     * Publishes with a POST request: a string as text, an ArrayBuffer, a view of one or a Blob as binary, anything else
-     * as JSON.
+     * Publish with a POST request: a string as text; an ArrayBuffer, a view of one or a Blob as binary; other values as
+     * JSON.
      */
     send(data: unknown): Promise<Answer>;
-    /** Stops listening; another `on()` begins anew. */
+    /** Stop listening. Another `on()` begins again. */
     close(): void;
   }
 }
 
 declare global {
-  /** `<event-cast path="/deploys">`, from event-cast.js; its `message` event can be cancelled, and nothing is shown. */
+  /** `<event-cast path="/deploys">`, from event-cast.js. A cancelled `message` event hides the message. */
   interface HTMLElementTagNameMap {
     "event-cast": HTMLElement;
   }

@@ -1,4 +1,4 @@
-// For import eventcast from ".../eventcast.esm.js". (Not .mjs: many servers don't serve that as JavaScript.)
+// For: import eventcast from ".../eventcast.esm.js". (Not .mjs: many servers don't serve such files as JavaScript.)
 import "./eventcast.js";
 
 export default globalThis.eventcast;

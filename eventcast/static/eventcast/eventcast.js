@@ -2,15 +2,15 @@
 (() => {
   "use strict";
   if (typeof globalThis.eventcast == "function") return; // the script is on the page twice
-  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first one, the longest of all
-  const STEADY = 10000, OPENING = 15000; // ms: what lasted so long was good; what takes so long to open is given up
-  const LOST = 1006, DISCONNECTED = 3000; // close codes: without a word, and by an operator
-  const BEARER = "eventcast.token."; // begins the subprotocol that carries a token: a page can set no header there
+  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first wait, the longest wait
+  const STEADY = 10000, OPENING = 15000; // ms: a connection this old was good; an opening this slow has failed
+  const LOST = 1006, DISCONNECTED = 3000; // close codes: without a close frame, and by an operator
+  const BEARER = "eventcast.token."; // before a token in a subprotocol: a page cannot set a WebSocket's headers
   const page = globalThis.document;
-  const links = new Map(); // by URL, for all channels of one URL share a link
-  const proven = new Set(); // hosts to which a WebSocket has been open
+  const links = new Map(); // by URL: all channels with one URL share a link
+  const proven = new Set(); // hosts with which a WebSocket has worked
 
-  // What an EventSource is, for those who have to say who they are: it can set no header, and no token is for a URL.
+  // An EventSource with a token: the browser's own cannot set headers, and a token does not belong in a URL.
   class Stream extends EventTarget {
     aborter = new AbortController();
 
@@ -52,12 +52,12 @@
       this.connect();
     }
 
-    // An EventSource is for those who cannot open a WebSocket, as behind some proxies: it is tried where none was ever
-    // open, right after one has failed. If the server is down neither opens, and the next try begins anew.
+    // Some proxies block WebSockets. If a WebSocket has failed and none has ever worked with this host, an EventSource
+    // is tried at once. If the server is down, both fail, and the next try begins with a WebSocket again.
     connect(plain = !globalThis.WebSocket) {
       const transport = plain ? "eventsource" : "websocket";
       this.set("connecting", { transport });
-      if (links.get(this.url) != this) return; // whoever heard that has stopped listening
+      if (links.get(this.url) != this) return; // a listener has closed the channel
       if (!this.token) return this.open(plain, transport);
       const asked = this.asked = {};
       const mine = () => this.asked == asked && this.state == "connecting" && links.get(this.url) == this;
@@ -89,21 +89,21 @@
       };
       source.onmessage = (event) => receive(event.data);
       source.onclose = (event) => over(event.code, event.reason);
-      source.onerror = () => plain && over(LOST); // a WebSocket closes as well, and npm's ws throws if nobody looks
+      source.onerror = () => plain && over(LOST); // a WebSocket also closes; npm's ws throws without a handler
       source.addEventListener("text", source.onmessage);
       source.addEventListener("binary", ({ data }) =>
         receive(Uint8Array.from(atob(data), (char) => char.charCodeAt()).buffer));
     }
 
     lost(plain, code, reason) {
-      // With a function there may be a new token at once.
+      // A function may return a new token at once.
       const opened = this.state == "open", kicked = code == DISCONNECTED && typeof this.token != "function";
       this.stop();
       if (!opened && !plain && (globalThis.EventSource || this.token) && !proven.has(this.host)) return this.connect(true);
       if (opened && Date.now() - this.since > STEADY) this.failures = 0;
-      // Full jitter: those who were lost together must not come back together.
+      // Full jitter: clients that lost their connections together must not reconnect together.
       const from = kicked ? LATEST / 2 : SOON;
-      // Three tries within seconds, for that is how long a restart takes; then ever fewer.
+      // Three tries within seconds, as a restart takes; then longer and longer waits.
       const to = kicked ? LATEST : Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
       const delay = Math.round(from + Math.random() * (to - from));
       this.timer = setTimeout(() => this.connect(), delay);
@@ -204,7 +204,7 @@
       try {
         listener(...values);
       } catch (error) {
-        setTimeout(() => { throw error; }); // to the console: the other listeners shall hear all the same
+        setTimeout(() => { throw error; }); // to the console; the other listeners still get the event
       }
     }
 
@@ -223,7 +223,7 @@
   }
 
   const eventcast = globalThis.eventcast = (url, options = {}) => new Channel(url, options);
-  // The path of the channel with this name, such as "/a b" or "//a", so encoded that browsers leave it as it is.
+  // The URL path of the channel with this name, such as "/a b" or "//a", encoded so that browsers do not change it.
   eventcast.path = (name) => {
     const path = encodeURIComponent(name.slice(1));
     return "/" + (/\/\/|\/\.\.?(\/|$)/.test(name) ? path : path.replace(/%2F/g, "/"));

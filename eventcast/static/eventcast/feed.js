@@ -1,10 +1,10 @@
-/* The list of messages on the channel's page, the newest at the top. Needs payload. */
+/* The list of messages on the channel's page, the newest at the top. Needs payload.js. */
 "use strict";
 
 const feed = (() => {
   const KEPT = 200; // messages in the list
-  const KEPT_SIZE = 16e6; // and their characters and bytes in all
-  const PACE = 100; // ms at least from one change of the list to the next, so that no flood freezes the tab
+  const KEPT_SIZE = 16e6; // characters and bytes of these messages together
+  const PACE = 100; // ms at least between two changes of the list, so that a flood does not freeze the tab
 
   const $ = (id) => document.getElementById(id);
   const name = document.title;
@@ -12,16 +12,16 @@ const feed = (() => {
     hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
   });
 
-  let queue = []; // what has come and is not in the list yet
+  let queue = []; // messages that are not in the list yet
   let queueSize = 0;
-  let queued = 0; // how many have come since the list has changed, of which the queue holds the last
+  let queued = 0; // messages since the last change of the list; the queue holds only the newest of them
   let received = 0;
-  let shown = []; // the sizes of what is in the list, the newest first
+  let shown = []; // the sizes of the list's entries, the newest first
   let paused = false, planned = false, notBefore = 0;
 
   const weight = ({ data, gap }) => (gap ? 0 : data.byteLength ?? data.length);
 
-  // An entry is {data, at} for a message, or {gap} with a text for where some may be missing.
+  // An entry is {data, at} for a message, or {gap} with a text where messages may be missing.
   function add(entry) {
     queue.push(entry);
     queueSize += weight(entry);
@@ -36,7 +36,7 @@ const feed = (() => {
     plan();
   }
 
-  // The last messages, as many as are kept.
+  // The newest entries within KEPT and KEPT_SIZE.
   function kept(entries) {
     let size = 0;
     const first = entries.findLastIndex((entry, index) => {
@@ -67,7 +67,7 @@ const feed = (() => {
     shown.unshift(...entries.map(weight));
     [queue, queueSize, queued] = [[], 0, 0];
     trim();
-    // What takes long is done less often: most of the time belongs to the reader.
+    // A slow update is followed by a longer pause, so that the page stays responsive.
     notBefore = performance.now() + Math.max(PACE, 3 * (performance.now() - began));
   }
 

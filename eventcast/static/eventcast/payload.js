@@ -1,12 +1,12 @@
-/* What a message looks like to people: JSON indented, binary as hex, text as it is. Pure functions, and no HTML. */
+/* Messages for display: JSON indented, binary as hex, text unchanged. The functions make no HTML from text. */
 "use strict";
 
 const payload = (() => {
-  const SHOWN = 2000; // characters of a message that are shown before somebody asks for all
+  const SHOWN = 2000; // characters of a message that are shown at first
   const LINES = 24;
-  const EXAMINED = 1 << 16; // characters up to which a message is looked at as JSON before somebody asks
-  const COLOURED = 1 << 16; // characters up to which JSON has colours, each token an element
-  const DEEPEST = 24; // levels of indentation: a thousand brackets must not make a million spaces
+  const EXAMINED = 1 << 16; // characters up to which a message is parsed as JSON at first
+  const COLOURED = 1 << 16; // characters up to which JSON is coloured, with an element for each token
+  const DEEPEST = 24; // levels of indentation, because a thousand brackets would need a million spaces
   const HEX_SHOWN = 160; // bytes
   const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
@@ -31,9 +31,8 @@ const payload = (() => {
 
   const isKey = (text, end) => /^\s*:/.test(text.slice(end, end + 20));
 
-  // The pieces of JSON text, each [kind, text], with line breaks and indentation between them. The tokens stay as they
-  // were written: parsed and printed anew, 1.0 would be 1, 12345678901234567890 another number, and one of two equal
-  // keys gone.
+  // The pieces of a JSON text, each [kind, text], with line breaks and indentation between them. The tokens stay
+  // unchanged: JSON.parse() would make 1.0 a 1, change 12345678901234567890, and lose one of two equal keys.
   function* indented(text) {
     let depth = 0, before = "";
     const line = () => ["", "\n" + "  ".repeat(Math.min(depth, DEEPEST))];
@@ -60,7 +59,7 @@ const payload = (() => {
     return found.join("\n");
   }
 
-  // Cuts pieces where they have enough characters and lines.
+  // The pieces up to SHOWN characters and LINES lines. state.whole tells whether these are all.
   function* cut(pieces, state) {
     let characters = 0, lines = 0;
     for (const [kind, text] of pieces) {
@@ -77,7 +76,7 @@ const payload = (() => {
     }
   }
 
-  // {kind, pieces, whole}: what a message is, and what is to be shown of it, all or the beginning.
+  // {kind, pieces, whole}: the kind of a message, and the pieces to show: all of them, or the beginning.
   function describe(data, all, width = 16) {
     if (isBinary(data)) {
       const whole = all || data.byteLength <= HEX_SHOWN;
@@ -91,7 +90,7 @@ const payload = (() => {
     return { kind: json ? "JSON" : "text", pieces: found, whole: state.whole };
   }
 
-  // Text nodes and elements with nothing but text in them.
+  // Text nodes, and elements that contain only text.
   function nodes(pieces) {
     return pieces.map(([kind, text]) => {
       if (!kind) return document.createTextNode(text);

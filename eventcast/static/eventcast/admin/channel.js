@@ -18,9 +18,9 @@ let number = 1;
 function draw(points) {
   for (const [time, subscribers, messages] of points) {
     const elapsed = last ? time - last.time : Infinity;
-    if (elapsed < 1) continue; // The server's own point came just before: over less time, a rate is noise.
+    if (elapsed < 1) continue; // A recorded point came just before: over less time, a rate is noise.
     charts.subscribers.add(time, subscribers);
-    // A counter that has fallen began anew.
+    // A counter that has fallen began again at zero.
     if (elapsed <= GAP) charts.rate.add(time, (messages - (messages < last.messages ? 0 : last.messages)) / elapsed);
     last = { time, messages };
   }
@@ -72,7 +72,7 @@ $("find").addEventListener("input", () => {
 let state = "Connecting…";
 const pause = $("pause");
 const messages = new Messages($("messages"), (heard, waiting) => {
-  $("heard").textContent = heard ? `${state} ${heard.toLocaleString()} heard.` : state;
+  $("heard").textContent = heard ? `${state} ${heard.toLocaleString()} received.` : state;
   pause.textContent = !messages.paused ? "Pause" : waiting ? `Resume (${waiting} new)` : "Resume";
 });
 pause.addEventListener("click", () => {
@@ -81,8 +81,8 @@ pause.addEventListener("click", () => {
 });
 $("clear").addEventListener("click", () => messages.clear());
 
-// Heard while somebody looks, and a minute longer for those who come right back. A browser has only six connections to a
-// server for all its pages: one that nobody looks at must not hold one of them.
+// The page listens while it is visible, and a minute longer. A browser has only six connections to a server for all its
+// pages, so a hidden page must not hold one of them.
 const LINGER = 60000; // ms
 let stop = null;
 let timer = 0;
@@ -112,7 +112,7 @@ function rest() {
   stop?.();
   stop = null;
   interrupted = true;
-  say("Not listening: nobody looked.");
+  say("Not listening: the page was hidden.");
 }
 
 function attend() {
@@ -126,7 +126,7 @@ attend();
 
 // --- operations ------------------------------------------------------------------------------------------------------
 
-// Send a form as it stands, with the value of the button that was pressed; says what came of it, returns whether it did.
+// Send a form with the value of the pressed button, and show the server's answer. Return whether it succeeded.
 async function send(form, button) {
   const fields = new URLSearchParams(new FormData(form));
   if (button?.name) fields.append(button.name, button.value);

@@ -3,7 +3,7 @@
 const SPAN = 300; // s
 const WIDTH = 300;
 const HEIGHT = 100;
-export const GAP = 25; // s without a value are left blank: two and a half of those in which the server records
+export const GAP = 25; // s without a value are left blank: two and a half of the server's recording intervals
 const SVG = "http://www.w3.org/2000/svg";
 
 function ceiling(value) {
@@ -25,7 +25,7 @@ export class Chart {
     this.format = new Intl.NumberFormat(document.documentElement.lang || undefined, { maximumFractionDigits: 1 });
   }
 
-  // time in seconds, ascending
+  // Times are in seconds and ascending.
   add(time, value) {
     this.points.push({ time, value });
     while (this.points[0].time < time - SPAN - GAP) this.points.shift();

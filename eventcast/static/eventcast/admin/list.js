@@ -1,11 +1,11 @@
-// Keeps the list of channels up to date: the rows that the page's own URL would show now.
+// Keeps the list of channels up to date, with the rows that a reload of the page would show.
 
 import { fill, poll } from "./poll.js";
 
 const list = document.getElementById("eventcast-list");
 const empty = document.getElementById("eventcast-empty");
 const totals = document.querySelector(".eventcast-totals");
-let pattern = null; // a row to make others of
+let pattern = null; // a row to clone
 let links = ""; // to the other pages of the list
 
 const linkOf = (row) => row.querySelector("th a");
@@ -41,17 +41,17 @@ function showRows(rows) {
   });
   for (const row of present.values()) row.classList.add("eventcast-gone");
   if (body.matches(":hover")) {
-    // Somebody may be about to click: what is there stays where it is.
+    // The user may be about to click, so present rows stay in their places.
     body.append(...wanted.filter((row) => !row.isConnected));
   } else if (wanted.length !== body.rows.length || wanted.some((row, index) => row !== body.rows[index])) {
     body.replaceChildren(...wanted);
   }
 }
 
-// What the server has rendered from the admin's own templates; scripts in it would not run.
+// HTML that the server has rendered from the admin's own templates. Scripts in it would not run.
 const rendered = (html) => new DOMParser().parseFromString(html, "text/html");
 
-// The table's head comes from such a template, which makes none while there are no rows.
+// The table's head comes from the admin's template, which renders no table without rows.
 async function fetchTable() {
   const page = await fetch(location.href);
   const found = rendered(await page.text()).getElementById("eventcast-list");

@@ -1,19 +1,19 @@
-// Messages as they pass, the newest at the top, as what they are: nothing in them is taken for HTML.
+// The list of messages, the newest at the top. Messages are inserted as text, never as HTML.
 
-const KEPT = 200; // messages on the page, and at most as many that wait to get there
-const KEPT_SIZE = 16e6; // characters or bytes of them, likewise
-const LONGEST = 20000; // characters shown unless somebody asks for more
+const KEPT = 200; // messages on the page, and as many that wait for the next frame
+const KEPT_SIZE = 16e6; // characters or bytes of each of these two
+const LONGEST = 20000; // characters of a message that are shown at first
 const JSON_LIMIT = 200000; // characters, above which JSON is not indented
 const HEX_LIMIT = 1024; // bytes
-const HEX_ROW = 8; // bytes in a line, which a phone has room for
-const DEEPEST = 40; // levels of JSON that are indented: with more, a short text could become a page without end
+const HEX_ROW = 8; // bytes in a line, as many as a phone can show
+const DEEPEST = 40; // levels of indentation in JSON: without a limit, a short text could make a huge page
 
 export const MISSING = {};
 
 const clock = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { timeStyle: "medium" });
 const bytes = (size) => `${size.toLocaleString()} byte${size === 1 ? "" : "s"}`;
 
-// Indents JSON without reading it into values: big numbers keep their digits, and keys that come twice stay two.
+// Indent JSON without parsing it: big numbers keep their digits, and keys that occur twice both stay.
 export function indentJson(text) {
   let depth = 0;
   const newline = () => `\n${"  ".repeat(Math.min(depth, DEEPEST))}`;
@@ -55,7 +55,7 @@ function hexOf(data) {
   return lines.join("\n");
 }
 
-// What a message is, and how it is shown; data is a string or a Uint8Array.
+// The kind of a message and its text for the page; data is a string or a Uint8Array.
 function describe(data) {
   if (typeof data !== "string") return [`binary, ${bytes(data.length)}`, hexOf(data)];
   const size = bytes(new TextEncoder().encode(data).length);
@@ -70,7 +70,7 @@ function element(name, properties, ...children) {
 
 function entry({ time, data }) {
   const stamp = element("time", { textContent: clock.format(time) });
-  if (data === MISSING) return element("li", { className: "eventcast-gap" }, stamp, " What came before this was not heard.");
+  if (data === MISSING) return element("li", { className: "eventcast-gap" }, stamp, " Messages before this may be missing.");
   const [kind, text] = describe(data);
   const body = element("pre", { tabIndex: 0, textContent: text.slice(0, LONGEST), className: typeof data });
   const item = element("li", {}, element("p", {}, stamp, ` ${kind}`), body);
@@ -89,18 +89,18 @@ const sizeOf = ({ data }) => data.length ?? 0;
 const areTooMany = (sizes) => sizes.length > KEPT || sizes.reduce((sum, size) => sum + size, 0) > KEPT_SIZE;
 
 export class Messages {
-  // list: an <ol>; news(heard, waiting) is called when their numbers have changed.
+  // list: an <ol>; news(heard, waiting) is called when one of these numbers has changed.
   constructor(list, news) {
     this.list = list;
     this.news = news;
     this.waiting = [];
-    this.sizes = []; // of those in the list
+    this.sizes = []; // of the messages in the list
     this.heard = 0;
     this.paused = false;
     this.scheduled = false;
   }
 
-  // A string, a Uint8Array, or MISSING where there is a gap.
+  // data is a string, a Uint8Array, or MISSING for a gap.
   add(data) {
     if (data !== MISSING) this.heard += 1;
     this.waiting.push({ time: Date.now(), data });
@@ -120,7 +120,7 @@ export class Messages {
     this.schedule();
   }
 
-  // Once a frame, however many come: and not at all while nobody can see it.
+  // Messages are shown once a frame, and only while the page is visible.
   schedule() {
     if (!this.scheduled) {
       this.scheduled = true;
@@ -143,8 +143,8 @@ export class Messages {
   }
 }
 
-// Hear a stream of Server-Sent Events: add(data) for each message, tell(whether it is connected) when that changes.
-// Returns a function that ends it.
+// Listen to a stream of Server-Sent Events: call add(data) for each message, and tell(connected) when that changes.
+// Return a function that ends the stream.
 export function listen(url, add, tell) {
   let source = null;
   let timer = 0;
@@ -155,7 +155,7 @@ export function listen(url, add, tell) {
     source.addEventListener("binary", (event) => add(Uint8Array.from(atob(event.data), (char) => char.charCodeAt(0))));
     source.addEventListener("error", () => {
       tell(false);
-      // By itself it comes back from a broken connection, but not from an answer it did not want.
+      // The browser reconnects after a broken connection, but not after an HTTP error.
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, 5000 + 5000 * Math.random());
     });
   }

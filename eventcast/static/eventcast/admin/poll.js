@@ -1,10 +1,10 @@
-// Asks for figures every so often, but only while somebody looks at the page.
+// Requests figures at intervals, but only while the page is visible.
 
-const INTERVAL = 1500; // ms: what changes is seen within two seconds
+const INTERVAL = 1500; // ms: changes are visible within two seconds
 const SLOWEST = 15000;
 
-// Give each answer for url() to show(). Returns a function that asks at once. Calls end() when the server says that this
-// user may not look any more: nothing is asked after that.
+// Give each answer from url() to show(). Return a function that requests at once. When the user loses the permission,
+// requests stop and end() is called.
 export function poll(url, show, end = () => {}) {
   const trouble = document.getElementById("eventcast-trouble");
   let timer = 0;
@@ -28,12 +28,12 @@ export function poll(url, show, end = () => {}) {
     try {
       const answer = await fetch(url(), {
         headers: { Accept: "application/json" },
-        redirect: "manual", // to the page for logging in
+        redirect: "manual", // to the login page
         signal: AbortSignal.timeout(SLOWEST),
       });
       if (answer.type === "opaqueredirect" || answer.status === 403) {
         over = true;
-        tell("You are logged out, or may not see this any more. Load the page again.");
+        tell("You are logged out, or have no permission to view channels. Load the page again.");
         end();
         return;
       }
@@ -44,7 +44,7 @@ export function poll(url, show, end = () => {}) {
       await show(report);
     } catch (error) {
       failures += 1;
-      // Not for the first one: it may be that the browser is on its way to another page.
+      // Not for the first failure: the browser may be leaving the page.
       if (failures > 1) tell("The server does not answer. Trying again…");
       console.debug(error);
     } finally {
@@ -62,7 +62,7 @@ export function poll(url, show, end = () => {}) {
   return ask;
 }
 
-// Put each text into the element of its name below root; what has not changed is not touched.
+// Put each text into the element of its name below root, if the text has changed.
 export function fill(root, texts) {
   for (const element of root.querySelectorAll("[data-figure]")) {
     const text = texts[element.dataset.figure];

@@ -1,4 +1,4 @@
-// The line on the admin's index.
+// The totals on the admin's index.
 
 import { fill, poll } from "./poll.js";
 
