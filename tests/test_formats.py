@@ -26,7 +26,7 @@ def test_number_groups_digits(value: float, text: str) -> None:
     assert formats.number(value) == text
 
 
-def test_number_groups_digits_as_the_language_has_it() -> None:
+def test_number_groups_digits_for_the_language() -> None:
     with translation.override("de"):
         assert formats.number(1234567) == "1.234.567"
 
@@ -44,7 +44,7 @@ def test_number_groups_digits_as_the_language_has_it() -> None:
         (1234.5, "1,234"),
     ],
 )
-def test_rate_has_a_decimal_place_where_that_says_something(value: float | None, text: str) -> None:
+def test_rate_has_a_decimal_place_below_100(value: float | None, text: str) -> None:
     assert formats.per_second(value) == text
 
 

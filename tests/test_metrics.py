@@ -22,7 +22,7 @@ application = ASGIHandler()
 
 
 def samples() -> dict[str, float]:
-    """What is told now, by the name and the label of each sample."""
+    """The current values, by the name and label of each sample."""
     found = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:
@@ -30,7 +30,7 @@ def samples() -> dict[str, float]:
     return found
 
 
-async def test_figures_move_with_what_passes() -> None:
+async def test_figures_count_messages_and_subscribers() -> None:
     before = samples()
     subscriber, hub = Subscriber(FakeTransport()), current_hub()
     await hub.subscribe("/a", subscriber)
@@ -44,18 +44,18 @@ async def test_figures_move_with_what_passes() -> None:
     assert samples()["eventcast_deliveries_total"] == now["eventcast_deliveries_total"]
 
 
-def test_refusals_are_told_by_code() -> None:
+def test_refusals_are_counted_by_code() -> None:
     before = samples()["eventcast_refused_total server_full"]
     refusals.count("server_full")
     assert samples()["eventcast_refused_total server_full"] == before + 1
 
 
-def test_codes_that_have_not_come_yet_are_told_as_zero() -> None:
+def test_code_without_refusals_is_zero() -> None:
     assert "eventcast_refused_total too_many_patterns" in samples()
 
 
 @override_settings(EVENTCAST={"MAX_SUBSCRIBERS": 7})
-def test_limits_are_told() -> None:
+def test_limits_have_the_settings_values() -> None:
     assert samples()["eventcast_limit MAX_SUBSCRIBERS"] == 7
 
 
@@ -67,7 +67,7 @@ def test_metrics_are_those_of_the_document() -> None:
     }
 
 
-async def test_metrics_are_answered_in_prometheus_text_format() -> None:
+async def test_metrics_have_prometheus_text_format() -> None:
     answer = await call(application, "GET", "/-/metrics")
     assert (answer.status, answer.headers["content-type"]) == (200, metrics.CONTENT_TYPE)
     assert b"\neventcast_subscribers 0.0\n" in answer.body

@@ -1,4 +1,4 @@
-"""Channels in the database: permissions on them, and no table."""
+"""The model of channels: permissions, and no table."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def test_dumpdata_finds_no_channel() -> None:
 
 
 @pytest.mark.django_db
-def test_manager_finds_nothing_and_does_not_ask(django_assert_num_queries: Any) -> None:
+def test_manager_is_empty_without_a_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert list(Channel.objects.all()) == []
         assert not Channel._base_manager.filter(name="/a").exists()
 
 
-def test_channel_is_printed_for_the_eye() -> None:
+def test_channel_is_printed_with_escapes() -> None:
     assert str(Channel(name="/a\n\u202e中")) == "/a\\n\\u202e中"
 
 
 @pytest.mark.parametrize("name", ["/a b/中文", "//a", "/a%2Fb", "/a/../b", "/\n"])
-def test_channel_has_the_url_that_means_it(name: str) -> None:
+def test_url_leads_to_the_channel(name: str) -> None:
     assert channel_from_target(Channel(name=name).url.encode()) == name
 
 

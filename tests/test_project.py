@@ -1,4 +1,4 @@
-"""The standalone server's settings: environment variables become values, or are refused by their names."""
+"""The standalone server's settings: environment variables are converted, or refused with their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def own_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without what configures the server, and with ``variables``."""
+    """This process's environment without the server's own variables, and with ``variables``."""
     configures = re.compile(r"(DJANGO|DATABASE|EVENTCAST)_")
     return {name: value for name, value in os.environ.items() if not configures.match(name)} | variables
 
@@ -34,7 +34,7 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def setting(name: str, *arguments: str, **variables: str) -> str:
-    """The value of a setting of the standalone server, in a process of its own, as Python prints it."""
+    """A setting of the standalone server in a new process, as Python prints it."""
     program = f"from django.conf import settings; print(settings.{name})"
     finished = subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -113,7 +113,7 @@ def test_eventcast_settings_read_lists_from_files(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("content", [None, '["secret"', '{"key": "secret"}', b"\xffsecret"])
-def test_eventcast_settings_refuse_file_without_a_list_and_show_nothing_of_it(
+def test_eventcast_settings_refuse_file_without_a_list_and_do_not_show_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | bytes | None
 ) -> None:
     if content is not None:
@@ -138,7 +138,7 @@ def test_eventcast_settings_refuse_keys_without_authorization(monkeypatch: pytes
 
 
 @pytest.mark.filterwarnings("ignore:EVENTCAST_AUTHORISATION is not a setting")
-def test_eventcast_settings_refuse_a_slip_that_would_leave_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eventcast_settings_refuse_a_misspelt_authorization(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTCAST_AUTHORISATION", "eventcast.authorization.Tokens")
     with pytest.raises(
         ImproperlyConfigured, match="EVENTCAST_AUTHORISATION is not a setting: EVENTCAST_AUTHORIZATION is"
@@ -147,7 +147,7 @@ def test_eventcast_settings_refuse_a_slip_that_would_leave_it_open(monkeypatch: 
 
 
 @pytest.mark.filterwarnings("ignore:EVENTCAST_")
-def test_eventcast_settings_let_other_variables_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eventcast_settings_ignore_variables_of_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EVENTCAST_PORT", "EVENTCAST_SERVICE_HOST", "EVENTCAST_AUTH_SERVICE_HOST"):  # Kubernetes'
         monkeypatch.setenv(name, "x")
     assert environment.eventcast_settings() == {}
@@ -198,7 +198,7 @@ def test_channel_layer_is_memory_by_default() -> None:
     assert environment.channel_layers() == {"eventcast": {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}}
 
 
-def test_channel_layer_is_redis_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channel_layer_is_redis_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("channels_redis")
     monkeypatch.setenv("EVENTCAST_REDIS_URL", "redis://127.0.0.1:6379/0")
     layer = environment.channel_layers()["eventcast"]
@@ -258,7 +258,7 @@ def test_no_migration_is_missing() -> None:
     assert finished.returncode == 0, finished.stdout
 
 
-def test_manage_tells_of_rubbish_in_one_line() -> None:
+def test_manage_reports_rubbish_in_one_line() -> None:
     finished = manage("check", EVENTCAST_MAX_MESSAGE_SIZE="big")
     assert finished.returncode == 1
     assert finished.stderr == "Configuration error: EVENTCAST_MAX_MESSAGE_SIZE='big' is not a whole number\n"

@@ -1,4 +1,4 @@
-"""The files that browsers get: small, and nothing in them that takes text for code or for HTML."""
+"""The static files are small, and never use text as code or HTML."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_client_is_under_4_kilobytes_compressed() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_script_takes_no_text_for_html_or_code(script: Path) -> None:
+def test_script_uses_no_text_as_html_or_code(script: Path) -> None:
     dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML|DOMParser|\beval\b|Function\("
     # "createContextualFragment" and the attributes of a frame parse HTML too.
     dangerous += r"|createContextualFragment|srcdoc"
-    # The admin's list alone takes HTML: its own, rendered by Django's templates, in one place.
+    # Only the admin's list parses HTML, in one place: its own, rendered by Django's templates.
     allowed = ["DOMParser"] if script.relative_to(STATIC).as_posix() == "admin/list.js" else []
     assert re.findall(dangerous, script.read_text()) == allowed

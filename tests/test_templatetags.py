@@ -32,8 +32,8 @@ def test_script_has_the_nonce_of_the_context() -> None:
     assert render("{% eventcast_script %}", csp_nonce="a+b").count(' nonce="a+b"') == 2
 
 
-def test_script_asks_for_a_nonce_nobody_has_asked_for_yet() -> None:
-    # Both Django's and django-csp's are false until then.
+def test_script_has_a_nonce_that_was_not_read_before() -> None:
+    # Both Django's and django-csp's nonces are false until they are read.
     nonce = type("Nonce", (SimpleLazyObject,), {"__bool__": lambda self: False})(lambda: "lazy")
     request = HttpRequest()
     request.csp_nonce = nonce

@@ -80,7 +80,7 @@ def test_list_leads_to_the_page_of_each_channel(superuser: Client, room: Room, n
     assert response.context["original"].name == name
 
 
-def test_channel_whose_connections_broke_is_not_in_the_list(superuser: Client, room: Room) -> None:
+def test_channel_with_broken_connections_only_is_not_in_the_list(superuser: Client, room: Room) -> None:
     room.enter("/a").leave()
     assert channels(superuser) == []
 

@@ -1,4 +1,4 @@
-"""Admin sites other than Django's own."""
+"""Admin sites besides Django's own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_pages_of_a_site_stay_in_that_site(superuser: Client, room: Room, page: 
     assert "/back-office/eventcast/channel/" in found
 
 
-def test_own_site_does_all_there_is_to_do(superuser: Client, room: Room) -> None:
+def test_own_site_has_all_pages(superuser: Client, room: Room) -> None:
     room.fill(["/a"])
     for page in ("totals/", "figures/", "_2Fa/figures/"):
         assert superuser.get(f"/back-office/eventcast/channel/{page}").status_code == 200
@@ -40,15 +40,15 @@ def test_own_column_is_shown(superuser: Client, room: Room) -> None:
     assert superuser.get("/back-office/eventcast/channel/figures/").json()["rows"][0]["cells"]["channel"] == "/a"
 
 
-def test_index_of_a_site_without_channels_has_no_line(superuser: Client) -> None:
+def test_index_of_a_site_without_channels_has_no_totals(superuser: Client) -> None:
     answer = superuser.get("/accounts/")
     assert answer.status_code == 200
     assert "eventcast-totals" not in answer.content.decode()
 
 
-def test_line_asks_for_no_context_processor(superuser: Client) -> None:
+def test_totals_need_no_context_processor(superuser: Client) -> None:
     request = RequestFactory().get("/admin/")
     request.user = superuser.get("/admin/").context["user"]
     template = engines["django"].from_string("{% load eventcast_admin %}{% eventcast_totals %}")
-    # As in a template of a site's own, whose engine may have no context processor for the request.
+    # A site's own template may have an engine without the context processor for the request.
     assert "eventcast-totals" in template.render({}, request)

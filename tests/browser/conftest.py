@@ -18,7 +18,7 @@ from tests.live.servers import Server
 
 channel, server, standalone_server, start = live.channel, live.server, live.standalone_server, live.start
 
-# One event loop for all of them: the browser, which takes a second to start, is bound to it.
+# One event loop for all tests, because the browser belongs to its loop and takes a second to start.
 LOOP: Any = pytest.mark.asyncio(loop_scope="session")
 
 OPTIONS = [
@@ -30,12 +30,12 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # A page that a test makes up has no address, and may not connect to this machine.
+    # A page made by a test has no address, and Chromium would not let it connect to this machine.
     "--disable-features=LocalNetworkAccessChecks",
 ]
 
 TIMEOUT = 20_000
-"""Milliseconds until a wait for a page is given up: far above what anything here takes."""
+"""Milliseconds until a wait for a page fails: much longer than any wait here."""
 
 expect.set_options(timeout=TIMEOUT)
 
@@ -61,7 +61,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A browser profile for all pages that want nothing special: it has the static files in its cache."""
+    """The browser profile of most pages, with the static files in its cache."""
     context = await browser.new_context()
     yield context
     await context.close()

@@ -1,4 +1,4 @@
-"""The admin, as operators with a browser have it."""
+"""The admin in a browser."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ LIST = "/admin/eventcast/channel/"
 LINE = "x" * 500_000
 
 BACK = 30_000
-"""Milliseconds until a page must have noticed that the server is gone, or there again: twice its longest wait."""
+"""Milliseconds until a page must show that the server is gone or back: twice the page's longest wait."""
 
 
 class Staff(NamedTuple):
-    """A database with people who are logged in: one who may do everything, one who may look, one who may do nothing."""
+    """A database with three logged-in users: all permissions, the view permission, no permission."""
 
     env: dict[str, str]
-    """The environment of a server that has it."""
+    """The environment of a server with this database."""
     sessions: dict[str, str]
-    """The session of each, by name."""
+    """The session of each user, by name."""
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ def shared_office(tmp_path_factory: pytest.TempPathFactory, staff: Staff) -> Ite
 
 @pytest.fixture
 def office(shared_office: Server) -> Iterator[Server]:
-    """A standalone server with that staff; the test fails if it logs a traceback."""
+    """A standalone server with these users. The test fails if the server logs a traceback."""
     yield shared_office
     check_log(shared_office)
 
@@ -86,7 +86,7 @@ Enter = Callable[..., Awaitable[Page]]
 
 @pytest.fixture
 def enter(visit: Visit, staff: Staff) -> Enter:
-    """Opens a page of the admin as one of the staff: ``await enter(server, "/admin/", "viewer")``."""
+    """Open a page of the admin as one of the users: ``await enter(server, "/admin/", "viewer")``."""
 
     async def enter(server: Server, target: str, name: str = "boss", **options: Any) -> Page:
         cookie = {"name": "sessionid", "value": staff.sessions[name], "domain": "127.0.0.1", "path": "/"}
@@ -96,7 +96,7 @@ def enter(visit: Visit, staff: Staff) -> Enter:
 
 
 def forget_refusals(server: Server) -> None:
-    """Django logs each 403 with the traceback of its PermissionDenied: those are what the test was for."""
+    """Skip the log so far: Django logs each expected 403 with the traceback of its PermissionDenied."""
     server.checked = len(server.log)
 
 
@@ -122,9 +122,7 @@ async def listen(page: Page) -> Page:
 
 
 @pytest.mark.alone
-async def test_list_moves_within_two_seconds_without_a_reload(
-    office: Server, enter: Enter, connect: Connect, channel: str
-) -> None:
+async def test_list_is_updated_within_two_seconds(office: Server, enter: Enter, connect: Connect, channel: str) -> None:
     names = [f"{channel}/{letter}" for letter in "abc"]
     for name in names:
         await connect(office, name)
@@ -145,7 +143,7 @@ async def test_list_moves_within_two_seconds_without_a_reload(
     assert await page.evaluate("globalThis.loaded")
 
 
-async def test_list_begins_when_the_first_comes_and_ends_with_the_last(
+async def test_list_appears_with_the_first_channel_and_ends_with_the_last(
     office: Server, enter: Enter, connect: Connect, channel: str
 ) -> None:
     page = await enter(office, f"{LIST}?q={channel}/")
@@ -169,7 +167,7 @@ async def test_list_leads_to_a_new_channel(office: Server, enter: Enter, connect
     await listen(page)
 
 
-async def test_index_has_a_line_that_moves(
+async def test_index_has_totals_that_are_updated(
     office: Server, enter: Enter, connect: Connect, http: Talk, channel: str
 ) -> None:
     page = await enter(office, "/admin/", "viewer")
@@ -181,7 +179,7 @@ async def test_index_has_a_line_that_moves(
         total = (await http(office).request("GET", "/-/channels")).json()["total"]["channels"]
         return total >= 9 and await shown.inner_text() == str(total)
 
-    await until(is_so, "the line says how many channels there are")
+    await until(is_so, "the index shows the number of channels")
 
 
 async def test_hidden_page_asks_for_nothing(office: Server, enter: Enter) -> None:
@@ -233,11 +231,11 @@ async def test_page_disconnects_exactly_one(
     await until(lambda: clients[1].lost.done(), "the second one is disconnected")
     assert clients[1].close_code == 3000
     await expect(page.locator("#eventcast-subscribers tr", has_text=f":{port}")).to_have_count(0)
-    await http(office).post(channel, "to those who are left")
-    assert [await client.receive() for client in (clients[0], clients[2])] == ["to those who are left"] * 2
+    await http(office).post(channel, "to the others")
+    assert [await client.receive() for client in (clients[0], clients[2])] == ["to the others"] * 2
 
 
-async def test_page_disconnects_all_when_that_is_meant(
+async def test_page_disconnects_all_after_a_confirmation(
     office: Server, enter: Enter, connect: Connect, channel: str
 ) -> None:
     clients = [await connect(office, channel) for _ in range(2)]
@@ -252,7 +250,7 @@ async def test_page_disconnects_all_when_that_is_meant(
     await listen(page)  # the page's own tail, which comes back
 
 
-async def test_tail_shows_messages_as_what_they_are(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+async def test_tail_shows_each_kind_of_message(office: Server, enter: Enter, http: Talk, channel: str) -> None:
     page = await listen(await enter(office, page_of(channel)))
     scripts = await page.locator("script").count()
     speaker = http(office)
@@ -310,7 +308,7 @@ async def test_tail_keeps_the_newest(office: Server, enter: Enter, http: Talk, c
     await expect(messages(page).first.locator("pre")).to_have_text("line 2999")
 
 
-async def test_page_that_is_closed_leaves_no_ghost(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+async def test_page_that_is_closed_unsubscribes(office: Server, enter: Enter, http: Talk, channel: str) -> None:
     page = await listen(await enter(office, page_of(channel)))
     await http(office).wait_for_count(channel, 1)
     await page.close()
@@ -321,7 +319,7 @@ async def test_chart_begins_before_the_page(office: Server, enter: Enter, connec
     await connect(office, channel)
     page = await enter(office, LIST)
     figures = f"{page_of(channel).removesuffix('change/')}figures/"
-    # The recorder reads the counters as soon as somebody has looked, and then every ten seconds.
+    # The recorder reads the counters at the first request for a page, and then every ten seconds.
     script = "url => fetch(url).then((answer) => answer.json()).then((report) => report.points.length)"
 
     async def is_recorded() -> bool:
@@ -383,7 +381,7 @@ async def test_clerk_without_permissions_sees_nothing(
     assert await http(office).count(channel) == 1
 
 
-async def test_page_says_that_its_user_is_logged_out(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, http: Talk, channel: str) -> None:
     page = await listen(await enter(office, page_of(channel)))
     await page.context.clear_cookies()
     await expect(page.locator("#eventcast-trouble")).to_contain_text("You are logged out")
@@ -394,9 +392,7 @@ async def test_page_says_that_its_user_is_logged_out(office: Server, enter: Ente
 # --- a server that comes and goes -------------------------------------------------------------------------------------
 
 
-async def test_pages_say_that_the_server_is_gone_and_come_back_by_themselves(
-    start: Start, staff: Staff, enter: Enter
-) -> None:
+async def test_pages_show_that_the_server_is_gone_and_reconnect(start: Start, staff: Staff, enter: Enter) -> None:
     server = start(servers.daphne, env=staff.env)
     pages = [await enter(server, LIST), await listen(await enter(server, page_of("/a")))]
     troubles = [page.locator("#eventcast-trouble") for page in pages]
@@ -422,7 +418,7 @@ async def test_pages_say_that_the_server_is_gone_and_come_back_by_themselves(
     await expect(pages[1].locator("#eventcast-messages .eventcast-gap")).to_have_count(1)
     await expect(row(pages[0], "/a").locator(".field-messages")).to_have_text("1")
     await client.leave()
-    # Not in an orderly way: the pages are asking all the time, and Django logs what is cut short by a shutdown.
+    # Killed, because Django would log the pages' requests that a shutdown interrupts.
     again.kill()
 
 

@@ -1,4 +1,4 @@
-"""The channel's page, as somebody with a browser has it."""
+"""The channel's page in a browser."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_page_shows_binary_as_size_and_hex(visit: Visit, server: Server, c
     ]
 
 
-async def test_page_sends_to_everybody(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
+async def test_page_sends_to_all_subscribers(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
     page = await open_channel(visit, server, channel)
     client = await connect(server, channel)
     await page.get_by_role("textbox", name="Message").fill("来自页面的消息\n<b>")
@@ -136,7 +136,7 @@ async def test_page_says_why_a_message_was_refused(visit: Visit, server: Server,
 
 
 async def test_page_counts_who_is_there(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
-    # It asks every two seconds.
+    # The page requests the counts every two seconds.
     hurried = "const interval = setInterval; setInterval = (ask, pause) => interval(ask, pause / 20)"
     page = await open_channel(visit, server, channel, before=hurried)
     await expect(page.locator("#subscribers")).to_have_text("1")
@@ -213,7 +213,7 @@ async def test_page_survives_a_flood_and_keeps_the_newest(
     await expect(messages(page)).to_have_count(200)
     assert "9999" in await messages(page).first.inner_text()
     assert "9800" in await messages(page).last.inner_text()
-    # Milliseconds for which the tab answered nobody: some 200 on a machine that is busy with other things too.
+    # The milliseconds of the tab's longest pause: some 200 on a busy machine.
     assert await page.evaluate("longest") < 1000
 
 
@@ -258,7 +258,7 @@ async def test_page_reconnects_when_told(visit: Visit, start: Start) -> None:
 
 
 async def test_page_lives_under_the_mount_of_a_site(visit: Visit, start: Start, http: Talk) -> None:
-    # A site without a template engine, whose static files are elsewhere.
+    # A site without a template engine, and with its static files on another host.
     site = start(servers.daphne, application=servers.SITE, env={"DJANGO_SETTINGS_MODULE": "tests.site.settings"})
     page = await open_channel(visit, site, "/live/a")
     await expect(page.locator("h1")).to_have_text("/live/a")

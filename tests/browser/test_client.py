@@ -1,4 +1,4 @@
-"""eventcast.js in Chromium: what it hears, says and does when the connection is lost."""
+"""eventcast.js in Chromium: listening, sending and reconnecting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = LOOP
 
 CLASSIC = '<!doctype html><script src="/static/eventcast/eventcast.js"></script>'
 
-# What a page listens to, and has heard: open(...) is eventcast(...) with all of its events kept.
+# open(...) is eventcast(...) with all of its events recorded.
 LISTENER = """
 globalThis.heard = []; globalThis.states = []; globalThis.errors = [];
 globalThis.listen = (url, options) => eventcast(url, options)
@@ -29,7 +29,7 @@ globalThis.listen = (url, options) => eventcast(url, options)
   .on("error", ({ message, code, data }) => errors.push({ message, code, data }));
 """
 
-# At the edge: sockets that do what the test says. EventSource is out of the way.
+# Fake WebSockets that the test controls, and no EventSource.
 SOCKETS = """
 globalThis.sockets = [];
 globalThis.WebSocket = class extends EventTarget {
@@ -53,14 +53,14 @@ async def open_page(visit: Visit, server: Server, *, html: str = CLASSIC, before
 
 
 async def open_still_page(visit: Visit, server: Server, *, before: str) -> Page:
-    """A page on which time stands still, but for ``await page.clock.run_for(milliseconds)``."""
+    """A page with a stopped clock: ``await page.clock.run_for(milliseconds)``."""
     page = await visit(server.url + "/blank", html=CLASSIC, before=LISTENER + before, clock=True)
     await page.clock.pause_at(60)
     return page
 
 
 async def heard(page: Page, count: int) -> list[Any]:
-    """The messages, when that many have come."""
+    """The messages, as soon as there are ``count``."""
     await page.wait_for_function("count => heard.length >= count", arg=count)
     return list(await page.evaluate("heard.map((one) => one.byteLength >= 0 ? [...new Uint8Array(one)] : one)"))
 
@@ -380,9 +380,7 @@ async def test_path_means_the_channel_of_that_name(visit: Visit, server: Server)
 
 
 @pytest.mark.parametrize(("before", "transport"), [("", "websocket"), (NO_WEBSOCKETS, "eventsource")])
-async def test_client_says_who_it_is_by_a_token(
-    visit: Visit, start: Start, channel: str, before: str, transport: str
-) -> None:
+async def test_client_sends_its_token(visit: Visit, start: Start, channel: str, before: str, transport: str) -> None:
     closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
     server = start(servers.daphne, env=closed, access_log=True)
     page = await open_page(visit, server, before=before)

@@ -1,4 +1,4 @@
-"""<event-cast> in Chromium: what it appends, and its pop-ups."""
+"""<event-cast> in Chromium: appended messages and pop-ups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_documentation import section
 pytestmark = LOOP
 
 NONCE = "aGVsbG8"
-# As strict as a policy can be that lets the scripts run and the page talk to its own server.
+# The strictest policy with which the scripts run and the page connects to its own server.
 POLICY = f"default-src 'none'; script-src 'nonce-{NONCE}'; connect-src 'self'; base-uri 'none'"
 MARKUP = "<img src=x onerror=alert(1)><b>bold</b>"
 
@@ -108,7 +108,7 @@ async def test_toast_goes_away(visit: Visit, server: Server, channel: str, http:
     await expect(page.locator("event-cast > div")).to_have_count(0)
 
 
-async def test_toast_stays_while_somebody_is_at_it(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+async def test_toast_stays_while_the_pointer_is_on_it(visit: Visit, server: Server, channel: str, http: Talk) -> None:
     page = await open_page(visit, server, TOAST, channel, clock=True)
     await http(server).post(channel, "read me")
     await page.locator("event-cast > div").hover()

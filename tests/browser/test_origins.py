@@ -1,4 +1,4 @@
-"""Pages of one server that use another, in Chromium: those that may, and those that try to."""
+"""Pages of one server that use another server, in Chromium: allowed and refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = LOOP
 
 @pytest.fixture(scope="module")
 def friend(tmp_path_factory: pytest.TempPathFactory, standalone_server: Server) -> Iterator[Server]:
-    """A second server, which lets the pages of the first one in, and has another name besides another port."""
+    """A second server with another host name, which allows the origin of the first one."""
     fleet = Fleet(tmp_path_factory.mktemp("friend"))
     yield fleet.start(servers.daphne, env={"EVENTCAST_ALLOWED_ORIGINS": standalone_server.url})
     fleet.stop()
@@ -92,9 +92,9 @@ async def test_page_sends_the_headers_that_it_may(
     assert await page.evaluate(script, url(elsewhere, channel)) == [202, 200, 0]
 
 
-# --- strangers: the same pages, at a server that lists nobody ---------------------------------------------------------
+# --- strangers: the same pages, and a server with an empty ALLOWED_ORIGINS --------------------------------------------
 
-# Every way in which a page can make its browser publish, whether it may see what comes of it or not.
+# Each way in which a page can make its browser send a POST request.
 FORGERIES = {
     "send": "url => eventcast(url).send('forged').catch(() => 0)",
     "fetch": "url => fetch(url, { method: 'POST', body: 'forged' }).catch(() => 0)",

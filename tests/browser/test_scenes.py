@@ -1,4 +1,4 @@
-"""The pages of docs/scenes: every console shows what any of them does, and log lines come from one host or from all."""
+"""The pages of docs/scenes: all consoles show each action, and log lines come from one host or from all hosts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_consoles_all_show_what_one_of_them_does(visit: Visit, stage: Stag
         ("Start billing", "billing was started", "running since"),
         ("Restart billing", "billing was restarted", "running since"),
     ):
-        # By keyboard, which has to stay where it is while the list changes.
+        # By keyboard, so that the focus must stay while the list changes.
         await consoles[0].get_by_role("button", name=button, exact=True).focus()
         await consoles[0].keyboard.press("Enter")
         for console in consoles:
