@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import os
 import warnings
@@ -85,14 +84,9 @@ def eventcast_settings() -> dict[str, Any]:
 
 
 def eventcast_types() -> dict[str, type]:
-    """The settings of eventcast that a variable can set, with their types."""
-    getters = {
-        name: getter.fget
-        for name, getter in inspect.getmembers(Conf, lambda member: isinstance(member, property))
-        if name not in DERIVED
-    }
-    types = {name: get_type_hints(getter)["return"] for name, getter in getters.items()}
-    return {name: kind for name, kind in types.items() if kind in _PARSERS}
+    """The settings of eventcast, with their types."""
+    members = ((name, getter) for name, getter in vars(Conf).items() if isinstance(getter, property))
+    return {name: get_type_hints(getter.fget)["return"] for name, getter in members if name not in DERIVED}
 
 
 def _require(module: str, package: str, *, variable: str) -> None:

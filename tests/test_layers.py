@@ -32,6 +32,8 @@ def test_layer_takes_the_stock_layers_arguments() -> None:
     layer = InMemoryChannelLayer(expiry=1, group_expiry=2, capacity=3, channel_capacity={"a": 4})
     assert isinstance(layer, channels.layers.InMemoryChannelLayer)
     assert (layer.expiry, layer.group_expiry, layer.capacity) == (1, 2, 3)
+    default = InMemoryChannelLayer()
+    assert (default.expiry, default.group_expiry) == (60, 86400)  # the specification's
     assert [layer.get_capacity(channel) for channel in ("a", "b")] == [4, 3]
     with pytest.raises(TypeError):
         InMemoryChannelLayer(unknown=1)

@@ -66,10 +66,6 @@ async def test_group_send_drops_over_capacity_and_never_raises() -> None:
     assert await is_silent(layer, "slow")
 
 
-def test_group_expiry_is_a_day_by_default(layer: InMemoryChannelLayer) -> None:
-    assert layer.group_expiry == 86400
-
-
 # --- Persistence ----------------------------------------------------------------------------------------------------
 
 

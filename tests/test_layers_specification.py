@@ -85,10 +85,6 @@ async def test_message_expires_after_expiry() -> None:
     assert await is_silent(layer, "a")
 
 
-async def test_message_expires_after_a_minute_by_default(layer: InMemoryChannelLayer) -> None:
-    assert layer.expiry == 60
-
-
 async def test_message_may_have_a_megabyte(layer: InMemoryChannelLayer) -> None:
     message = {"type": "large", "text": "x" * 1024 * 1024}
     assert len(json.dumps(message)) > 1024 * 1024

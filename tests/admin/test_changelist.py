@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -74,8 +75,8 @@ def test_list_leads_to_the_page_of_each_channel(superuser: Client, room: Room, n
     link = re.search(r'<a href="([^"]+/change/)">([^<]+)</a>', found)
     assert link
     assert link[2] == escape(printable(name))
-    assert figures(superuser)["rows"][0]["url"] == link[1]
-    response = superuser.get(link[1])
+    assert figures(superuser)["rows"][0]["url"] == unescape(link[1])
+    response = superuser.get(unescape(link[1]))
     assert response.status_code == 200
     assert response.context["original"].name == name
 
