@@ -227,16 +227,18 @@ def test_permit_of_two_ends_with_the_first_of_them() -> None:
 
 def test_names_of_different_kinds_are_different_people() -> None:
     kinds = [Permit("shop", identity=f"{kind} shop") for kind in ("key", "token")]
-    assert len({permit.who for permit in [*kinds, Permit("shop"), Permit("shop", identity="user 1"), Permit()]}) == 5
-    assert not Permit().who
+    assert (
+        len({permit.publisher for permit in [*kinds, Permit("shop"), Permit("shop", identity="user 1"), Permit()]}) == 5
+    )
+    assert not Permit().publisher
 
 
 async def test_token_for_nobody_in_particular_is_nobodys_allowance() -> None:
     with using("Tokens"):
         asking = bearing(eventcast.token(subscribe="/a"))
-        assert not (await permit("subscribe", asking, "/a")).who
+        assert not (await permit("subscribe", asking, "/a")).publisher
         asking = bearing(eventcast.token(subscribe="/a", user="shop"))
-        assert (await permit("subscribe", asking, "/a")).who == "token shop"
+        assert (await permit("subscribe", asking, "/a")).publisher == "token shop"
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

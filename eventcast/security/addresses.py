@@ -1,11 +1,11 @@
-"""Whose request it is: a client's address, of which nothing is believed that a client could have written itself.
+"""The address of a client. Nothing is believed that the client could have written itself.
 
 The rules:
 
-- A request comes from its peer, the other end of the connection. Only if that is a trusted proxy does
-  ``X-Forwarded-For`` count, and only from the right: each trusted proxy vouches for the one entry it has added.
-- What cannot be read ends the walk; the last address that was vouched for is the client's.
-- Limits count an IPv6 network of 64 bits as one: that is what a single customer is given (RFC 6177).
+- A request comes from its peer, the other end of the connection. ``X-Forwarded-For`` counts only if the peer is a
+  trusted proxy, and only from the right: each trusted proxy vouches for the one entry that it has added.
+- An entry that is no address ends the walk; the last address that a trusted proxy vouches for is the client's.
+- Limits count an IPv6 network of 64 bits as one client, because a single customer is given that much (RFC 6177).
 
 Pure: no setting is read here.
 """
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNIX = "unix"
-"""Stands among the trusted proxies for whoever comes by a Unix socket, where there is no address."""
+"""Stands among the trusted proxies for all peers on a Unix socket, where there is no address."""
 
 MAX_HOPS = 16
 """Entries of ``X-Forwarded-For`` that are looked at: a client may send thousands."""
@@ -42,7 +42,7 @@ class Proxies:
         self._networks = [ipaddress.ip_network(entry.strip(), strict=False) for entry in trusted if entry != UNIX]
 
     def trusts(self, address: Address | None) -> bool:
-        """Whether this address, or who has none, is a trusted proxy."""
+        """Whether the peer with this address, or without one, is a trusted proxy."""
         if address is None:
             return self._unix
         return any(address in network for network in self._networks)
@@ -59,7 +59,7 @@ def client_address(peer: str, forwarded: str, trusted: Proxies) -> str:
 
     :param peer: the other end of the connection; an empty string for a Unix socket.
     :param forwarded: the request's ``X-Forwarded-For``; several of them joined by commas.
-    :returns: an empty string if nobody vouches for any; ``peer`` as it is if it is no address at all.
+    :returns: an empty string if no trusted proxy vouches for an address; ``peer`` unchanged if it is no address.
     """
     address = parse(peer.partition("%")[0])
     if peer and address is None:
@@ -75,7 +75,7 @@ def client_address(peer: str, forwarded: str, trusted: Proxies) -> str:
 
 
 def parse(text: str) -> Address | None:
-    """An address as it stands in ``X-Forwarded-For``, some write a port behind it; None if it is none.
+    """An address as it stands in ``X-Forwarded-For``, where some proxies add a port; None if it is no address.
 
     An IPv4 address that is written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address.
     """
@@ -96,7 +96,7 @@ def parse(text: str) -> Address | None:
 
 
 def group(address: str) -> str:
-    """What counts as one client for limits: an IPv4 address, or the /64 network of an IPv6 one."""
+    """What limits count as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     if ":" not in address:
         return address
     try:

@@ -21,7 +21,7 @@ from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused
 from eventcast.security import authorization, origins, revocation, throttling
 from eventcast.security.authorization import Permit
-from eventcast.security.authorization.asking import Action
+from eventcast.security.authorization.base import Action
 
 __all__ = [
     "Permit",
@@ -42,7 +42,7 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
     """
     _check_origin(request)
     permit = await authorization.permit("publish", request, channel)
-    throttling.check_rate(request, permit.who)
+    throttling.check_rate(request, permit.publisher)
     return permit
 
 
@@ -62,7 +62,7 @@ def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
     :param permit: the result of :func:`check_publish` or :func:`check_websocket_publish`.
     :raises TooManyPublishes: they are too many; none is booked.
     """
-    throttling.book(request, permit.who, messages)
+    throttling.book(request, permit.publisher, messages)
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:

@@ -1,9 +1,9 @@
-"""From where: whether the page behind a request may send it, told by the ``Origin`` that its browser adds (RFC 6454).
+"""Origins: whether the page that sends a request may do so, told by the ``Origin`` that the browser adds (RFC 6454).
 
-Any page on the web can make its reader's browser send requests to a server that it reaches and the page does not: one
-on the reader's own machine, in his office, or one where he is logged in. The browser keeps answers from the page; a
-POST has done its work by then, and a WebSocket is not kept from it at all. So pages of this server may do everything,
-those of others only what ``ALLOWED_ORIGINS`` lets in. Programs send no ``Origin``, and are not meant.
+Any page on the web can make a browser send requests to a server that only the browser can reach: on the same machine,
+in the same office, or where the user is logged in. The browser hides the answer from the page, but by then a POST has
+done its work, and a WebSocket is not hidden at all. So pages of this server may do everything, and pages of other
+origins only what ``ALLOWED_ORIGINS`` allows. Programs send no ``Origin`` and are not checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventcast.conf import conf
 from eventcast.exceptions import OriginNotAllowed
 
 ANY, OPAQUE = "*", "null"
-"""The entry that lets everybody in, and the origin of pages that have none: files, sandboxed frames, ``data:`` URLs."""
+"""The entry that allows any origin, and the origin of pages without one: files, sandboxed frames, ``data:`` URLs."""
 
 LONGEST = 300
 """Characters: a host name has up to 253, and a scheme is short."""
@@ -31,7 +31,7 @@ PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _HOST = r"([a-z0-9._-]*|\[[0-9a-f:.]+\])"
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://{_HOST}(?::([0-9]{{1,5}}))?")
-# The last label begins with a letter: *.0.0.1 would be strangers' addresses.
+# The last label begins with a letter: *.0.0.1 would be addresses of other people.
 _WILDCARD = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?\*((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9_-]*)(?::([0-9]{1,5}))?")
 
 
@@ -85,7 +85,7 @@ def parse_wildcard(text: str) -> Wildcard | None:
 
 
 class Allowed:
-    """``ALLOWED_ORIGINS``, read. An entry that cannot be read lets nobody in; a system check says what is wrong."""
+    """``ALLOWED_ORIGINS``, read. An entry that cannot be read allows no origin; a system check says what is wrong."""
 
     def __init__(self, entries: Collection[str]) -> None:
         self.any = ANY in entries
@@ -94,15 +94,15 @@ class Allowed:
         self.wildcards = [wildcard for entry in entries if (wildcard := parse_wildcard(entry))]
 
     def lists(self, origin: Origin) -> bool:
-        """Whether an entry names this origin, be it by its domain; ``*`` names nobody."""
+        """Whether an entry names this origin or its domain; ``*`` names none."""
         return origin in self.exact or any(wildcard.covers(origin) for wildcard in self.wildcards)
 
     def lets_in(self, text: str, *, cookies: bool = False) -> bool:
         """Whether a page of another host may send requests.
 
         :param text: its ``Origin``.
-        :param cookies: requests may be let in for their cookies, which browsers add to what any page sends. Then those
-            who are not named don't count, and neither does ``null``, which may be anybody.
+        :param cookies: cookies may let a request in, and browsers add them to the requests of any page. Then only
+            named origins count; ``*`` and ``null``, which may be any page, do not.
         """
         if text == OPAQUE:
             return not cookies and (self.opaque or self.any)
@@ -122,7 +122,7 @@ def allowed() -> Allowed:
 
 
 def own(request: HttpRequest) -> str:
-    """The origin that this server has for whoever sent the request; empty if its ``Host`` is not in ``ALLOWED_HOSTS``.
+    """The origin of this server as the client sees it; empty if the ``Host`` is not in ``ALLOWED_HOSTS``.
 
     Settings for proxies, ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST``, are Django's and work as everywhere.
     """
@@ -156,11 +156,11 @@ def is_own(request: HttpRequest, text: str) -> bool:
 
 
 def check(request: HttpRequest, *, cookies: bool = False) -> None:
-    """Refuse a request that a page sends which may not.
+    """Check that the page behind a request may send it.
 
     :param cookies: as in :meth:`Allowed.lets_in`.
-    :raises OriginNotAllowed: it comes from another origin, which ``ALLOWED_ORIGINS`` does not let in; or, with
-        ``cookies``, it has some and would publish, and does not say from where it comes.
+    :raises OriginNotAllowed: ``ALLOWED_ORIGINS`` does not allow its origin; or, with ``cookies``, the request has
+        cookies and would publish, and does not say where it comes from.
     """
     text = request.META.get("HTTP_ORIGIN")
     if text is None:
@@ -176,12 +176,12 @@ def check(request: HttpRequest, *, cookies: bool = False) -> None:
 
 
 def _check_without_origin(request: HttpRequest) -> None:
-    """Refuse a request with cookies that a page of another site may have made a browser without ``Origin`` send.
+    """Check that a request with cookies and without ``Origin`` does not come from a page of another site.
 
-    Browsers have sent ``Origin`` with every POST since 2020, so this is about older ones. ``Sec-Fetch-Site`` no page
-    can forge. ``Referer`` is what Django goes by in such a case, too; its scheme counts, for over plain HTTP somebody
-    in between may have written the page. There is no CSRF token here: in a form it would be in the body, which is not
-    read yet, and whatever can set its header can be asked for an ``Origin`` just as well.
+    All browsers since 2020 send ``Origin`` with every POST, so this is about older ones. No page can forge
+    ``Sec-Fetch-Site``. Django uses ``Referer`` in this case, too; its scheme counts, because an attacker on the network
+    may write a page that comes over plain HTTP. A CSRF token is no help: in a form it would be in the body, which is
+    not read yet, and a client that can set a header for the token can set ``Origin`` just as well.
     """
     site = request.META.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -191,7 +191,7 @@ def _check_without_origin(request: HttpRequest) -> None:
         proven = is_own(request, text) or allowed().lets_in(text, cookies=True)
     if not proven:
         raise OriginNotAllowed(
-            "A request to publish with cookies has to say from where it comes, or any page could have sent it. "
+            "A request to publish with cookies has to say where it comes from, because any page could have sent it. "
             f"Send 'Origin: {own(request) or 'https://…'}', or none of the cookies."
         )
 

@@ -1,7 +1,7 @@
-"""How often something was refused in this process, by the code of the refusal, and which of that stands in the log.
+"""Counts of refusals in this process by their codes, and a limit on their lines in the log.
 
-Everything is counted. Of each code the log gets :data:`LINES` in :data:`INTERVAL` seconds; of the rest one line, when
-another comes after that. Whoever is refused can go on for ever, and would fill the disk.
+All refusals are counted. In :data:`INTERVAL` seconds the log gets :data:`LINES` lines of each code. The next refusal
+after that writes one line with the number of the others. Otherwise a client could fill the disk with its refusals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 logger = logging.getLogger("eventcast.refusals")
 
 LINES, INTERVAL = 100, 10.0
-"""Lines of one code in the log within so many seconds."""
+"""Lines of one code in the log, within so many seconds."""
 
 _counts: Counter[str] = Counter()
 _bursts: dict[str, _Burst] = {}
@@ -32,9 +32,9 @@ class _Burst:
 
 
 def count(code: str) -> bool:
-    """Note that a request or a connection was turned down with this code.
+    """Count a refused request or connection.
 
-    :returns: whether it is worth a line in the log.
+    :returns: whether to write a line in the log.
     """
     now = time.monotonic()
     with _lock:
@@ -57,6 +57,6 @@ def counts() -> dict[str, int]:
 
 
 def begin_anew() -> None:
-    """Let the next of every code be the first in the log."""
+    """Begin a new interval for every code. For tests."""
     with _lock:
         _bursts.clear()

@@ -1,4 +1,4 @@
-"""Revocation: the server closes subscribers whose permission ends.
+"""Revocation: the server closes a subscriber when its permission ends.
 
 - A permit that expires ends with its second. There is one timer for each event loop, and none for permits without end.
 - Claims, such as a session, are rechecked every ``RECHECK_INTERVAL`` seconds: equal claims once, in a thread, and
@@ -44,7 +44,7 @@ REMEMBERED = 1000
 
 
 class Watch:
-    """The subscribers of one event loop whose permits can end. Everything in it happens on that loop."""
+    """The subscribers of one event loop with permits that can end. Everything in it happens on that loop."""
 
     def __init__(self) -> None:
         self._ending: dict[int, set[Subscriber]] = {}

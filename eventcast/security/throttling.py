@@ -108,7 +108,7 @@ allowances = Allowances()
 def check_rate(request: HttpRequest, user: str = "") -> None:
     """Check that the publisher of a request may publish a message now. Books nothing.
 
-    :param user: the publisher, if it is known: ``Permit.who``.
+    :param user: the publisher, if it is known: ``Permit.publisher``.
     :raises TooManyPublishes: the allowance is used up.
     """
     if rate := conf.PUBLISH_RATE:

@@ -1,4 +1,4 @@
-"""Who may do what: the class that ``EVENTCAST["AUTHORIZATION"]`` names, those that are shipped, and how it is asked."""
+"""Authorization: the shipped classes for ``EVENTCAST["AUTHORIZATION"]``, and how they are asked."""
 
 from eventcast.security.authorization.asking import current, in_thread, permit
 from eventcast.security.authorization.base import Authorization, Open

@@ -1,11 +1,11 @@
-"""How the class that the settings name is asked: in a thread if it may wait, and believed if its word is clear."""
+"""Asks the authorization that the settings name: in a thread if it may wait. Its answer must be clear."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from asgiref.sync import AsyncToSync, sync_to_async
 from django.conf import settings
@@ -17,10 +17,9 @@ from django.utils.module_loading import import_string
 from eventcast.conf import conf, left_open
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
-from eventcast.security.authorization.base import Authorization
+from eventcast.security.authorization.base import Action, Authorization, described
 from eventcast.security.authorization.permits import Permit
 
-Action = Literal["publish", "subscribe"]
 Result = TypeVar("Result")
 
 THREADS = 16
@@ -30,7 +29,7 @@ _made: tuple[object, dict[str, Authorization]] = (None, {})
 
 
 def current() -> Authorization:
-    """The object that says who may do what; made once for the settings there are.
+    """The authorization of the settings; made once for the settings there are.
 
     :raises ImproperlyConfigured: ``EVENTCAST["AUTHORIZATION"]`` names no such class, or the class' settings are wrong.
     """
@@ -75,9 +74,9 @@ def find(path: str) -> type[Authorization]:
 
 
 async def permit(action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Ask the class that the settings name.
+    """Ask the authorization of the settings.
 
-    :raises Unauthorized: nobody is known; ``Forbidden``: somebody is, who may not.
+    :raises Unauthorized: no user is known; ``Forbidden``: a user is known, and may not.
     """
     return await ask(current(), action, request, wanted)
 
@@ -94,7 +93,7 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     if isinstance(answer, Permit):
         return answer
     if not isinstance(answer, bool):
-        # A coroutine that nobody awaits, or a queryset, would count as a yes.
+        # A coroutine that is not awaited, or a queryset, would count as a yes.
         raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
     user = (
         await in_thread(authorization.user_of, request)
@@ -103,10 +102,9 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     )
     if answer:
         return Permit(user)
-    what = f"{action} to {'these channels' if isinstance(wanted, Pattern) else 'this channel'}"
     if user:
-        raise Forbidden(f"{user} may not {what}.")
-    raise Unauthorized(f"Say who you are: not everybody may {what}.")
+        raise Forbidden(f"{user} may not {described(action, wanted)}.")
+    raise Unauthorized(f"Log in, or send a key or a token, to {described(action, wanted)}.")
 
 
 def _method(authorization: Authorization, action: Action, wanted: str | Pattern) -> Callable[..., Any]:

@@ -15,9 +15,9 @@ from eventcast.conf import conf
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
 from eventcast.security.authorization import grants
-from eventcast.security.authorization.base import Authorization
-from eventcast.security.authorization.bearer import bearer
+from eventcast.security.authorization.base import Action, ByAction, described
 from eventcast.security.authorization.permits import Permit
+from eventcast.security.authorization.tokens import bearer
 
 SHORTEST = 16
 """Characters: fewer can be guessed."""
@@ -33,15 +33,15 @@ class Key:
     digest: str = field(repr=False)
     """SHA-256 of the key's UTF-8 bytes, in hexadecimal."""
     name: str
-    """Of whoever has it: stands in logs and in the list of subscribers."""
+    """Of its owner: stands in logs and in the list of subscribers."""
     publish: tuple[Pattern, ...]
     subscribe: tuple[Pattern, ...]
 
 
-class Keys(Authorization):
-    """Whoever sends one of ``EVENTCAST["KEYS"]`` may do what stands beside it; nobody else anything.
+class Keys(ByAction):
+    """A client that sends one of ``EVENTCAST["KEYS"]`` may do what stands beside it; other clients may do nothing.
 
-    It is sent as ``Authorization: Bearer …`` or ``X-API-Key: …``.
+    The key is sent as ``Authorization: Bearer …`` or ``X-API-Key: …``.
     """
 
     uses_cookies = False
@@ -50,29 +50,15 @@ class Keys(Authorization):
     def __init__(self) -> None:
         self._keys = [_parse(entry) for entry in conf.KEYS]
 
-    def can_publish(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the key may publish to the channel.
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        """The permit of a key that is good for this.
 
-        :raises Unauthorized, Forbidden: no.
+        :raises Unauthorized, Forbidden: there is no key, or it is not good for this.
         """
         key = self._key_of(request)
-        return _permit(key, "publish to this channel", grants.hold(key.publish, channel))
-
-    def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the key may listen to the channel.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        key = self._key_of(request)
-        return _permit(key, "subscribe to this channel", grants.hold(key.subscribe, channel))
-
-    def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
-        """Whether the key may listen to all of the pattern's channels.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        key = self._key_of(request)
-        return _permit(key, "subscribe to all of these channels", grants.hold(key.subscribe, pattern))
+        if not grants.hold(key.publish if action == "publish" else key.subscribe, wanted):
+            raise Forbidden(f"The key {key.name!r:.100} may not {described(action, wanted)}.")
+        return Permit(key.name, identity=f"key {key.name}")
 
     def _key_of(self, request: HttpRequest) -> Key:
         sent = bearer(request) or request.META.get("HTTP_X_API_KEY", "")
@@ -105,12 +91,6 @@ class Keys(Authorization):
                 if digest in digests[:number]
             ]
         return found
-
-
-def _permit(key: Key, what: str, may: bool) -> Permit:
-    if not may:
-        raise Forbidden(f"The key {key.name!r:.100} may not {what}.")
-    return Permit(key.name, identity=f"key {key.name}")
 
 
 def _digest(key: str) -> str:

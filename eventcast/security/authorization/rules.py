@@ -11,8 +11,8 @@ from eventcast.conf import conf
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden
-from eventcast.security.authorization import asking, grants, ordered
-from eventcast.security.authorization.base import Authorization
+from eventcast.security.authorization import asking, grants
+from eventcast.security.authorization.base import Action, Authorization, ByAction, described
 from eventcast.security.authorization.permits import Permit
 
 ACTIONS = ("publish", "subscribe")
@@ -20,17 +20,18 @@ ACTIONS = ("publish", "subscribe")
 
 @dataclass(frozen=True)
 class Rule:
-    """Who is asked about the channels of a pattern; None for what nobody may do."""
+    """The authorizations that decide about the channels of a pattern; None closes them."""
 
     pattern: Pattern
     publish: Authorization | None
     subscribe: Authorization | None
 
 
-class Rules(Authorization):
-    """Of ``EVENTCAST["RULES"]`` the first whose path matches says who is asked; what none of them names is closed.
+class Rules(ByAction):
+    """The first of ``EVENTCAST["RULES"]`` that matches the path says which authorization decides. A path that no rule
+    matches is closed.
 
-    A pattern of channels has to be covered by one of them, and allowed by each before it that might have a channel in
+    A pattern of channels has to be covered by one rule, and allowed by each rule before it that may have a channel in
     common with it.
     """
 
@@ -43,31 +44,14 @@ class Rules(Authorization):
         )
         """Whether one of them does."""
 
-    async def can_publish(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the rule of the channel lets the request publish.
+    async def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        """The permit of the authorizations that decide about the channel, or about all channels of the pattern.
 
-        :raises Unauthorized, Forbidden: no.
+        :raises Unauthorized, Forbidden: one of them refuses, or none decides.
         """
-        return await self._ask("publish", request, channel)
-
-    async def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the rule of the channel lets the request listen.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        return await self._ask("subscribe", request, channel)
-
-    async def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
-        """Whether the rules of the pattern's channels let the request listen to all of them.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        return await self._ask("subscribe", request, pattern)
-
-    async def _ask(self, action: asking.Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-        asked = [getattr(rule, action) for rule in ordered.deciding(self._rules, wanted)]
+        asked = [getattr(rule, action) for rule in grants.deciding(self._rules, wanted)]
         if not asked or None in asked:
-            raise Forbidden(f"No rule lets anybody {action} here.")
+            raise Forbidden(f"No rule allows to {described(action, wanted)}.")
         permit = Permit()
         for authorization in dict.fromkeys(asked):
             permit &= await asking.ask(authorization, action, request, wanted)

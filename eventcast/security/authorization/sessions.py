@@ -1,4 +1,4 @@
-"""The users of the site, as their sessions know them, and what each may do."""
+"""The users of the site, known by their sessions, and what each may do."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from eventcast.conf import conf
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
-from eventcast.security.authorization import grants, ordered
-from eventcast.security.authorization.base import Authorization, middleware_user
+from eventcast.security.authorization import grants
+from eventcast.security.authorization.base import Action, ByAction, described, middleware_user
 from eventcast.security.authorization.permits import Claim, Permit, identity_of
 
 ANYBODY, AUTHENTICATED, STAFF = "anybody", "authenticated", "staff"
-"""What may be asked of a user, beside a permission such as ``"shop.view_order"``."""
+"""Requirements on a user, beside a permission such as ``"shop.view_order"``."""
 
 FIELDS = {"path", "publish", "subscribe"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is asked of a user on some paths; None asks what nobody has."""
+    """The requirements on a user on some paths; no user meets None."""
 
     pattern: Pattern
     publish: str | None
@@ -44,7 +44,7 @@ class LoggedOut(Unauthorized):
 
 @dataclass(frozen=True)
 class SessionClaim(Claim):
-    """A session, or where there is none a user, who may do something."""
+    """A session that lets its user do something; where there is no session, the user itself."""
 
     session_key: str | None = field(repr=False)
     user_id: Any
@@ -52,11 +52,11 @@ class SessionClaim(Claim):
 
     @classmethod
     def lapsed(cls, claims: Sequence[SessionClaim]) -> Collection[SessionClaim]:
-        """Those whose session is over, or whose user was deactivated or has lost the permission."""
+        """Those with a session that is over, or with a user that was deactivated or has lost the permission."""
         return [claim for claim in claims if not claim.holds()]
 
     def holds(self) -> bool:
-        """Whether it still does; asks the database."""
+        """Whether the claim still holds; asks the database."""
         if self.session_key is not None:
             user = _user_of_session(HttpRequest(), self.session_key)
         else:
@@ -64,12 +64,12 @@ class SessionClaim(Claim):
         return user is not None and user.pk == self.user_id and _meets(user, self.requirement)
 
 
-class Sessions(Authorization):
-    """Whoever is logged in to the site may do what ``EVENTCAST["SESSIONS"]`` says: of its entries, the first whose path
-    matches counts. What none of them names is closed.
+class Sessions(ByAction):
+    """A user that is logged in to the site may do what ``EVENTCAST["SESSIONS"]`` says: the first entry that matches the
+    path counts. A path that no entry matches is closed.
 
-    It takes the user whom middleware has found. Where no middleware ran, as before a WebSocket of
-    :class:`~eventcast.routing.EventcastRouter` or a POST of its ``publish_directly``, it reads the session itself.
+    The user is the one that middleware has found. Where no middleware ran, as before a WebSocket of
+    :class:`~eventcast.routing.EventcastRouter` or a POST of its ``publish_directly``, the session is read here.
     """
 
     uses_cookies = True
@@ -80,38 +80,19 @@ class Sessions(Authorization):
             for entry in conf.SESSIONS
         ]
 
-    def can_publish(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the user may publish to the channel.
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        """The permit of a user that may do this.
 
-        :raises Unauthorized, Forbidden: no.
+        :raises Unauthorized, Forbidden: there is no user, or it may not.
         """
-        requirements = [entry.publish for entry in ordered.deciding(self._entries, channel)]
-        return self._permit(request, requirements, "publish to this channel")
-
-    def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the user may listen to the channel.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        requirements = [entry.subscribe for entry in ordered.deciding(self._entries, channel)]
-        return self._permit(request, requirements, "subscribe to this channel")
-
-    def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
-        """Whether the user may listen to all of the pattern's channels.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        requirements = [entry.subscribe for entry in ordered.deciding(self._entries, pattern)]
-        return self._permit(request, requirements, "subscribe to all of these channels")
-
-    def _permit(self, request: HttpRequest, requirements: list[str | None], what: str) -> Permit:
+        requirements = [getattr(entry, action) for entry in grants.deciding(self._entries, wanted)]
         if requirements and all(requirement == ANYBODY for requirement in requirements):
             return Permit()
         user, session_key = _user_of(request)
         if user is None:
             raise LoggedOut("Log in: no session of a user came with the request.")
         if not requirements or not all(_meets(user, requirement) for requirement in requirements):
-            raise Forbidden(f"The user {user.get_username()!r:.100} may not {what}.")
+            raise Forbidden(f"The user {user.get_username()!r:.100} may not {described(action, wanted)}.")
         claims = {SessionClaim(session_key, user.pk, asked) for asked in requirements if asked and asked != ANYBODY}
         return Permit(user.get_username(), claims=tuple(claims), identity=identity_of(user))
 
@@ -129,7 +110,7 @@ class Sessions(Authorization):
 
 
 def _user_of(request: HttpRequest) -> tuple[Any, str | None]:
-    """The user who sends the request, None if it is nobody, and the key of the session that says so, if one does."""
+    """The user that sends the request, None if it is not logged in, and the key of its session, if there is one."""
     user = middleware_user(request)
     if user is None:
         session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
@@ -143,7 +124,7 @@ def _user_of_session(request: HttpRequest, session_key: str) -> Any:
     """The user of a session; None if it is over, or its user is deactivated or has another password by now."""
     asking: Any = copy.copy(request)
     asking.session = importlib.import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    # After a change of SECRET_KEY it would get another key, which the browser had to be told.
+    # After a change of SECRET_KEY the session would get another key, and the browser would not learn it.
     asking.session.cycle_key = lambda: None
     user = auth.get_user(asking)
     return user if user.is_authenticated else None

@@ -1,4 +1,4 @@
-"""Signed tokens: what may be done, where and until when stands in them, and nothing is stored."""
+"""Signed tokens: they say what their owner may do, where and until when. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from django.http import HttpRequest
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
 from eventcast.security.authorization import grants
-from eventcast.security.authorization.base import Authorization
-from eventcast.security.authorization.bearer import bearer
+from eventcast.security.authorization.base import Action, ByAction, described
 from eventcast.security.authorization.permits import Permit
 
 SALT = "eventcast.token"
 SEPARATOR = "."
 """Between the parts of a token. Django's own is a colon, which cannot stand in the name of a subprotocol (RFC 6455)."""
+
+SUBPROTOCOL_PREFIX = "eventcast.token."
+"""Begins the WebSocket subprotocol that carries a token, because browsers can set no header on a WebSocket."""
 
 HOUR = 3600.0
 
@@ -38,14 +40,14 @@ class Token:
 def token(
     *, subscribe: str | Iterable[str] = (), publish: str | Iterable[str] = (), expires_in: float = HOUR, user: str = ""
 ) -> str:
-    """A token for whoever shall listen or publish where :class:`Tokens` says who may.
+    """A token for a client that shall subscribe or publish, where :class:`Tokens` is the authorization.
 
-    Whoever has it may do what it says until it expires: give it to the one it is for, over TLS.
+    Every client that has the token may do what it says until it expires: send it over TLS only.
 
     :param subscribe: the channels it may listen to: patterns such as ``"/orders/<path:any>"``, or names.
     :param publish: the channels it may publish to.
     :param expires_in: seconds from now. Default: an hour.
-    :param user: the name of whom it is for, as the list of subscribers shows it and ``eventcast.disconnect`` takes it.
+    :param user: the name of its owner, as the list of subscribers shows it and ``eventcast.disconnect`` takes it.
     :raises InvalidPattern, InvalidChannel: one of the patterns means nothing.
     :raises ValueError: it would be good for nothing, or for ever.
     """
@@ -82,39 +84,26 @@ def _signer() -> signing.Signer:
     return signing.Signer(sep=SEPARATOR, salt=SALT)
 
 
-class Tokens(Authorization):
-    """Whoever has a token of :func:`token` may do what it says, until it expires; nobody else anything.
+class Tokens(ByAction):
+    """A client that sends a token of :func:`token` may do what it says, until it expires; other clients may do nothing.
 
-    It is sent as ``Authorization: Bearer …``, or by a browser that opens a WebSocket as the subprotocol
+    The token is sent as ``Authorization: Bearer …``, or by a browser that opens a WebSocket as the subprotocol
     ``eventcast.token.…`` beside ``eventcast``.
     """
 
     uses_cookies = False
     uses_database = False
 
-    def can_publish(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the token is good for publishing to the channel.
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        """The permit of a token that is good for this.
 
-        :raises Unauthorized, Forbidden: no.
+        :raises Unauthorized, Forbidden: there is no token, or it is not good for this.
         """
         token = _token_of(request)
-        return _permit(token, "publishing to this channel", grants.hold(token.publish, channel))
-
-    def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
-        """Whether the token is good for listening to the channel.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        token = _token_of(request)
-        return _permit(token, "subscribing to this channel", grants.hold(token.subscribe, channel))
-
-    def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
-        """Whether the token is good for listening to all of the pattern's channels.
-
-        :raises Unauthorized, Forbidden: no.
-        """
-        token = _token_of(request)
-        return _permit(token, "subscribing to all of these channels", grants.hold(token.subscribe, pattern))
+        if not grants.hold(token.publish if action == "publish" else token.subscribe, wanted):
+            owner = f" of {token.user!r:.100}" if token.user else ""
+            raise Forbidden(f"The token{owner} may not {described(action, wanted)}.")
+        return Permit(token.user, token.expires_at, identity=token.user and f"token {token.user}")
 
 
 def _token_of(request: HttpRequest) -> Token:
@@ -124,8 +113,13 @@ def _token_of(request: HttpRequest) -> Token:
     return read(text)
 
 
-def _permit(token: Token, what: str, good: bool) -> Permit:
-    if not good:
-        whose = f"The token of {token.user!r:.100}" if token.user else "The token"
-        raise Forbidden(f"{whose} is not good for {what}.")
-    return Permit(token.user, token.expires_at, identity=token.user and f"token {token.user}")
+def bearer(request: HttpRequest) -> str:
+    """The key or token that a request carries: ``Authorization: Bearer …`` (RFC 6750 section 2.1), or a subprotocol
+    ``eventcast.token.…`` of a WebSocket; empty if there is neither. Never the URL: it stands in logs and histories."""
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return str(value.strip())
+    for offered in request.META.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(","):
+        if offered.strip().startswith(SUBPROTOCOL_PREFIX):
+            return str(offered.strip().removeprefix(SUBPROTOCOL_PREFIX))
+    return ""
