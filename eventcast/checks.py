@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from eventcast.client.targets import parse_url
-from eventcast.conf import Conf, conf, left_open
+from eventcast.conf import SETTINGS, conf, left_open
 from eventcast.layers import InMemoryChannelLayer
 from eventcast.listeners import discover
 from eventcast.security import origins
@@ -21,7 +21,6 @@ from eventcast.security.addresses import proxies
 from eventcast.security.authorization import Open
 from eventcast.security.authorization.asking import find
 
-SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
 CHOICES: dict[str, tuple[object, ...]] = {
     "SLOW_SUBSCRIBERS": ("close", "drop"),
     "TRANSPORT": ("auto", "asgi"),
@@ -51,7 +50,7 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
     found: list[CheckMessage] = []
     for name, value in configured.items():
         if name not in SETTINGS:
-            hint = f"Known: {', '.join(SETTINGS)}."
+            hint = f"Known: {', '.join(sorted(SETTINGS))}."
             found.append(Warning(f"EVENTCAST has no setting {name!r}.", hint=hint, id="eventcast.W001"))
         elif name not in CHECKED_ELSEWHERE and (valid := _valid_instead_of(name, value)):
             found.append(Error(f"EVENTCAST[{name!r}] must be {valid}, not {value!r}.", id="eventcast.E002"))

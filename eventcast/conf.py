@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
@@ -15,173 +15,130 @@ OPEN = "eventcast.authorization.Open"
 CLOSING = ("KEYS", "SESSIONS", "RULES")
 """Settings of the classes in ``eventcast.authorization``. They have no effect while ``AUTHORIZATION`` is ``Open``."""
 
-Value = TypeVar("Value", bool, int, str, list[Any])
+Value = TypeVar("Value")
+
+
+class Setting(Generic[Value]):
+    """One setting and its default. Each access reads ``settings.EVENTCAST``, so that ``override_settings`` works."""
+
+    def __init__(self, default: Value) -> None:
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Value:
+        value: Value = getattr(settings, "EVENTCAST", {}).get(self._name, self.default)
+        return value
 
 
 class Conf:
-    """Typed access to ``settings.EVENTCAST``. Nothing is cached, so that ``override_settings`` works."""
+    """Typed access to ``settings.EVENTCAST``."""
 
-    @property
-    def MAX_CHANNEL_LENGTH(self) -> int:
-        """The longest name of a channel, in bytes of UTF-8."""
-        return self._get("MAX_CHANNEL_LENGTH", 1024)
+    MAX_CHANNEL_LENGTH = Setting(1024)
+    """The longest name of a channel, in bytes of UTF-8."""
 
-    @property
-    def MAX_MESSAGE_SIZE(self) -> int:
-        """The largest message, in bytes (text as UTF-8)."""
-        return self._get("MAX_MESSAGE_SIZE", 1024 * 1024)
+    MAX_MESSAGE_SIZE = Setting(1024 * 1024)
+    """The largest message, in bytes (text as UTF-8)."""
 
-    @property
-    def MAX_BODY_SIZE(self) -> int:
-        """The largest body of one publish request, in bytes.
+    MAX_BODY_SIZE = Setting(8 * 1024 * 1024)
+    """The largest body of one publish request, in bytes.
 
-        The default has room for a message of the default ``MAX_MESSAGE_SIZE`` with each byte percent-encoded (three
-        bytes for one), or for many smaller messages.
-        """
-        return self._get("MAX_BODY_SIZE", 8 * 1024 * 1024)
+    The default has room for a message of the default ``MAX_MESSAGE_SIZE`` with each byte percent-encoded (three
+    bytes for one), or for many smaller messages.
+    """
 
-    @property
-    def SUBSCRIBER_BUFFER(self) -> int:
-        """Bytes kept for a subscriber that reads more slowly than messages arrive."""
-        return self._get("SUBSCRIBER_BUFFER", 1024 * 1024)
+    SUBSCRIBER_BUFFER = Setting(1024 * 1024)
+    """Bytes kept for a subscriber that reads more slowly than messages arrive."""
 
-    @property
-    def SLOW_SUBSCRIBERS(self) -> str:
-        """For a subscriber past its ``SUBSCRIBER_BUFFER``: ``"close"`` it (1013), or ``"drop"`` whole messages."""
-        return self._get("SLOW_SUBSCRIBERS", "close")
+    SLOW_SUBSCRIBERS = Setting("close")
+    """For a subscriber past its ``SUBSCRIBER_BUFFER``: ``"close"`` it (1013), or ``"drop"`` whole messages."""
 
-    @property
-    def MAX_SUBSCRIBERS(self) -> int:
-        """Subscribers of one process, all channels and patterns together; 0 for no limit."""
-        return self._get("MAX_SUBSCRIBERS", 0)
+    MAX_SUBSCRIBERS = Setting(0)
+    """Subscribers of one process, all channels and patterns together; 0 for no limit."""
 
-    @property
-    def MAX_SUBSCRIBERS_PER_CHANNEL(self) -> int:
-        """Subscribers of one channel, or of one pattern, in one process; 0 for no limit."""
-        return self._get("MAX_SUBSCRIBERS_PER_CHANNEL", 0)
+    MAX_SUBSCRIBERS_PER_CHANNEL = Setting(0)
+    """Subscribers of one channel, or of one pattern, in one process; 0 for no limit."""
 
-    @property
-    def MAX_SUBSCRIBERS_PER_ADDRESS(self) -> int:
-        """Subscribers of one client address in one process; 0 for no limit.
+    MAX_SUBSCRIBERS_PER_ADDRESS = Setting(0)
+    """Subscribers of one client address in one process; 0 for no limit.
 
-        Off by default: behind a proxy that is not in ``TRUSTED_PROXIES``, all clients have one address.
-        """
-        return self._get("MAX_SUBSCRIBERS_PER_ADDRESS", 0)
+    Off by default: behind a proxy that is not in ``TRUSTED_PROXIES``, all clients have one address.
+    """
 
-    @property
-    def MAX_PATTERNS(self) -> int:
-        """Different subscribed patterns in one process, because each costs memory and time; 0 for no limit."""
-        return self._get("MAX_PATTERNS", 1000)
+    MAX_PATTERNS = Setting(1000)
+    """Different subscribed patterns in one process, because each costs memory and time; 0 for no limit."""
 
-    @property
-    def MAX_INBOUND_FRAMES(self) -> int:
-        """Frames in 10 seconds from a WebSocket that does not publish; 0 for no limit."""
-        return self._get("MAX_INBOUND_FRAMES", 200)
+    MAX_INBOUND_FRAMES = Setting(200)
+    """Frames in 10 seconds from a WebSocket that does not publish; 0 for no limit."""
 
-    @property
-    def MAX_INBOUND_BYTES(self) -> int:
-        """Bytes of such frames in 10 seconds; 0 for no limit."""
-        return self._get("MAX_INBOUND_BYTES", 256 * 1024)
+    MAX_INBOUND_BYTES = Setting(256 * 1024)
+    """Bytes of such frames in 10 seconds; 0 for no limit."""
 
-    @property
-    def PUBLISH_RATE(self) -> int:
-        """Messages a second from one user or key, or else from one address; 0 for no limit."""
-        return self._get("PUBLISH_RATE", 0)
+    PUBLISH_RATE = Setting(0)
+    """Messages a second from one user or key, or else from one address; 0 for no limit."""
 
-    @property
-    def PUBLISH_BURST(self) -> int:
-        """Messages at once after a pause; 0 for the number that ``PUBLISH_RATE`` allows in 5 seconds."""
-        return self._get("PUBLISH_BURST", 0)
+    PUBLISH_BURST = Setting(0)
+    """Messages at once after a pause; 0 for the number that ``PUBLISH_RATE`` allows in 5 seconds."""
 
-    @property
-    def TRUSTED_PROXIES(self) -> list[str]:
-        """Proxies with a trusted ``X-Forwarded-For``: addresses, networks, and ``"unix"`` for Unix sockets."""
-        return self._get("TRUSTED_PROXIES", [])
+    TRUSTED_PROXIES = Setting(list[str]())
+    """Proxies with a trusted ``X-Forwarded-For``: addresses, networks, and ``"unix"`` for Unix sockets."""
 
-    @property
-    def HANDSHAKE_TIMEOUT(self) -> int:
-        """Seconds for the head of a request or the handshake of a WebSocket; ``eventcast serve`` only.
+    HANDSHAKE_TIMEOUT = Setting(30)
+    """Seconds for the head of a request or the handshake of a WebSocket; ``eventcast serve`` only.
 
-        Daphne's own 5 seconds are too few when thousands of clients reconnect at once.
-        """
-        return self._get("HANDSHAKE_TIMEOUT", 30)
+    Daphne's own 5 seconds are too few when thousands of clients reconnect at once.
+    """
 
-    @property
-    def BODY_TIMEOUT(self) -> int:
-        """Seconds for the body of a request, and one more for each kilobyte; ``eventcast serve`` only."""
-        return self._get("BODY_TIMEOUT", 30)
+    BODY_TIMEOUT = Setting(30)
+    """Seconds for the body of a request, and one more for each kilobyte; ``eventcast serve`` only."""
 
-    @property
-    def TRANSPORT(self) -> str:
-        """``"auto"`` uses the fastest way that the server allows; ``"asgi"`` uses only the ASGI ``send``."""
-        return self._get("TRANSPORT", "auto")
+    TRANSPORT = Setting("auto")
+    """``"auto"`` uses the fastest way that the server allows; ``"asgi"`` uses only the ASGI ``send``."""
 
-    @property
-    def CHANNEL_PAGE(self) -> bool:
-        """Whether a browser that opens a channel's URL gets a page with its messages; otherwise it gets JSON."""
-        return self._get("CHANNEL_PAGE", True)
+    CHANNEL_PAGE = Setting(True)
+    """Whether a browser that opens a channel's URL gets a page with its messages; otherwise it gets JSON."""
 
-    @property
-    def PATTERN_SUBSCRIPTIONS(self) -> bool:
-        """Whether clients may subscribe to patterns. With Redis, each published message is then sent twice."""
-        return self._get("PATTERN_SUBSCRIPTIONS", True)
+    PATTERN_SUBSCRIPTIONS = Setting(True)
+    """Whether clients may subscribe to patterns. With Redis, each published message is then sent twice."""
 
-    @property
-    def AUTHORIZATION(self) -> str:
-        """The class that checks permissions: the dotted path of a subclass of ``Authorization``."""
-        return self._get("AUTHORIZATION", OPEN)
+    AUTHORIZATION = Setting(OPEN)
+    """The class that checks permissions: the dotted path of a subclass of ``Authorization``."""
 
-    @property
-    def KEYS(self) -> list[Any]:
-        """The keys of ``eventcast.authorization.Keys``: dicts with ``key``, ``name``, ``publish`` and ``subscribe``."""
-        return self._get("KEYS", [])
+    KEYS = Setting(list[Any]())
+    """The keys of ``eventcast.authorization.Keys``: dicts with ``key``, ``name``, ``publish`` and ``subscribe``."""
 
-    @property
-    def SESSIONS(self) -> list[Any]:
-        """Rules of ``eventcast.authorization.Sessions``: dicts with ``path``, ``publish`` and ``subscribe``."""
-        return self._get("SESSIONS", [])
+    SESSIONS = Setting(list[Any]())
+    """Rules of ``eventcast.authorization.Sessions``: dicts with ``path``, ``publish`` and ``subscribe``."""
 
-    @property
-    def RULES(self) -> list[Any]:
-        """Rules of ``eventcast.authorization.Rules``: pairs of a pattern and the dotted path of a class."""
-        return self._get("RULES", [])
+    RULES = Setting(list[Any]())
+    """Rules of ``eventcast.authorization.Rules``: pairs of a pattern and the dotted path of a class."""
 
-    @property
-    def RECHECK_INTERVAL(self) -> int:
-        """Seconds between two checks of a subscriber's permission."""
-        return self._get("RECHECK_INTERVAL", 30)
+    RECHECK_INTERVAL = Setting(30)
+    """Seconds between two checks of a subscriber's permission."""
 
-    @property
-    def ALLOWED_ORIGINS(self) -> list[str]:
-        """Origins with pages that may publish and subscribe, besides this server's own origin.
+    ALLOWED_ORIGINS = Setting(list[str]())
+    """Origins with pages that may publish and subscribe, besides this server's own origin.
 
-        An entry is an origin, such as ``"https://app.example"`` or ``"https://app.example:8443"``; all hosts below a
-        domain, ``"https://*.example.com"``, or ``"*.example.com"`` for any scheme; ``"null"``; or ``"*"`` for all.
-        """
-        return self._get("ALLOWED_ORIGINS", list[str]())
+    An entry is an origin, such as ``"https://app.example"`` or ``"https://app.example:8443"``; all hosts below a
+    domain, ``"https://*.example.com"``, or ``"*.example.com"`` for any scheme; ``"null"``; or ``"*"`` for all.
+    """
 
-    @property
-    def WEBSOCKET_PUBLISH(self) -> bool:
-        """Whether messages from a WebSocket are published to its channel; otherwise they are ignored."""
-        return self._get("WEBSOCKET_PUBLISH", False)
+    WEBSOCKET_PUBLISH = Setting(False)
+    """Whether messages from a WebSocket are published to its channel; otherwise they are ignored."""
 
-    @property
-    def URL(self) -> str:
-        """The URL of the server for ``manage.py eventcast publish`` and the other client commands."""
-        return self._get("URL", "http://127.0.0.1:8000")
+    URL = Setting("http://127.0.0.1:8000")
+    """The URL of the server for ``manage.py eventcast publish`` and the other client commands."""
 
     @property
     def CHANNEL_LAYER(self) -> str:
         """The alias used in ``CHANNEL_LAYERS``: ``"eventcast"`` if it is there, else ``"default"``."""
         return "eventcast" if "eventcast" in getattr(settings, "CHANNEL_LAYERS", {}) else "default"
 
-    @staticmethod
-    def _get(name: str, default: Value) -> Value:
-        value: Value = getattr(settings, "EVENTCAST", {}).get(name, default)
-        return value
-
 
 conf = Conf()
+SETTINGS = {name: setting for name, setting in vars(Conf).items() if isinstance(setting, Setting)}
+"""The settings of ``EVENTCAST``, by name."""
 
 
 def left_open(configured: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import eventcast
-from eventcast.conf import Conf, conf
+from eventcast.conf import SETTINGS, conf
 from eventcast.engine import presence, publishing
 from eventcast.exceptions import MetricsUnavailable, Refused
 from eventcast.layers import InMemoryChannelLayer, get_layer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus' text format, in the version that all its readers support."""
 
-LIMITS = [*sorted(name for name in vars(Conf) if name.startswith("MAX_")), "PUBLISH_BURST", "PUBLISH_RATE"]
+LIMITS = [*sorted(name for name in SETTINGS if name.startswith("MAX_")), "PUBLISH_BURST", "PUBLISH_RATE"]
 """The settings in the metric ``eventcast_limit``."""
 
 

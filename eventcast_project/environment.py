@@ -8,17 +8,14 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from eventcast.conf import Conf, left_open
+from eventcast.conf import CLOSING, SETTINGS, left_open
 
 PREFIX = "EVENTCAST_"
 REDIS_URL = "EVENTCAST_REDIS_URL"
-
-# Properties of Conf that follow from other settings and cannot be set.
-DERIVED = {"CHANNEL_LAYER"}
 
 
 def text(name: str, default: str) -> str:
@@ -67,26 +64,21 @@ def channel_layers() -> dict[str, Any]:
 
 def eventcast_settings() -> dict[str, Any]:
     """``EVENTCAST``: each setting ``NAME`` from the variable ``EVENTCAST_NAME``, if that is set."""
-    types = eventcast_types()
-    known = {PREFIX + name for name in types} | {REDIS_URL}
+    known = {PREFIX + name for name in SETTINGS} | {REDIS_URL}
     unknown = [name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known]
     for name in unknown:
         # A warning, not an error: Kubernetes sets EVENTCAST_PORT and others if a service is named eventcast.
         warnings.warn(f"{name} is not a setting of eventcast, which has {', '.join(sorted(known))}", stacklevel=2)
-    found: dict[str, Any] = {
-        name: _PARSERS[kind](PREFIX + name, value) for name, kind in types.items() if (value := text(PREFIX + name, ""))
-    }
+    found: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        if value := text(PREFIX + name, ""):
+            parse = _entries if name in CLOSING else _PARSERS[type(setting.default)]
+            found[name] = parse(PREFIX + name, value)
     # Here as well as in a system check, because plain daphne runs no checks.
     unknown = [name.removeprefix(PREFIX) for name in unknown]
     if problem := left_open({**dict.fromkeys(unknown), **found}):
         raise ImproperlyConfigured(PREFIX + problem.replace("AUTHORIZATION is", f"{PREFIX}AUTHORIZATION is"))
     return found
-
-
-def eventcast_types() -> dict[str, type]:
-    """The settings of eventcast, with their types."""
-    members = ((name, getter) for name, getter in vars(Conf).items() if isinstance(getter, property))
-    return {name: get_type_hints(getter.fget)["return"] for name, getter in members if name not in DERIVED}
 
 
 def _require(module: str, package: str, *, variable: str) -> None:
@@ -131,6 +123,5 @@ _PARSERS: dict[Any, Callable[[str, str], Any]] = {
     bool: _boolean,
     int: _integer,
     str: lambda name, value: value,
-    list[str]: _words,
-    list[Any]: _entries,
+    list: _words,
 }

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from eventcast import checks
-from eventcast.conf import CLOSING, conf
+from eventcast.conf import CLOSING, SETTINGS, conf
 from tests.conftest import MakeApp
 
 OURS = {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}
@@ -100,17 +100,17 @@ def test_wrong_value_is_found(expected: str, name: str, value: Any) -> None:
     assert ids(EVENTCAST={name: value}) == [expected]
 
 
-@pytest.mark.parametrize("name", sorted(set(checks.SETTINGS) - checks.CHECKED_ELSEWHERE))
+@pytest.mark.parametrize("name", sorted(set(SETTINGS) - checks.CHECKED_ELSEWHERE))
 def test_value_of_every_setting_is_checked(name: str) -> None:
     assert ids(EVENTCAST={name: object()}) == ["eventcast.E002"]
 
 
 def test_defaults_are_right() -> None:
-    assert ids(EVENTCAST={name: getattr(conf, name) for name in set(checks.SETTINGS).difference(CLOSING)}) == []
+    assert ids(EVENTCAST={name: getattr(conf, name) for name in set(SETTINGS).difference(CLOSING)}) == []
 
 
 def test_right_values_are_right() -> None:
-    right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in checks.SETTINGS}
+    right = {name: checks.CHOICES[name][-1] if name in checks.CHOICES else 4096 for name in SETTINGS}
     right |= dict.fromkeys(checks.COUNTS, 0)
     right |= {
         "URL": "https://events.example.com/live/",

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from eventcast.conf import Conf, conf
-
-SETTINGS = sorted(name for name in vars(Conf) if name.isupper() and name != "CHANNEL_LAYER")
+from eventcast.conf import SETTINGS, conf
 
 
 @pytest.mark.parametrize("name", SETTINGS)

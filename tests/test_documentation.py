@@ -20,7 +20,7 @@ from eventcast import authorization, checks, commandline, urls
 from eventcast.commandline.listen import ListenSubcommand
 from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.tools import TOOLS
-from eventcast.conf import Conf, conf
+from eventcast.conf import SETTINGS, conf
 from eventcast.engine import closing
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
@@ -156,7 +156,7 @@ def test_own_paths_are_those_of_the_code() -> None:
 
 
 def test_settings_are_those_of_the_code() -> None:
-    assert names("settings.md", "The app") == {name for name in vars(Conf) if name.isupper()} - environment.DERIVED
+    assert names("settings.md", "The app") == set(SETTINGS)
 
 
 def test_settings_have_the_defaults_of_the_code() -> None:
@@ -167,12 +167,8 @@ def test_settings_have_the_defaults_of_the_code() -> None:
 def test_environment_variables_are_those_of_the_code() -> None:
     source = "".join(path.read_text() for path in (ROOT / "eventcast_project").glob("*.py"))
     in_code = set(re.findall(r'"((?:DJANGO|DATABASE)_[A-Z_]+|EVENTCAST_[A-Z_]+[A-Z])"', source))
-    in_code |= {environment.PREFIX + name for name in environment.eventcast_types()}
+    in_code |= {environment.PREFIX + name for name in SETTINGS}
     assert names("settings.md", "Environment variables") == in_code - {"DJANGO_SETTINGS_MODULE"}
-
-
-def test_every_setting_has_an_environment_variable() -> None:
-    assert names("settings.md", "The app") == set(environment.eventcast_types())
 
 
 def test_system_checks_are_those_of_the_code() -> None:

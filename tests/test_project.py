@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from eventcast.conf import CLOSING, SETTINGS
 from eventcast_project import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +98,15 @@ def test_eventcast_settings_have_their_types(monkeypatch: pytest.MonkeyPatch) ->
     assert environment.eventcast_settings() == {
         "MAX_MESSAGE_SIZE": 65536, "SLOW_SUBSCRIBERS": "drop", "CHANNEL_PAGE": False,
     }  # fmt: skip
+
+
+def test_eventcast_settings_have_a_variable_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("[]")
+    values = {bool: "1", int: "7", str: "text", list: "one, two"}
+    for name, setting in SETTINGS.items():
+        value = str(tmp_path / "list.json") if name in CLOSING else values[type(setting.default)]
+        monkeypatch.setenv(f"EVENTCAST_{name}", value)
+    assert set(environment.eventcast_settings()) == set(SETTINGS)
 
 
 def test_eventcast_settings_refuse_rubbish_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
