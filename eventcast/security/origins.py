@@ -31,7 +31,7 @@ PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _HOST = r"([a-z0-9._-]*|\[[0-9a-f:.]+\])"
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://{_HOST}(?::([0-9]{{1,5}}))?")
-# The last label begins with a letter: *.0.0.1 would be addresses of other people.
+# The last label begins with a letter, because *.0.0.1 would be addresses of other people.
 _WILDCARD = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?\*((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9_-]*)(?::([0-9]{1,5}))?")
 
 
@@ -45,7 +45,7 @@ class Origin(NamedTuple):
 
 
 class Wildcard(NamedTuple):
-    """All hosts below a domain, itself not included."""
+    """All hosts below a domain, without the domain itself."""
 
     scheme: str | None
     """None for any."""

@@ -1,10 +1,10 @@
-"""Lists of path patterns in the settings: grants, which hold for all their patterns, and ordered lists, where the first
-entry that matches counts. Pure functions."""
+"""Lists of path patterns in the settings: grants, which allow each path that one of their patterns matches, and ordered
+lists, where the first entry that matches decides. Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern, Segment
@@ -12,15 +12,15 @@ from eventcast.exceptions import Refused
 
 
 def parse(texts: Iterable[str]) -> tuple[Pattern, ...]:
-    """The patterns that ``texts`` mean.
+    """The patterns that ``texts`` spell out.
 
-    :raises InvalidPattern, InvalidChannel: one of them means none.
+    :raises InvalidPattern, InvalidChannel: one of them is no pattern.
     """
     return tuple(patterns.parse(text) for text in texts)
 
 
 def hold(granted: Sequence[Pattern], wanted: str | Pattern) -> bool:
-    """Whether one of the patterns holds a channel, or surely every channel of a pattern."""
+    """Whether one of the patterns matches a channel, or for sure every channel of a pattern."""
     if isinstance(wanted, Pattern):
         return any(pattern.covers(wanted) for pattern in granted)
     return any(pattern.matches(wanted) for pattern in granted)
@@ -39,11 +39,26 @@ def problems(texts: object) -> list[str]:
     return found
 
 
+def problems_of_entries(name: str, entries: object, items: str, problems: Callable[[Any], list[str]]) -> list[str]:
+    """What is wrong with the entries of a setting: a sentence each.
+
+    :param items: what the entries are, in plural.
+    :param problems: tells what is wrong with one of them.
+    """
+    if not isinstance(entries, list | tuple):
+        return [f"EVENTCAST[{name!r}] is a list of {items}."]
+    return [
+        f"EVENTCAST[{name!r}][{number}]: {problem}"
+        for number, entry in enumerate(entries)
+        for problem in problems(entry)
+    ]
+
+
 # --- ordered lists ----------------------------------------------------------------------------------------------------
 
 
 class Entry(Protocol):
-    """Something that holds for the channels of a pattern."""
+    """An entry of an ordered list."""
 
     @property
     def pattern(self) -> Pattern: ...
@@ -53,11 +68,10 @@ Item = TypeVar("Item", bound=Entry)
 
 
 def deciding(entries: Sequence[Item], wanted: str | Pattern) -> list[Item]:
-    """The entries that say what holds for a channel, or for all channels of a pattern.
+    """The entries that decide about a channel, or about all channels of a pattern; each of them has to allow it.
 
-    For a channel that is the first that matches. For a pattern it is one that surely covers it, and before that all
-    that might have a channel in common with it: what is asked for has to be allowed by each of them. Where that cannot
-    be told, as when only several entries together cover it, there is none.
+    For a channel that is the first entry that matches. For a pattern it is the first entry that covers it, and all
+    entries before that may have a channel in common with it. Where no single entry covers the pattern there is none.
     """
     if not isinstance(wanted, Pattern):
         return next(([entry] for entry in entries if entry.pattern.matches(wanted)), [])

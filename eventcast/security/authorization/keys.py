@@ -28,12 +28,12 @@ FIELDS = {"key", "name", "publish", "subscribe"}
 
 @dataclass(frozen=True)
 class Key:
-    """One key, of which only the digest is kept."""
+    """One key, kept as its digest only."""
 
     digest: str = field(repr=False)
     """SHA-256 of the key's UTF-8 bytes, in hexadecimal."""
     name: str
-    """Of its owner: stands in logs and in the list of subscribers."""
+    """The name of its owner, for logs and the list of subscribers."""
     publish: tuple[Pattern, ...]
     subscribe: tuple[Pattern, ...]
 
@@ -65,7 +65,7 @@ class Keys(ByAction):
         if not sent:
             raise Unauthorized("Send a key, as 'Authorization: Bearer …' or 'X-API-Key: …'.")
         digest, found = _digest(sent), None
-        for key in self._keys:  # All of them, so that the time it takes tells nothing.
+        for key in self._keys:  # No break, so that the time tells nothing about the keys.
             if constant_time_compare(digest, key.digest):
                 found = key
         if found is None:
@@ -74,23 +74,15 @@ class Keys(ByAction):
 
     @classmethod
     def problems(cls) -> list[str]:
-        """What is wrong with ``EVENTCAST["KEYS"]``; the keys themselves stay out of it."""
-        keys: object = conf.KEYS
-        if not isinstance(keys, list | tuple):
-            return ["EVENTCAST['KEYS'] is a list of dicts."]
-        found = [
-            f"EVENTCAST['KEYS'][{number}]: {problem}"
-            for number, entry in enumerate(keys)
-            for problem in _problems(entry)
+        """What is wrong with ``EVENTCAST["KEYS"]``, without the keys themselves."""
+        if found := grants.problems_of_entries("KEYS", conf.KEYS, "dicts", _problems):
+            return found
+        digests = [_parse(entry).digest for entry in conf.KEYS]
+        return [
+            f"EVENTCAST['KEYS'][{number}]: the same key stands there twice."
+            for number, digest in enumerate(digests)
+            if digest in digests[:number]
         ]
-        if not found:
-            digests = [_parse(entry).digest for entry in keys]
-            found += [
-                f"EVENTCAST['KEYS'][{number}]: the same key stands there twice."
-                for number, digest in enumerate(digests)
-                if digest in digests[:number]
-            ]
-        return found
 
 
 def _digest(key: str) -> str:
@@ -117,7 +109,7 @@ def _problems(entry: object) -> list[str]:
         found.append("'key' is missing.")
     elif key.startswith(DIGEST_PREFIX):
         if not re.fullmatch(r"[0-9a-fA-F]{64}", key.removeprefix(DIGEST_PREFIX)):
-            found.append("behind 'sha256:' stand the 64 hexadecimal digits of the key's digest.")
+            found.append("after 'sha256:' come the 64 hexadecimal digits of the key's digest.")
     elif len(key) < SHORTEST or not key.isascii() or not key.isprintable() or key != key.strip():
         found.append(f"a key is {SHORTEST} or more printable ASCII characters, without blanks around them.")
     if not isinstance(entry.get("name", ""), str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
@@ -51,7 +52,7 @@ class Rules(ByAction):
         """
         asked = [getattr(rule, action) for rule in grants.deciding(self._rules, wanted)]
         if not asked or None in asked:
-            raise Forbidden(f"No rule allows to {described(action, wanted)}.")
+            raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
         permit = Permit()
         for authorization in dict.fromkeys(asked):
             permit &= await asking.ask(authorization, action, request, wanted)
@@ -59,19 +60,11 @@ class Rules(ByAction):
 
     @classmethod
     def problems(cls) -> list[str]:
-        """What is wrong with ``EVENTCAST["RULES"]``, or with the settings of those it names."""
-        rules: object = conf.RULES
-        if not isinstance(rules, list | tuple):
-            return ["EVENTCAST['RULES'] is a list of pairs."]
-        found = [
-            f"EVENTCAST['RULES'][{number}]: {problem}"
-            for number, rule in enumerate(rules)
-            for problem in _problems(cls, rule)
-        ]
-        if not found:
-            named = dict.fromkeys(path for _, value in rules for path in _paths(value).values() if path is not None)
-            found += [problem for path in named for problem in asking.find(path).problems()]
-        return found
+        """What is wrong with ``EVENTCAST["RULES"]``, or with the settings of the classes that it names."""
+        if found := grants.problems_of_entries("RULES", conf.RULES, "pairs", functools.partial(_problems, cls)):
+            return found
+        named = dict.fromkeys(path for _, value in conf.RULES for path in _paths(value).values() if path is not None)
+        return [problem for path in named for problem in asking.find(path).problems()]
 
 
 def _paths(value: object) -> dict[str, str | None]:
@@ -98,7 +91,7 @@ def _problems(rules: type[Rules], rule: object) -> list[str]:
     for path in dict.fromkeys(_paths(value).values()):
         try:
             if path is not None and issubclass(asking.find(path), rules):
-                found.append("rules cannot stand in rules.")
+                found.append("a rule cannot name Rules itself.")
         except ImproperlyConfigured as error:
             found.append(str(error))
     return found

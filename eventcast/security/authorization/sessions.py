@@ -99,14 +99,7 @@ class Sessions(ByAction):
     @classmethod
     def problems(cls) -> list[str]:
         """What is wrong with ``EVENTCAST["SESSIONS"]``."""
-        entries: object = conf.SESSIONS
-        if not isinstance(entries, list | tuple):
-            return ["EVENTCAST['SESSIONS'] is a list of dicts."]
-        return [
-            f"EVENTCAST['SESSIONS'][{number}]: {problem}"
-            for number, entry in enumerate(entries)
-            for problem in _problems(entry)
-        ]
+        return grants.problems_of_entries("SESSIONS", conf.SESSIONS, "dicts", _problems)
 
 
 def _user_of(request: HttpRequest) -> tuple[Any, str | None]:

@@ -18,7 +18,7 @@ from eventcast.security.authorization.permits import Permit
 
 SALT = "eventcast.token"
 SEPARATOR = "."
-"""Between the parts of a token. Django's own is a colon, which cannot stand in the name of a subprotocol (RFC 6455)."""
+"""Stands between the parts of a token. Django's colon is not allowed in the name of a subprotocol (RFC 6455)."""
 
 SUBPROTOCOL_PREFIX = "eventcast.token."
 """Begins the WebSocket subprotocol that carries a token, because browsers can set no header on a WebSocket."""
@@ -48,12 +48,12 @@ def token(
     :param publish: the channels it may publish to.
     :param expires_in: seconds from now. Default: an hour.
     :param user: the name of its owner, as the list of subscribers shows it and ``eventcast.disconnect`` takes it.
-    :raises InvalidPattern, InvalidChannel: one of the patterns means nothing.
-    :raises ValueError: it would be good for nothing, or for ever.
+    :raises InvalidPattern, InvalidChannel: one of the patterns is none.
+    :raises ValueError: the token would allow nothing, or never expire.
     """
     granted = {"s": _texts(subscribe), "p": _texts(publish)}
     if not any(granted.values()):
-        raise ValueError("A token is for something: say subscribe=, publish= or both.")
+        raise ValueError("A token has to allow something: give subscribe=, publish= or both.")
     if not (0 < expires_in < math.inf):
         raise ValueError(f"expires_in is a number of seconds above 0, not {expires_in!r}.")
     for texts in granted.values():
@@ -69,12 +69,12 @@ def _texts(value: str | Iterable[str]) -> list[str]:
 def read(text: str) -> Token:
     """What a token says.
 
-    :raises Unauthorized: it is none of ours, or has expired.
+    :raises Unauthorized: it is no token of this server, or has expired.
     """
     try:
         said = _signer().unsign_object(text)
     except signing.BadSignature:
-        raise Unauthorized("This is no token of this server, or one that was changed.") from None
+        raise Unauthorized("This is no token of this server, or it was changed.") from None
     if said["e"] <= time.time():
         raise Unauthorized("The token has expired. Get a new one.")
     return Token(said.get("u", ""), said["e"], grants.parse(said.get("p", ())), grants.parse(said.get("s", ())))
