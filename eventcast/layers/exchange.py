@@ -10,29 +10,21 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
 
 from eventcast.layers.losses import Losses
 from eventcast.layers.mailboxes import Mailbox, Mailboxes, Reminders
 
 
-class Limits(Protocol):
-    """The part of the layer that the exchange uses."""
-
-    expiry: int
-    group_expiry: int
-
-    def get_capacity(self, channel: str) -> int:
-        """How many unread messages a channel holds."""
-
-    def require_valid_channel_name(self, name: str) -> bool:
-        """Raise TypeError if ``name`` is not a valid channel name."""
-
-
 class Exchange:
-    """The mailboxes of one layer, the groups of their channels, and the lock around both."""
+    """The mailboxes of one layer, the groups of their channels, and the lock around both.
 
-    def __init__(self, limits: Limits) -> None:
+    :param layer: gives the limits and checks the names of channels.
+    """
+
+    def __init__(self, layer: StockInMemoryChannelLayer) -> None:
         self.mailboxes = Mailboxes()
         self.groups: dict[str, dict[str, float]] = {}
         """The time of the last group_add(), by group and channel."""
@@ -40,7 +32,7 @@ class Exchange:
         """The callables that take a channel's messages at once, in place of its mailbox, by channel."""
         self.losses = Losses()
         self.now: Callable[[], float] = time.monotonic
-        self._limits = limits
+        self._layer = layer
         # Reentrant: a signal handler or a finalizer may publish while its thread is in here.
         self._lock = threading.RLock()
         self._ageing: Reminders[tuple[str, str]] = Reminders()
@@ -80,7 +72,7 @@ class Exchange:
                 crowded = crowded or mailbox.is_crowded
             self.losses.summarize(now)
         self.losses.report()
-        for receiver in receivers:  # without the lock: a receiver may publish in its turn
+        for receiver in receivers:  # without the lock, because a receiver may publish
             receiver(message)
         return crowded
 
@@ -109,7 +101,7 @@ class Exchange:
         with self._lock:
             self._mailbox(channel).groups.add(group)
             now = self.groups.setdefault(group, {})[channel] = self.now()
-            self._ageing.set((group, channel), now + self._limits.group_expiry)
+            self._ageing.set((group, channel), now + self._layer.group_expiry)
 
     def leave(self, group: str, channel: str) -> None:
         """End a membership, if there is one."""
@@ -137,8 +129,8 @@ class Exchange:
     def _mailbox(self, channel: str) -> Mailbox:
         mailbox = self.mailboxes.get(channel)
         if mailbox is None:
-            self._limits.require_valid_channel_name(channel)
-            mailbox = self.mailboxes.add(channel, self._limits.get_capacity(channel))
+            self._layer.require_valid_channel_name(channel)
+            mailbox = self.mailboxes.add(channel, self._layer.get_capacity(channel))
         return mailbox
 
     def _deliver(self, mailbox: Mailbox, message: dict[str, Any], now: float) -> bool:
@@ -146,7 +138,7 @@ class Exchange:
         if mailbox.is_full:
             self.mailboxes.tidy(mailbox)
             return False
-        self.mailboxes.put(mailbox, message, now, now + self._limits.expiry)
+        self.mailboxes.put(mailbox, message, now, now + self._layer.expiry)
         return True
 
     def _take(self, mailbox: Mailbox, now: float) -> dict[str, Any] | None:
@@ -174,7 +166,7 @@ class Exchange:
 
     def _clean(self, now: float) -> None:
         """Remove expired messages and memberships, and set the time of the next cleaning."""
-        expiry, age = self._limits.expiry, self._limits.group_expiry
+        expiry, age = self._layer.expiry, self._layer.group_expiry
         for channel in self.mailboxes.expiring.due(now):
             mailbox = self._mailbox(channel)
             self._expire(mailbox, now)

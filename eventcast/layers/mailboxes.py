@@ -50,7 +50,7 @@ class Reminders(Generic[Key]):
         return next(iter(self._times.values()), math.inf)
 
     def due(self, now: float) -> Iterator[Key]:
-        """Remove the keys whose time is over, one after the other. The caller may set them again meanwhile."""
+        """Remove the keys with a time before ``now``, one after the other. The caller may set them again meanwhile."""
         while self.first() < now:
             yield self._times.popitem(last=False)[0]
 
@@ -134,7 +134,7 @@ class Mailbox:
         return min(self.family.unread, key=lambda mailbox: mailbox.messages[0][1], default=None)
 
     def wake(self, now: float) -> None:
-        """Wake one reader on its own event loop. Readers whose loop is closed are skipped."""
+        """Wake one reader on its own event loop. Readers with a closed loop are skipped."""
         waiting = self.waiting or self.family.waiting
         if not waiting:
             return
