@@ -51,6 +51,12 @@ class Conf:
     SUBSCRIBER_BUFFER = Setting(1024 * 1024)
     """Bytes kept for a subscriber that reads more slowly than messages arrive."""
 
+    MAX_PENDING_BYTES = Setting(0)
+    """Bytes kept for all subscribers of an event loop together; 0 for a quarter of the process's memory, at most 512 MiB.
+
+    Past it the subscribers with the most pending are closed first.
+    """
+
     SLOW_SUBSCRIBERS = Setting("close")
     """For a subscriber past its ``SUBSCRIBER_BUFFER``: ``"close"`` it (1013), or ``"drop"`` whole messages."""
 
@@ -92,6 +98,9 @@ class Conf:
 
     BODY_TIMEOUT = Setting(30)
     """Seconds for the body of a request, and one more for each kilobyte; ``eventcast serve`` only."""
+
+    DRAIN = Setting(5)
+    """Seconds over which subscribers are closed when the server stops; 0 for at once; ``eventcast serve`` only."""
 
     TRANSPORT = Setting("auto")
     """``"auto"`` uses the fastest way that the server allows; ``"asgi"`` uses only the ASGI ``send``."""

@@ -131,6 +131,32 @@ class TooManyMessages(InvalidMessage):
     code = "too_many_messages"
 
 
+class InvalidRequest(Refused):
+    """Raised when a request breaks the rules of HTTP/1.1, or cannot be read (RFC 9112)."""
+
+    code = "invalid_request"
+
+
+class HeadTooLarge(Refused):
+    """Raised when the head of a request has too many bytes or headers (431, RFC 6585 section 5)."""
+
+    status = 431
+    code = "head_too_large"
+
+
+class InvalidHandshake(Refused):
+    """Raised when a request to open a WebSocket is not one that RFC 6455 section 4.2.1 allows."""
+
+    code = "invalid_handshake"
+
+
+class UnsupportedVersion(InvalidHandshake):
+    """Raised when a WebSocket is opened by another version than 13 (426, RFC 6455 section 4.2.2)."""
+
+    status = 426
+    headers: ClassVar[dict[str, str]] = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
+
+
 class RequestTimeout(Refused):
     """Raised when a request arrives more slowly than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
 
@@ -234,6 +260,13 @@ class LayerUnavailable(Refused):
     status = 503
     code = "layer_unavailable"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class InternalError(Refused):
+    """Raised when the server has made a mistake, which stands in its log (500)."""
+
+    status = 500
+    code = "internal_error"
 
 
 class ServerUnreachable(EventcastError, ConnectionError):

@@ -2,15 +2,15 @@
 
 from django.urls import path, re_path
 
-from eventcast.http import own_paths, views
+from eventcast.http import views
 
 app_name = "eventcast"
 urlpatterns = [
-    path("-/channels", own_paths.channels, name="channels"),
-    path("-/metrics", own_paths.figures, name="metrics"),
-    path("-/subscribe", own_paths.subscribe, name="subscribe"),
+    path("-/channels", views.list_channels, name="channels"),
+    path("-/metrics", views.figures, name="metrics"),
+    path("-/subscribe", views.subscribe, name="subscribe"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.
-    re_path(r"^/*-/", own_paths.reserved),
+    re_path(r"^/*-/", views.reserved),
     # No "." and no "$": they stop at a newline, and /a%0Ab is a channel as well.
     re_path(r"^", views.channel, name="channel"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
@@ -109,9 +109,9 @@ class Endpoints(Base):
         self.require(self.has_view_permission(request))
         channel = self.find(request, object_id)
         try:
-            return tail(request, channel.name, self._may_watch)
+            return cast(HttpResponseBase, tail(request, channel.name))
         except Refused as refusal:
-            return answers.refused(request, refusal)
+            return answers.refused(request, refusal).for_django()
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""
@@ -139,16 +139,13 @@ class Endpoints(Base):
             refusal = error
         # The page's script asks for JSON. A browser without the script sends the form and wants a page.
         if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-            return answers.refused(request, refusal) if refusal else JsonResponse({"message": result})
+            return answers.refused(request, refusal).for_django() if refusal else JsonResponse({"message": result})
         level = messages.ERROR if refusal else messages.SUCCESS
         self.message_user(request, refusal.detail if refusal else result, level)
         name, arguments = "index", []
         if self.has_view_permission(request):
             name, arguments = self._url_name("change"), [quote(channel.name)]
         return HttpResponseRedirect(reverse(f"admin:{name}", args=arguments, current_app=self.admin_site.name))
-
-    def _may_watch(self, request: HttpRequest) -> bool:
-        return self.admin_site.has_permission(request) and self.has_view_permission(request)
 
     def _url_name(self, page: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{page}"

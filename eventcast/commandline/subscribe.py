@@ -103,10 +103,10 @@ class _Handler:
             if self.done.is_set():
                 return
             if self._command is not None:
-                await _execute(self._command, message.channel, message.line if self._as_json else message.payload)
+                await _execute(self._command, message.channel, message.line() if self._as_json else message.payload)
             else:
                 output = sys.stdout.buffer
-                output.write(message.line if self._as_json else message.payload + b"\n")
+                output.write(message.line() if self._as_json else message.payload + b"\n")
                 output.flush()
             if self._left is not None:
                 self._left -= 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Closing(NamedTuple):
-    """What a close frame says. Pass it on as ``transport.close(*GOING_AWAY)``."""
+    """What a close frame says. For :meth:`Subscriber.close`."""
 
     code: int
     reason: str
@@ -25,10 +25,15 @@ MESSAGE_TOO_BIG = 1009
 DISCONNECTED = 3000
 """For a subscriber that an operator disconnects, or that loses its permission: "unauthorized" in IANA's registry."""
 
+TRY_AGAIN_LATER = 1013
+"""For a subscriber that has missed messages, and may come back."""
+
 GOING_AWAY = Closing(1001, "The server is going away.")
 ONLY_LISTENS = Closing(POLICY_VIOLATION, "This WebSocket only listens.")
-TOO_SLOW = Closing(1013, "Messages come faster than they are read.")
-"""Code 1013 is "try again later": the subscriber has missed messages, and may come back."""
+TOO_SLOW = Closing(TRY_AGAIN_LATER, "Messages come faster than they are read.")
+
+TOO_MUCH = Closing(TRY_AGAIN_LATER, "The server has too much pending.")
+"""For the slowest subscribers while all of them together are over ``MAX_PENDING_BYTES``."""
 
 OPERATOR = Closing(DISCONNECTED, "Disconnected by an operator.")
 EXPIRED = Closing(DISCONNECTED, "The permission has expired.")

@@ -2,14 +2,15 @@
 
 The rules:
 
-- A subscriber is either *straight* (nothing is pending, frames go to its ``send`` in a bare loop that touches nothing
-  else) or *buffered* (its transport keeps something, or has no ``send``; it is handed batches one by one, within its
-  bound).
-- A *pass* takes what is pending and writes it to everybody who was there when it began. It runs in slices; between two
-  slices anything may happen to subscribers, and each still gets each batch once, in order, or not at all once it has
-  left.
-- Hence no index moves while a pass runs: who leaves the straight list leaves a gap behind, and gaps are closed when the
-  pass is over. Who comes is appended behind the end of the pass.
+- A subscriber is either in a *lane* (nothing is owed to its client, and a batch goes to its ``send`` in a bare loop
+  that touches nothing else) or *waiting* (something is owed, or it has no ``send``; it is handed batches one by one).
+- There is one lane for each form of message, such as WebSocket frames, so that a form is made once for all.
+- A *pass* takes what is pending and writes it to every subscriber that was there when the pass began. A pass runs in
+  slices; between two slices anything may happen to subscribers, and each still gets each batch once, in order, or not
+  at all once it has left.
+- Hence no index moves while a pass runs: a subscriber that leaves its lane leaves a gap, and gaps are closed when the
+  pass is over. A subscriber that joins a lane during a pass is appended after the end of the pass, and starts with the
+  next batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 
 from eventcast.engine import names
 from eventcast.engine.figures import Figures
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.messages import Batch, Form, Message
 from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.hub")
@@ -29,40 +30,73 @@ logger = logging.getLogger("eventcast.hub")
 STRIDE = 128
 """Writes between two looks at the clock: at 5 to 8 µs each about a millisecond."""
 
-BUFFERED_STRIDE = 16
-"""The same for subscribers handed messages through their transport, at some 40 µs each."""
+STRIDE_BYTES = 2 * 1024 * 1024
+"""Bytes written between two looks at the clock: large messages take the kernel longer."""
+
+WAITING_STRIDE = 16
+"""Waiting subscribers between two looks at the clock, at some 40 µs each."""
 
 JOIN_LIMIT = 128 * 1024
-"""Bytes of messages joined into one write: what a socket's send buffer takes at once, so that a subscriber that reads
-well is not held up by a join; more gains nothing, as a write's fixed cost is long spread."""
+"""Bytes of messages joined into one write: what a socket's send buffer takes at once. Larger joins gain nothing,
+because a write's fixed cost is long spread."""
 
 BACKLOG_LIMIT = 16 * 1024 * 1024
 """Bytes that may wait for their turn on one channel; what is published beyond is lost, and counted."""
 
 
 def _gap(data: bytes) -> int:
-    """Stands in the straight list for a subscriber that left during a pass."""
+    """Stands in a lane for a subscriber that left during a pass."""
     return len(data)
+
+
+class Lane:
+    """The subscribers of one form to whose clients nothing is owed."""
+
+    __slots__ = ("cursor", "end", "gaps", "sends", "subscribers")
+
+    def __init__(self) -> None:
+        self.subscribers: list[Subscriber | None] = []
+        self.sends: list[Callable[[bytes], int]] = []
+        # Of the pass that is under way:
+        self.cursor = self.end = 0
+        self.gaps: list[int] = []
+
+    def append(self, subscriber: Subscriber, send: Callable[[bytes], int]) -> None:
+        subscriber.position = len(self.subscribers)
+        self.subscribers.append(subscriber)
+        self.sends.append(send)
+
+    def fill(self, position: int) -> None:
+        """Close a gap by moving the last subscriber into it."""
+        last, send = self.subscribers.pop(), self.sends.pop()
+        if position < len(self.subscribers):
+            self.subscribers[position], self.sends[position] = last, send
+            if last is not None:
+                last.position = position
+
+    def finish(self) -> None:
+        """A pass is over. From the highest gap down, so that the subscriber that is moved is never a gap itself."""
+        for position in sorted(self.gaps, reverse=True):
+            self.fill(position)
+        self.gaps.clear()
+        self.cursor = self.end = 0
 
 
 class LocalChannel:
     """A channel as this process knows it: its subscribers here, what is waiting to be written to them, its figures.
 
-    :param name: the channel's name.
+    :param name: the channel's name, or the text of a pattern.
     """
 
     __slots__ = (
         "_batch",
-        "_buffered",
-        "_cursor",
-        "_end",
-        "_gaps",
+        "_lanes",
         "_overrun",
-        "_sends",
-        "_straight",
         "_todo",
         "_todo_cursor",
+        "_waiting",
         "backlog",
+        "behind",
         "count",
         "delivered",
         "last_message_at",
@@ -81,36 +115,48 @@ class LocalChannel:
         self.messages = self.delivered = self.lost = 0
         self.last_message_at = 0.0
         """When the last message came, seconds since the epoch; 0 if none has."""
-        self.pending: deque[Message] = deque()
+        self.pending: deque[list[Message]] = deque()
+        """What is waiting, by publish: the messages of one request are never split into several batches."""
         self.backlog = 0
         """Bytes waiting for their turn."""
+        self.behind: set[Subscriber] = set()
+        """Subscribers that owe more than half their bound."""
         self.scheduled = False
         """Whether the hub has it in line for a slice."""
-        self._straight: list[Subscriber | None] = []
-        self._sends: list[Callable[[bytes], int]] = []
-        self._buffered: dict[Subscriber, None] = {}
+        self._lanes: dict[Form, Lane] = {}
+        self._waiting: dict[Subscriber, None] = {}
         # Of the pass that is under way:
         self._batch: Batch | None = None
-        self._cursor = self._end = self._todo_cursor = 0
         self._todo: list[Subscriber] = []
-        self._gaps: list[int] = []
+        self._todo_cursor = 0
         self._overrun = 0
 
     @property
     def figures(self) -> Figures:
-        """What has come to pass since the channel has had subscribers without a break."""
+        """What happened since the channel has had subscribers without a break."""
         return Figures(self.messages, self.delivered, self.lost)
 
     def __iter__(self) -> Iterator[Subscriber]:
-        yield from [subscriber for subscriber in self._straight if subscriber is not None]
-        yield from list(self._buffered)
+        for lane in list(self._lanes.values()):
+            yield from [subscriber for subscriber in lane.subscribers if subscriber is not None]
+        yield from list(self._waiting)
 
-    # --- who is there -----------------------------------------------------------------------------------------------
+    @property
+    def crowded(self) -> bool:
+        """Whether a publisher should wait: much is waiting to be written, or a subscriber has to catch up."""
+        if self.backlog > BACKLOG_LIMIT // 2:
+            return True
+        if self.behind:
+            now = time.monotonic()
+            self.behind = {subscriber for subscriber in self.behind if subscriber.holds_up(now)}
+        return bool(self.behind)
+
+    # --- the subscribers --------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
         """A subscriber comes; it hears what is published from now on."""
         subscriber.channel = self
-        self._buffered[subscriber] = None
+        self._waiting[subscriber] = None
         self.count += 1
 
     def discard(self, subscriber: Subscriber) -> None:
@@ -120,65 +166,68 @@ class LocalChannel:
         if subscriber.position >= 0:
             self._take_out(subscriber)
         else:
-            self._buffered.pop(subscriber, None)
+            self._waiting.pop(subscriber, None)
+        self.behind.discard(subscriber)
         subscriber.channel = None
         self.count -= 1
 
-    def straighten(self, subscriber: Subscriber) -> None:
-        """From buffered to straight: it is owed nothing any more."""
-        send = subscriber.transport.send
+    def enter_lane(self, subscriber: Subscriber) -> None:
+        """A waiting subscriber owes nothing any more."""
+        send = subscriber.send
         if send is not None and subscriber.position < 0 and subscriber.channel is self:
-            del self._buffered[subscriber]
-            subscriber.position = len(self._straight)
-            self._straight.append(subscriber)
-            self._sends.append(send)
+            del self._waiting[subscriber]
+            lane = self._lanes.get(subscriber.form)
+            if lane is None:
+                lane = self._lanes[subscriber.form] = Lane()
+            lane.append(subscriber, send)
 
-    def hold(self, subscriber: Subscriber) -> None:
-        """From straight to buffered: its transport keeps something that must go first."""
-        position = subscriber.position
-        if position >= 0 and subscriber.channel is self:
-            self._take_out(subscriber)
-            self._buffered[subscriber] = None
-            if self._cursor <= position < self._end:
-                self._todo.append(subscriber)  # The pass under way has not come to it yet.
+    def leave_lane(self, subscriber: Subscriber) -> None:
+        """A subscriber owes something that has to go first."""
+        if subscriber.position >= 0 and subscriber.channel is self and self._take_out(subscriber):
+            self._todo.append(subscriber)  # The pass under way has not come to it yet.
+        if subscriber.channel is self:
+            self._waiting[subscriber] = None
 
-    def _take_out(self, subscriber: Subscriber) -> None:
+    def _take_out(self, subscriber: Subscriber) -> bool:
+        """Take a subscriber out of its lane; returns whether a pass is under way that has not come to it yet."""
+        lane = self._lanes[subscriber.form]
         position, subscriber.position = subscriber.position, -1
-        if self._batch is not None:
-            self._straight[position], self._sends[position] = None, _gap
-            self._gaps.append(position)
-            if self._cursor <= position < self._end:
-                self.delivered -= len(self._batch)
-            return
-        last, send = self._straight.pop(), self._sends.pop()
-        if last is not subscriber and last is not None:
-            self._straight[position], self._sends[position] = last, send
-            last.position = position
+        if self._batch is None:
+            lane.fill(position)
+            return False
+        lane.subscribers[position], lane.sends[position] = None, _gap
+        lane.gaps.append(position)
+        missed = lane.cursor <= position < lane.end
+        if missed:
+            self.delivered -= len(self._batch)
+        return missed
 
     # --- what is written to them ------------------------------------------------------------------------------------
 
     def publish(self, messages: list[Message]) -> None:
         """Messages come; they wait for the channel's next pass."""
         self.last_message_at = time.time()
-        for message in messages:
-            size = len(message.payload)
-            if self.backlog and self.backlog + size > BACKLOG_LIMIT:
-                if not self._overrun:
-                    logger.warning(
-                        "%s: messages come faster than they can be written, some are lost.", names.quoted(self.name)
-                    )
-                self._overrun += 1
-                self.lost += self.count
-                continue
-            self.backlog += size
-            self.messages += 1
-            self.pending.append(message)
+        size = sum([len(message.payload) for message in messages])
+        if self.backlog and self.backlog + size > BACKLOG_LIMIT:
+            if not self._overrun:
+                logger.warning(
+                    "%s: messages come faster than they can be written, some are lost.", names.quoted(self.name)
+                )
+            self._overrun += len(messages)
+            self.lost += self.count * len(messages)
+            return
+        self.backlog += size
+        self.messages += len(messages)
+        self.pending.append(messages)
 
     def advance(self, deadline: float) -> bool:
         """Write until ``deadline`` (seconds of ``time.monotonic()``) has passed; returns whether all is written."""
         while self._batch is not None or self.pending:
             batch = self._batch or self._begin()
-            if not (self._write_straight(batch, deadline) and self._write_buffered(batch, deadline)):
+            for form, lane in list(self._lanes.items()):
+                if lane.cursor < lane.end and not self._write_lane(batch, form, lane, deadline):
+                    return False
+            if not self._write_waiting(batch, deadline):
                 return False
             self._finish()
             if self.pending and time.monotonic() >= deadline:
@@ -187,49 +236,49 @@ class LocalChannel:
 
     def _begin(self) -> Batch:
         pending = self.pending
-        messages = [pending.popleft()]
-        size = len(messages[0].frame)
-        while pending and size + len(pending[0].frame) <= JOIN_LIMIT:
-            messages.append(pending.popleft())
-            size += len(messages[-1].frame)
-        self.backlog -= sum(len(message.payload) for message in messages)
-        self._batch = batch = Batch(messages)
-        self._cursor, self._end = 0, len(self._sends)
-        self._todo, self._todo_cursor = list(self._buffered), 0
+        batch = Batch(pending.popleft())
+        while pending and batch.size < JOIN_LIMIT:
+            batch = Batch(batch.messages + pending.popleft())
+        self.backlog -= batch.size
+        self._batch = batch
+        for lane in self._lanes.values():
+            lane.end = len(lane.sends)
+        self._todo, self._todo_cursor = list(self._waiting), 0
         return batch
 
-    def _write_straight(self, batch: Batch, deadline: float) -> bool:
-        data, sends, end = batch.frames, self._sends, self._end
+    def _write_lane(self, batch: Batch, form: Form, lane: Lane, deadline: float) -> bool:
+        data, sends, end = batch.piece(form).data, lane.sends, lane.end
         size = len(data)
-        while self._cursor < end:
-            start = position = self._cursor
+        stride = STRIDE if size <= STRIDE_BYTES // STRIDE else max(1, STRIDE_BYTES // size)
+        while lane.cursor < end:
+            start = position = lane.cursor
             try:
-                for send in sends[start : min(start + STRIDE, end)]:
+                for send in sends[start : min(start + stride, end)]:
                     taken = send(data)
                     if taken != size:
-                        self._pass_on(position, data, taken)
+                        self._keep_rest(lane, position, batch, taken)
                     position += 1
             except OSError:
-                # The socket takes nothing (EAGAIN) or is broken: its transport finds out which and acts on it.
-                self._pass_on(position, data, 0)
+                # The socket takes nothing (EAGAIN) or is broken: its subscriber finds out which and acts on it.
+                self._keep_rest(lane, position, batch, 0)
                 position += 1
-            self._cursor = position
+            lane.cursor = position
             self.delivered += (position - start) * len(batch)
             if position < end and time.monotonic() >= deadline:
                 return False
         return True
 
-    def _pass_on(self, position: int, data: bytes, taken: int) -> None:
-        """Leave to the transport what its socket did not take."""
-        subscriber = self._straight[position]
-        self._cursor = position + 1  # It has had this batch: hold() must not line it up for it again.
+    def _keep_rest(self, lane: Lane, position: int, batch: Batch, taken: int) -> None:
+        """Leave to the subscriber what its socket did not take."""
+        subscriber = lane.subscribers[position]
+        lane.cursor = position + 1  # It has had this batch: leave_lane() must not line it up for it again.
         if subscriber is not None:
             try:
-                subscriber.transport.write_rest(data, taken)
+                subscriber.write_rest(batch, taken)
             except Exception:
                 self._leave_out(subscriber)
 
-    def _write_buffered(self, batch: Batch, deadline: float) -> bool:
+    def _write_waiting(self, batch: Batch, deadline: float) -> bool:
         while self._todo_cursor < len(self._todo):
             subscriber = self._todo[self._todo_cursor]
             self._todo_cursor += 1
@@ -238,7 +287,7 @@ class LocalChannel:
                     self.delivered += subscriber.deliver(batch)
                 except Exception:
                     self._leave_out(subscriber)
-            if self._todo_cursor % BUFFERED_STRIDE == 0 and time.monotonic() >= deadline:
+            if self._todo_cursor % WAITING_STRIDE == 0 and time.monotonic() >= deadline:
                 return self._todo_cursor >= len(self._todo)
         return True
 
@@ -249,16 +298,10 @@ class LocalChannel:
         subscriber.leave()
 
     def _finish(self) -> None:
-        # From the highest gap down, so that what stands last is never a gap itself when it is moved into one.
-        for position in sorted(self._gaps, reverse=True):
-            last, send = self._straight.pop(), self._sends.pop()
-            if last is not None:
-                self._straight[position], self._sends[position] = last, send
-                last.position = position
-        self._gaps.clear()
+        for lane in self._lanes.values():
+            lane.finish()
         self._batch = None
-        self._cursor = self._end = self._todo_cursor = 0
-        self._todo = []
+        self._todo, self._todo_cursor = [], 0
         if self._overrun and not self.pending:
             logger.warning("%s: lost %d messages, now caught up.", names.quoted(self.name), self._overrun)
             self._overrun = 0

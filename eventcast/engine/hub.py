@@ -1,8 +1,8 @@
 """The hub: this process's one receiver of each channel, however many subscribers hear it here.
 
-It joins the channel layer's group of a path when the first subscriber of that path comes and leaves it with the last,
-and gives every channel that has something pending its turn to write, a few milliseconds at a time. There is one hub for
-each event loop; everything in it happens on that loop, but for reading counts.
+The hub joins the channel layer's group of a path when the first subscriber of that path comes and leaves the group with
+the last, and gives each channel that has something pending its turn to write, a few milliseconds at a time. There is
+one hub for each event loop; everything in it happens on that loop, but for reading counts and :meth:`Hub.receive`.
 """
 
 from __future__ import annotations
@@ -20,74 +20,105 @@ from typing import Any
 
 from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY, OPERATOR
-from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
+from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Figures
 from eventcast.engine.memberships import Memberships
+from eventcast.engine.memory import PendingMemory
 from eventcast.engine.pattern_tree import PatternTree
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
-from eventcast.engine.subscribers import Subscriber, Transport
+from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.hub")
 
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""
 
+THREAD_PATIENCE = 5.0
+"""Seconds that a publisher in another thread waits for room at most."""
+
+STALLED = 0.25
+"""Seconds without a turn after which a loop counts as blocked: a publisher does not wait for it, for it may be waiting
+for the publisher's own thread."""
+
+INCOMING_LIMIT = 64 * 1024 * 1024
+"""Bytes published in other threads that may wait for the loop; what is published beyond is lost, and counted."""
+
 
 class Hub:
     """All channels with subscribers on one event loop. Get it with :func:`current_hub`."""
 
     def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
         self.channels: dict[str, LocalChannel] = {}
         self.patterns = PatternTree()
+        self.memory = PendingMemory()
+        self.pulse = Pulse(loop)
         self.stopping = False
-        """Whether the server is shutting down: nobody is let in any more."""
+        """Whether the server is shutting down: no subscriber is let in any more."""
         self.past = Figures()
-        """What came to pass on channels that nobody listens to any more."""
-        self._loop = weakref.ref(asyncio.get_running_loop())
-        self._memberships = Memberships(self._accept)
+        """What happened on channels that have no subscribers any more."""
+        self._loop = weakref.ref(loop)
+        self._thread = threading.get_ident()
+        self._memberships = Memberships(self.receive)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
+        # What other threads have published, in their order:
+        self._incoming: deque[dict[str, Any]] = deque()
+        self._incoming_size = 0
+        self._incoming_lock = threading.RLock()
+        self._turns = 0
+        """Counts the turns in which this hub did something, so that other threads see whether the loop is blocked."""
+        self._stalled_at = -1
+
+    # --- coming and going -------------------------------------------------------------------------------------------
 
     async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
         """Let ``subscriber`` hear a channel, or all that match a pattern, until :meth:`unsubscribe`.
 
-        Who listens by a pattern hears each message's :attr:`~eventcast.engine.messages.Message.envelope`.
+        A subscriber to a pattern hears each message in an envelope, see :func:`eventcast.engine.messages.envelope_of`.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
         :raises Refused: there are as many subscribers as there may be, see ``eventcast.engine.quotas``.
         """
-        place = quotas.reserve(wanted, subscriber.address)
+        reservation = quotas.reserve(wanted, subscriber.address)
         try:
             await self._memberships.join(_joined_for(wanted))
         except BaseException:
-            quotas.release(place)
+            quotas.release(reservation)
             raise
-        subscriber.place = place
-        if isinstance(wanted, Pattern):
-            channel = self.patterns.make(wanted)
-        elif (found := self.channels.get(wanted)) is not None:
-            channel = found
-        else:
-            channel = self.channels[wanted] = LocalChannel(wanted)
+        subscriber.reservation, subscriber.hub, subscriber.wanted = reservation, self, wanted
+        channel = self._channel_of(wanted)
+        if channel is None:
+            if isinstance(wanted, Pattern):
+                channel = self.patterns.make(wanted)
+            else:
+                channel = self.channels[wanted] = LocalChannel(wanted)
         channel.add(subscriber)
 
-    async def unsubscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
-        """Forget a subscriber that :meth:`subscribe` has let in."""
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber that :meth:`subscribe` has let in. Nothing happens if it is forgotten already."""
         subscriber.leave()
-        subscriber.transport.release()
-        if subscriber.place is not None:
-            quotas.release(subscriber.place)
-            subscriber.place = None
-        channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
+        if subscriber.hub is not self or subscriber.reservation is None:
+            return
+        quotas.release(subscriber.reservation)
+        subscriber.reservation = subscriber.hub = None
+        if subscriber.on_end is not None:
+            subscriber.on_end()
+            subscriber.on_end = None
+        wanted = subscriber.wanted
+        channel = self._channel_of(wanted)
         if channel is not None and not channel.count:
-            # Before the layer is told, which may take a while: who comes meanwhile begins anew.
             if isinstance(wanted, Pattern):
                 self.patterns.remove(wanted)
             else:
                 del self.channels[wanted]
             self.past += channel.figures
-        await self._memberships.leave(_joined_for(wanted))
+        self._memberships.leave(_joined_for(wanted))
+
+    def _channel_of(self, wanted: str | Pattern) -> LocalChannel | None:
+        return self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
 
     def heard_by(self, name: str) -> list[LocalChannel]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
@@ -96,26 +127,61 @@ class Hub:
             found.append(channel)
         return found
 
+    # --- what is published ------------------------------------------------------------------------------------------
+
+    def receive(self, event: dict[str, Any]) -> None:
+        """Take what came from the channel layer, in any thread."""
+        if threading.get_ident() == self._thread:
+            self._accept(event)
+            return
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            return
+        size = sum(map(len, event["messages"]))
+        with self._incoming_lock:
+            lost = self._incoming_size + size > INCOMING_LIMIT
+            if not lost:
+                self._incoming_size += size
+        if lost:
+            self.call(self._lose, event["channel"], len(event["messages"]))
+            return
+        self._incoming.append(event)
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            loop.call_soon_threadsafe(self._take_incoming)
+
+    def _take_incoming(self) -> None:
+        self._turns += 1
+        while self._incoming:
+            event = self._incoming.popleft()
+            with self._incoming_lock:
+                self._incoming_size -= sum(map(len, event["messages"]))
+            self._accept(event)
+
+    def _lose(self, name: str, count: int) -> None:
+        for channel in self.heard_by(name):
+            channel.lost += channel.count * count
+        logger.warning("%s: %d messages are lost, the event loop is blocked.", names.quoted(name), count)
+
     def _accept(self, event: dict[str, Any]) -> None:
         """Put what came from the layer in line to be written."""
         try:
-            if event["type"] == messages.PATTERNS_TYPE:
-                # Looked for before anything is decoded: a message that no pattern matches is to cost nothing here.
-                if channels := self.patterns.matching(event["channel"]):
-                    enveloped = [message.envelope for message in messages.from_layer(event)[1]]
+            name, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
+            if by_pattern:
+                # Looked for before anything is decoded: a message that no pattern matches costs nothing here.
+                if channels := self.patterns.matching(name):
+                    enveloped = [messages.envelope_of(message) for message in messages.from_layer(event)]
                     for channel in channels:
                         self._line_up(channel, enveloped)
-                elif not self.patterns and names.ALL not in self._memberships:
+                elif not self.patterns:
                     self._memberships.leave_unwanted(names.ALL)
                 return
-            name, received = messages.from_layer(event)
-        except (KeyError, TypeError, AttributeError) as error:
+            found = self.channels.get(name)
+            if found is not None:
+                self._line_up(found, messages.from_layer(event))
+            else:
+                self._memberships.leave_unwanted(name)
+        except (KeyError, TypeError, AttributeError, UnicodeEncodeError) as error:
             logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
-            return
-        if (found := self.channels.get(name)) is not None:
-            self._line_up(found, received)
-        elif name not in self._memberships:
-            self._memberships.leave_unwanted(name)
 
     def _line_up(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
@@ -129,35 +195,79 @@ class Hub:
 
     def _run(self) -> None:
         """Write for the length of a slice, then let others have the event loop."""
+        self._turns += 1
         deadline = time.monotonic() + SLICE
-        while self._in_line:
-            channel = self._in_line.popleft()
-            if channel.advance(deadline):
-                channel.scheduled = False
+        try:
+            while self._in_line:
+                channel = self._in_line.popleft()
+                try:
+                    done = channel.advance(deadline)
+                except Exception:
+                    # A fault of one channel must not keep all others from being written.
+                    logger.exception("Writing to %s failed.", names.quoted(channel.name))
+                    done = not channel.pending
+                if done:
+                    channel.scheduled = False
+                else:
+                    self._in_line.append(channel)
+                if time.monotonic() >= deadline:
+                    break
+            self.memory.enforce()
+        finally:
+            if self._in_line:
+                asyncio.get_running_loop().call_soon(self._run)
             else:
-                self._in_line.append(channel)
-            if time.monotonic() >= deadline:
-                break
-        if self._in_line:
-            asyncio.get_running_loop().call_soon(self._run)
-        else:
-            self._running = False
+                self._running = False
 
-    async def make_room(self, name: str) -> None:
-        """Wait while so much is waiting to be written on a channel that more might have to be dropped.
+    # --- back-pressure ----------------------------------------------------------------------------------------------
 
-        On any event loop; not for one that has ended, whose hub writes nothing any more.
-        """
+    def is_crowded(self, name: str) -> bool:
+        """Whether a publisher of a channel should wait. Safe in any thread."""
+        if self._incoming_size > INCOMING_LIMIT // 4:
+            return True
+        channel = self.channels.get(name)
+        if channel is not None and channel.crowded:
+            return True
+        return bool(self.patterns) and any(each.crowded for each in self.patterns.matching(name))
+
+    async def wait_for_room(self, name: str) -> None:
+        """Wait while :meth:`is_crowded`. On any event loop; not for a loop that has ended."""
         loop = self._loop()
-        for channel in self.heard_by(name):
-            while channel.backlog > BACKLOG_LIMIT // 2 and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and nothing to signal)
-                await asyncio.sleep(SLICE)
+        while self.is_crowded(name) and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and no event for it)
+            await asyncio.sleep(SLICE)
+
+    def wait_for_room_in_thread(self, name: str) -> None:
+        """The same for a thread without an event loop, for :data:`THREAD_PATIENCE` seconds, and not while the hub's
+        loop is blocked."""
+        loop = self._loop()
+        now = began = turned = time.monotonic()
+        turns = self._turns
+        while self.is_crowded(name) and loop is not None and loop.is_running():
+            if self._turns != turns:
+                turns, turned = self._turns, now
+            if self._stalled_at == turns or now - turned > STALLED:
+                self._stalled_at = turns
+                return
+            if now - began > THREAD_PATIENCE:
+                return
+            time.sleep(SLICE)
+            now = time.monotonic()
+
+    def make_room_now(self, name: str) -> None:
+        """Write at once what sockets take, for a publisher on this loop, which cannot wait."""
+        if self.is_crowded(name) and threading.get_ident() == self._thread:
+            for channel in self.heard_by(name):
+                for subscriber in list(channel.behind):
+                    subscriber.flush()
+                channel.advance(float("inf"))
+
+    # --- operators and the end --------------------------------------------------------------------------------------
 
     def disconnect(self, name: str, id: int | None = None) -> None:
         """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own.
 
-        Those who hear it by a pattern, and others with it, go only by their ``id``. Safe in any thread; they go a
-        moment later.
+        Subscribers to a pattern that hear it, and other channels with it, are closed only by their ``id``. Safe in any
+        thread; they are closed a moment later.
         """
         self.call(self._disconnect, name, id)
 
@@ -165,35 +275,38 @@ class Hub:
         """Call a function on the hub's event loop, a moment later. Safe in any thread."""
         loop = self._loop()
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # closed: nobody is left there
+            with contextlib.suppress(RuntimeError):  # closed: it has no subscribers
                 loop.call_soon_threadsafe(function, *arguments)
 
     def _disconnect(self, name: str, id: int | None) -> None:
         own = self.channels.get(name, ())
         for subscriber in own if id is None else itertools.chain.from_iterable(self.heard_by(name)):
             if id is None or subscriber.id == id:
-                subscriber.transport.close(*OPERATOR)
+                subscriber.close(OPERATOR)
                 subscriber.leave()
 
-    def say_goodbye(self) -> list[Transport]:
-        """The server stops: close all subscribers, with a close frame that says so. Returns their transports."""
+    def subscribers(self) -> list[Subscriber]:
+        """All subscribers of this loop."""
+        return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
+
+    def say_goodbye(self) -> list[Subscriber]:
+        """The server stops: let nobody in any more and close all subscribers, with a reason. Returns them."""
         self.stopping = True
-        transports = []
-        for channel in [*self.channels.values(), *self.patterns]:
-            for subscriber in channel:
-                transports.append(subscriber.transport)
-                subscriber.transport.close(*GOING_AWAY)
-                subscriber.leave()
-        return transports
+        found = self.subscribers()
+        for subscriber in found:
+            subscriber.close(GOING_AWAY)
+            subscriber.leave()
+        return found
 
 
 def _joined_for(wanted: str | Pattern) -> str:
-    """What the process has to be a member of for a subscription: which channels a pattern means nobody can tell."""
+    """What the process has to be a member of for a subscription: which channels match a pattern is not known."""
     return names.ALL if isinstance(wanted, Pattern) else wanted
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
-_hubs_lock = threading.Lock()
+# Reentrant: the garbage collector may run a finalizer in here that logs, and a log handler may publish.
+_hubs_lock = threading.RLock()
 
 
 def current_hub() -> Hub:

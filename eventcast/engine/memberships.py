@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from eventcast.engine import names
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers import get_layer
+from eventcast.layers import InMemoryChannelLayer, get_layer
 
 logger = logging.getLogger("eventcast.hub")
 
@@ -64,7 +65,9 @@ class Memberships:
         return channel in self._memberships
 
     async def join(self, channel: str) -> None:
-        """Be a member of the channel's group when this returns; every join wants its :meth:`leave`, unless it raises.
+        """Be a member of the channel's group when this returns; each join needs its :meth:`leave`, unless it raises.
+
+        With the in-memory layer this does not suspend.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
         """
@@ -72,29 +75,45 @@ class Memberships:
         if membership is None:
             membership = self._memberships[channel] = _Membership()
         membership.users += 1
+        if membership.joined:
+            return
+        if self._layer is None:
+            self._layer = get_layer()
+        if isinstance(self._layer, InMemoryChannelLayer):
+            if not self._layer_channel:
+                self._layer_channel = f"eventcast.hub.{secrets.token_hex(8)}"
+                self._layer.receive_with(self._layer_channel, self._accept)
+            self._layer.group_add_nowait(names.group_name(channel), self._layer_channel)
+            membership.joined = True
+            return
         try:
             async with membership.lock:
                 if not membership.joined:
                     await self._add(channel)
                     membership.joined = True
         except BaseException:
-            await self.leave(channel)
+            self.leave(channel)
             raise
 
-    async def leave(self, channel: str) -> bool:
-        """Take a :meth:`join` back. Returns whether it was the last."""
+    def leave(self, channel: str) -> None:
+        """Take a :meth:`join` back; with the last one, the process leaves the group, in the background if need be."""
         membership = self._memberships[channel]
         membership.users -= 1
         if membership.users:
-            return False
-        await self._discard(channel, membership)
-        return not membership.users
+            return
+        if isinstance(self._layer, InMemoryChannelLayer):
+            self._layer.group_discard_nowait(names.group_name(channel), self._layer_channel)
+            del self._memberships[channel]
+            if not self._memberships:
+                self._stop()
+        else:
+            self._in_background(self._discard(channel, membership))
 
     def leave_unwanted(self, channel: str) -> None:
-        """Something came for a channel nobody here has joined: tell the layer again."""
-        if channel not in self._memberships:
-            # With a lock for it: who joins meanwhile waits for the layer's answer, or the layer might take the two in
-            # the wrong order.
+        """A message came for a channel that this process has not joined: tell the layer again."""
+        if channel not in self._memberships and not isinstance(self._layer, InMemoryChannelLayer):
+            # With a lock for it: a join meanwhile waits for the layer's answer, or the layer might take the two in the
+            # wrong order.
             membership = self._memberships[channel] = _Membership()
             self._in_background(self._discard(channel, membership, unwanted=True))
 
@@ -125,13 +144,15 @@ class Memberships:
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
 
     async def _start(self) -> None:
-        self._layer = get_layer()
         self._layer_channel = await self._layer.new_channel("eventcast.hub")
         self._receiver = asyncio.get_running_loop().create_task(self._receive())
         self._schedule_renewal()
 
     def _stop(self) -> None:
-        """Nobody listens: leave no task behind."""
+        """This process has no subscribers any more: leave nothing behind."""
+        if isinstance(self._layer, InMemoryChannelLayer):
+            self._layer.receive_with(self._layer_channel, None)
+        self._layer, self._layer_channel = None, ""
         if self._receiver is not None:
             self._receiver.cancel()
             self._receiver = None

@@ -1,12 +1,12 @@
-"""What travels: a message, its way through a channel layer, and its encoded forms, each made once for everybody."""
+"""What travels: a message, its way through a channel layer, and its encoded forms, each made once for all
+subscribers."""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -23,76 +23,110 @@ PATTERNS_TYPE = "eventcast.patterns"
 # RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
 _TEXT, _BINARY = 0x81, 0x82
 
-_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
-
 
 class Message:
-    """One message as it is delivered: text or binary, unchangeable, with its encoded forms made on first use.
+    """One message as it is delivered: text or binary. It keeps one payload; other forms are made from it when asked.
 
     :param data: ``str`` for a text message, ``bytes`` for a binary one.
     :param channel: the channel it was published to.
     """
 
-    __slots__ = ("_envelope", "_event", "_frame", "_line", "channel", "data", "payload", "time")
+    __slots__ = ("binary", "channel", "payload", "time")
 
     def __init__(self, data: str | bytes, channel: str = "") -> None:
-        self.data = data
         self.channel = channel
         self.time = time.time()
         """When this process got it, seconds since the epoch."""
-        self.payload: bytes = data.encode() if isinstance(data, str) else data
-        self._frame: bytes | None = None
-        self._event: bytes | None = None
-        self._line: bytes | None = None
-        self._envelope: Message | None = None
-
-    @property
-    def binary(self) -> bool:
+        self.binary = isinstance(data, bytes)
         """Whether it is a binary message."""
-        return isinstance(self.data, bytes)
+        self.payload: bytes = data if isinstance(data, bytes) else data.encode()
 
     @property
+    def data(self) -> str | bytes:
+        """The message as it was published: ``str`` or ``bytes``."""
+        return self.payload if self.binary else self.payload.decode()
+
     def frame(self) -> bytes:
-        """The message as one unmasked WebSocket frame (RFC 6455 section 5.2), the same bytes for every subscriber."""
-        if self._frame is None:
-            self._frame = encode_frame(self.payload, binary=self.binary)
-        return self._frame
+        """The message as one unmasked WebSocket frame (RFC 6455 section 5.2)."""
+        return encode_frame(self.payload, binary=self.binary)
 
-    @property
     def event(self) -> bytes:
         """The message as a Server-Sent Event (HTML standard section 9.2): binary ones base64, as events ``binary``.
 
         Lines end as that format has it: what ended in CR or CRLF ends in LF at the other side.
         """
-        if self._event is None:
-            if isinstance(self.data, str):
-                self._event = b"data: " + b"\ndata: ".join(_LINE_ENDS.split(self.payload)) + b"\n\n"
-            else:
-                self._event = b"event: binary\ndata: " + base64.b64encode(self.payload) + b"\n\n"
-        return self._event
+        if self.binary:
+            return b"event: binary\ndata: " + base64.b64encode(self.payload) + b"\n\n"
+        lines = self.payload.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return b"data: " + lines.replace(b"\n", b"\ndata: ") + b"\n\n"
 
-    @property
     def line(self) -> bytes:
         """The message as a line of JSON: ``time``, ``channel``, and its text as ``data`` or its bytes as ``base64``."""
-        if self._line is None:
-            form = (
-                {"data": self.data} if isinstance(self.data, str) else {"base64": base64.b64encode(self.data).decode()}
-            )
-            record = {"time": round(self.time, 6), "channel": self.channel} | form
-            self._line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        return self._line
-
-    @property
-    def envelope(self) -> Message:
-        """The message for those who listen to many channels: :attr:`line` as a text message, which says on which
-        channel it came. As a line of a stream it is that line, not one around it."""
-        if self._envelope is None:
-            self._envelope = Message(self.line[:-1].decode(), self.channel)
-            self._envelope.time, self._envelope._line = self.time, self.line
-        return self._envelope
+        form = {"base64": base64.b64encode(self.payload).decode()} if self.binary else {"data": self.data}
+        record = {"time": round(self.time, 6), "channel": self.channel} | form
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     def __repr__(self) -> str:
         return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
+
+
+def envelope_of(message: Message) -> Message:
+    """The message for subscribers to a pattern: its JSON line as a text message, which says on which channel it
+    came."""
+    envelope = Message(b"", message.channel)
+    envelope.binary, envelope.payload, envelope.time = False, message.line()[:-1], message.time
+    return envelope
+
+
+class Form:
+    """How messages are written to one kind of subscriber. Forms are compared by identity.
+
+    :param encode: the bytes of one message.
+    :param chunked: whether each write is a chunk of an HTTP/1.1 body (RFC 9112 section 7.1).
+    """
+
+    __slots__ = ("_chunked", "_encode")
+
+    def __init__(self, encode: Callable[[Message], bytes], *, chunked: bool = False) -> None:
+        self._encode = encode
+        self._chunked = chunked
+
+    def encode(self, messages: list[Message]) -> bytes:
+        """The bytes of several messages, one after the other."""
+        encode = self._encode
+        data = encode(messages[0]) if len(messages) == 1 else b"".join(map(encode, messages))
+        return self.wrap(data)
+
+    def wrap(self, data: bytes) -> bytes:
+        """Other bytes of the same stream, as a chunk where the form has chunks."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+
+FRAMES = Form(Message.frame)
+"""WebSocket frames."""
+EVENTS, EVENT_CHUNKS = Form(Message.event), Form(Message.event, chunked=True)
+"""Server-Sent Events: as a plain body, and as chunks."""
+LINES, LINE_CHUNKS = Form(Message.line), Form(Message.line, chunked=True)
+"""Lines of JSON."""
+
+
+def _envelope_line(message: Message) -> bytes:
+    return message.payload + b"\n"
+
+
+ENVELOPE_LINES = {LINES: Form(_envelope_line), LINE_CHUNKS: Form(_envelope_line, chunked=True)}
+"""The form of a stream of JSON lines for a subscriber to a pattern: an envelope is such a line already."""
+
+
+class Piece:
+    """Bytes that are written to many subscribers. Each that could not take them keeps a reference, never a copy."""
+
+    __slots__ = ("data", "holders")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.holders = 0
+        """Subscribers that still owe these bytes to their clients."""
 
 
 class Batch:
@@ -101,22 +135,23 @@ class Batch:
     :param messages: at least one, in the order in which they are delivered.
     """
 
-    __slots__ = ("_frames", "messages")
+    __slots__ = ("_pieces", "messages", "size")
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
-        self._frames: bytes | None = None
+        self.size = sum(len(message.payload) for message in messages)
+        """Bytes of all payloads."""
+        self._pieces: dict[Form, Piece] = {}
 
     def __len__(self) -> int:
         return len(self.messages)
 
-    @property
-    def frames(self) -> bytes:
-        """The WebSocket frames of all messages, one after the other; joined on first use, then shared by everybody."""
-        if self._frames is None:
-            frames = [message.frame for message in self.messages]
-            self._frames = frames[0] if len(frames) == 1 else b"".join(frames)
-        return self._frames
+    def piece(self, form: Form) -> Piece:
+        """All messages in one form: made when the first subscriber needs it, then shared."""
+        piece = self._pieces.get(form)
+        if piece is None:
+            piece = self._pieces[form] = Piece(form.encode(self.messages))
+        return piece
 
 
 def encode_frame(payload: bytes, *, binary: bool) -> bytes:
@@ -182,7 +217,7 @@ def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "type": PATTERNS_TYPE}
 
 
-def from_layer(event: dict[str, Any]) -> tuple[str, list[Message]]:
-    """The channel and messages of what :func:`to_layer` made."""
+def from_layer(event: dict[str, Any]) -> list[Message]:
+    """The messages of what :func:`to_layer` made."""
     channel: str = event["channel"]
-    return channel, [Message(data, channel) for data in event["messages"]]
+    return [Message(data, channel) for data in event["messages"]]

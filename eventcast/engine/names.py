@@ -101,6 +101,8 @@ def check_channel(channel: str) -> str:
     """
     if not isinstance(channel, str) or not channel.startswith("/"):
         raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+    if "/." in channel and not {".", ".."}.isdisjoint(channel.split("/")):
+        raise InvalidChannel("A channel has no segment '.' or '..': proxies decide on the path without them.")
     try:
         length = len(channel) if channel.isascii() else len(channel.encode())
     except UnicodeEncodeError:

@@ -165,7 +165,7 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
     text = matching.lower()
     for local in [local for hub in hubs() for local in hub.heard_by(channel)]:
         for subscriber in local:
-            if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport.name}".lower():
+            if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport}".lower():
                 yield subscriber
 
 
@@ -175,10 +175,10 @@ def _describe(subscriber: Subscriber, channel: str) -> SubscriberInfo:
         id=subscriber.id,
         peer=subscriber.peer,
         user=subscriber.user,
-        transport=subscriber.transport.name,
+        transport=subscriber.transport,
         pattern="" if heard_by == channel else heard_by,
         connected_at=subscriber.connected_at,
-        pending=subscriber.transport.pending,
+        pending=subscriber.pending,
         lost=subscriber.lost,
     )
 

@@ -1,19 +1,22 @@
-"""``publish`` and ``apublish``: from anyone in this process to everyone who listens to a channel."""
+"""``publish`` and ``apublish``: from any code of this process to all subscribers of a channel."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from eventcast.conf import conf
-from eventcast.engine import hub, messages, names, presence
+from eventcast.engine import messages, names, presence
+from eventcast.engine.background import BackgroundLoop
 from eventcast.engine.figures import Tally
-from eventcast.exceptions import EventcastError, LayerUnavailable
+from eventcast.engine.hub import hubs
+from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 
 logger = logging.getLogger("eventcast.publish")
@@ -21,12 +24,22 @@ logger = logging.getLogger("eventcast.publish")
 published = Tally()
 """Messages handed to the channel layer by this process."""
 
+LAYER_TIMEOUT = 2.0
+"""Seconds that a channel layer of another project, such as Redis, has to take a message."""
+
 EVERYWHERE = names.group_name(names.ALL)
-"""The group of those processes that somebody listens in by a pattern."""
+"""The group of the processes that have subscribers to patterns."""
+
+_background = BackgroundLoop("eventcast.publish")
 
 
 def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
-    """Send a message to everyone who listens to ``channel`` now. Safe in any thread of the process.
+    """Send a message to all subscribers of ``channel``. Safe in any thread of the process.
+
+    In a thread without a running event loop it waits while the channel's subscribers have to catch up, for at most five
+    seconds. On the thread of a running event loop it cannot wait: a loop of calls there, without an ``await``, loses
+    what is over 16 MiB a channel, and a subscriber that is over its bound is closed. Use :func:`apublish` there. What
+    is lost is counted as ``lost`` of the channel.
 
     :param channel: an absolute path, not percent-encoded, such as ``"/orders/42"``; a mount's prefix belongs to it.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).
@@ -36,9 +49,8 @@ def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | No
     :raises InvalidChannel: ``channel`` is not an absolute path, or too long (``ChannelTooLong``).
     :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode.
     :raises MessageTooLarge: it is over ``MAX_MESSAGE_SIZE``.
-    :raises LayerUnavailable: the channel layer cannot be reached; with ``on_commit`` this is logged instead.
-    :raises EventcastError: called on the thread of a running event loop with a channel layer other than
-        :class:`eventcast.layers.InMemoryChannelLayer`, which would have to be awaited: use :func:`apublish` there.
+    :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and on the thread of a
+        running event loop with a layer other than the in-memory one, this is logged instead.
     """
     event = _event(channel, [messages.to_data(data)])
     if on_commit:
@@ -49,7 +61,11 @@ def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | No
 
 
 async def apublish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
-    """The same as :func:`publish`, to be awaited. Safe on any event loop of the process."""
+    """The same as :func:`publish`, to be awaited. Safe on any event loop of the process.
+
+    It waits while the channel's subscribers have to catch up, so that a loop of calls loses nothing with subscribers
+    that read.
+    """
     if on_commit:
         await sync_to_async(_after_commit)(_event(channel, [messages.to_data(data)]), using)
         return None
@@ -64,12 +80,14 @@ async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     event = _event(channel, data)
-    try:
-        await _asend(get_layer(), event)
-    except Exception as error:
-        raise _unavailable(channel, error) from error
-    for each in hub.hubs():  # a subscriber's event loop may be another than the publisher's
-        await each.make_room(channel)
+    for hub in hubs():  # a subscriber's event loop may be another than the publisher's
+        if hub.is_crowded(channel):
+            await hub.wait_for_room(channel)
+    layer = get_layer()
+    if isinstance(layer, InMemoryChannelLayer):
+        _send_in_memory(layer, event)
+    else:
+        await _send_by_layer(layer, event)
     return presence.subscriber_count(channel)
 
 
@@ -87,33 +105,74 @@ def _after_commit(event: dict[str, Any], using: str | None) -> None:
 
 
 def _send(event: dict[str, Any]) -> None:
-    channel, layer = event["channel"], get_layer()
+    layer, on_loop = get_layer(), _on_a_loop()
+    for hub in hubs():
+        if on_loop:
+            hub.make_room_now(event["channel"])
+        else:
+            hub.wait_for_room_in_thread(event["channel"])
     if isinstance(layer, InMemoryChannelLayer):
-        # Needs no event loop and waits for none, so it cannot hang when the loop stops (SIGTERM during a sync view).
-        layer.group_send_nowait(names.group_name(channel), event)
-        if conf.PATTERN_SUBSCRIPTIONS:
-            layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
-        published.add(len(event["messages"]))
-        return
+        _send_in_memory(layer, event)
+    elif on_loop:
+        _background.start(_log_failure(_send_by_layer(layer, event)))
+    else:
+        _background.run(_send_by_layer(layer, event))
+
+
+def _on_a_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        pass
-    else:
-        raise EventcastError("publish() cannot wait on the thread of a running event loop: await apublish() there.")
-    try:
-        async_to_sync(_asend)(layer, event)
-    except Exception as error:
-        raise _unavailable(channel, error) from error
+        return False
+    return True
 
 
-async def _asend(layer: Any, event: dict[str, Any]) -> None:
-    await layer.group_send(names.group_name(event["channel"]), event)
-    if conf.PATTERN_SUBSCRIPTIONS:
-        await layer.group_send(EVERYWHERE, messages.for_patterns(event))
+def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
+    """Needs no event loop and waits for none: the hubs have the message when this returns."""
+    layer.group_send_nowait(names.group_name(event["channel"]), event)
+    if EVERYWHERE in layer.groups and conf.PATTERN_SUBSCRIPTIONS:
+        layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
     published.add(len(event["messages"]))
 
 
-def _unavailable(channel: str, error: Exception) -> LayerUnavailable:
-    logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
-    return LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.")
+async def _send_by_layer(layer: Any, event: dict[str, Any]) -> None:
+    """Hand a message to a layer of another project, within :data:`LAYER_TIMEOUT`.
+
+    :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
+    """
+    channel = event["channel"]
+    error = await _within_limit(layer.group_send(names.group_name(channel), event))
+    if error is not None:
+        logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
+        if isinstance(error, TimeoutError):
+            raise LayerUnavailable(
+                f"The channel layer did not answer in {LAYER_TIMEOUT:g} s; the message may have been sent."
+            )
+        raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error
+    published.add(len(event["messages"]))
+    if conf.PATTERN_SUBSCRIPTIONS:
+        error = await _within_limit(layer.group_send(EVERYWHERE, messages.for_patterns(event)))
+        if error is not None:
+            # Not the publisher's error: a publisher that tried again would send the message twice.
+            logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(channel), error)
+
+
+async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
+    # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+    task = asyncio.ensure_future(sending)
+    try:
+        await asyncio.wait({task}, timeout=LAYER_TIMEOUT)
+    finally:
+        if not task.done():
+            task.cancel()
+    if not task.done():
+        return TimeoutError()
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error
+
+
+async def _log_failure(sending: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(LayerUnavailable):  # logged where it was raised
+        await sending

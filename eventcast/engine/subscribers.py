@@ -1,13 +1,16 @@
-"""One live connection that listens, and what becomes of messages it does not take in time.
+"""One live connection that listens, and the policy for messages that its client does not take in time.
 
 The rules:
 
-- what a subscriber has not taken is kept by its transport, up to ``SUBSCRIBER_BUFFER`` bytes;
-- a subscriber to whom nothing is owed takes any message that may be published, however large;
-- past the bound it is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry), so that it
-  knows that it missed something and comes back; or, with ``SLOW_SUBSCRIBERS = "drop"``, it loses whole messages until
-  it has room;
-- either way every message it does not get is counted.
+- A message that a client has not taken is owed to it: its subscriber keeps references to bytes that all share.
+- A batch is accepted while at most ``SUBSCRIBER_BUFFER`` bytes are owed, and then whole. So one request never closes a
+  subscriber that has taken what came before, however large the request is.
+- Past that bound the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
+  so that the client knows that it missed something and comes back; with ``SLOW_SUBSCRIBERS = "drop"`` the subscriber
+  loses whole batches until it has room.
+- A subscriber that owes more than half its bound holds up the publishers of its channel, for at most
+  :data:`PATIENCE` seconds: a client that reads has caught up by then.
+- Each message that a subscriber does not get is counted, in the subscriber's figures and in its channel's.
 """
 
 from __future__ import annotations
@@ -20,180 +23,179 @@ from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.engine.closing import TOO_SLOW
-from eventcast.engine.messages import Batch
+from eventcast.engine.closing import TOO_SLOW, Closing
+from eventcast.engine.messages import FRAMES, Batch, Form
 
 if TYPE_CHECKING:
     from eventcast.engine.fanout import LocalChannel
+    from eventcast.engine.hub import Hub
+    from eventcast.engine.patterns import Pattern
     from eventcast.engine.quotas import Place
 
 logger = logging.getLogger("eventcast.subscribe")
 
+PATIENCE = 1.0
+"""Seconds for which a subscriber that is behind holds up the publishers of its channel, once until it has caught up."""
+
 _ids = itertools.count(1)
 
 
-Count = Callable[[int, int], bool]
-"""Takes how many frames, and bytes in them, a peer has sent; returns whether that is not too much."""
-
-
-class Transport:
-    """How messages reach one peer. Subclasses know one kind of server each; see ``eventcast.websocket.transports``."""
-
-    name: str = "none"
-    """What people read in figures and logs."""
-
-    send: Callable[[bytes], int] | None = None
-    """A non-blocking write of raw WebSocket frames that returns how many bytes were taken, or None if there is none."""
-
-    pending: int = 0
-    """Bytes handed over that the peer's connection has not taken yet."""
-
-    closed: bool = False
-    """Whether the connection was closed from this side."""
-
-    def open(self, subscriber: Subscriber) -> None:
-        """The handshake is over: pass on what was written so far, and from now on pass on at once."""
-        raise NotImplementedError
-
-    def size_of(self, batch: Batch) -> int:
-        """The bytes that the messages take in the form in which they are written."""
-        return len(batch.frames)
-
-    def write(self, batch: Batch) -> bool:
-        """Pass the messages on after everything written before; never blocks, never raises for a peer that is gone.
-
-        :returns: False if the connection is over and they are not passed on.
-        """
-        raise NotImplementedError
-
-    def write_rest(self, data: bytes, taken: int) -> None:
-        """Pass on what :attr:`send` did not take of ``data``. Only transports with a ``send`` are asked."""
-        raise NotImplementedError
-
-    def close(self, code: int, reason: str) -> None:
-        """Close the connection with a close frame if possible; nothing is written after it."""
-        raise NotImplementedError
-
-    def count_inbound(self, begin: Callable[[], Count]) -> bool:
-        """Count what the peer sends as it comes, and pass on nothing of it: this one only listens.
-
-        :param begin: makes what counts, when the first frame comes.
-        :returns: False if that cannot be done here, and all is passed on.
-        """
-        return False
-
-    async def finish(self) -> None:
-        """Say goodbye in the task that serves the connection, if :meth:`close` has cancelled it to that end."""
-
-    def release(self) -> None:
-        """The subscriber has left: let go of everything."""
-        raise NotImplementedError
-
-
 class Subscriber:
-    """One live connection that listens to one channel.
+    """One live connection that listens to one channel, or to all that match one pattern.
 
-    :param transport: how its messages reach it.
+    Subclasses know one way of writing each. An instance is made for a connection that was admitted, is let in by
+    :meth:`Hub.subscribe` and ends with :meth:`Hub.unsubscribe`.
+
     :param peer: the address it comes from, as the server tells it, or an empty string.
     :param user: the name of the user it is known to be, or an empty string.
-    :param address: the address it counts for where those of one address are limited, or an empty string for none.
+    :param identity: what that user is, see ``Permit.identity``.
+    :param address: the address it counts for where subscribers of one address are limited, or an empty string.
     """
 
     __slots__ = (
+        "_behind_since",
         "address",
         "channel",
+        "closed",
         "connected_at",
+        "hub",
         "id",
         "identity",
         "losing",
         "lost",
+        "on_end",
         "peer",
-        "place",
+        "pending",
         "position",
-        "transport",
+        "reservation",
         "user",
+        "wanted",
     )
 
-    def __init__(
-        self, transport: Transport, *, peer: str = "", user: str = "", address: str = "", identity: str = ""
-    ) -> None:
+    transport = "asgi"
+    """How it is written to, for people who read figures and logs."""
+
+    form: Form = FRAMES
+    """The form in which its client gets messages."""
+
+    send: Callable[[bytes], int] | None = None
+    """A non-blocking write to its socket that returns how many bytes were taken; None if there is none."""
+
+    def __init__(self, *, peer: str = "", user: str = "", identity: str = "", address: str = "") -> None:
         self.id = next(_ids)
         """Its number, unique in this process."""
-        self.transport = transport
         self.peer = peer
         self.user = user
         self.identity = identity
         self.address = address
-        self.place: Place | None = None
-        """The place it has taken among all subscribers of the process."""
         self.connected_at = time.time()
         """Seconds since the epoch."""
+        self.hub: Hub | None = None
+        """The hub that has let it in; None before and after."""
+        self.wanted: str | Pattern = ""
+        """What it listens to."""
+        self.reservation: Place | None = None
+        self.on_end: Callable[[], object] | None = None
+        """Called when the hub has forgotten it."""
+        self.channel: LocalChannel | None = None
+        """The channel that it hears; None before it is added and from the moment its connection closes."""
+        self.position = -1
+        """Its place in its channel's lane; -1 while it is not in one."""
+        self.pending = 0
+        """Bytes owed to its client."""
         self.lost = 0
         """Messages it did not get because it was too slow."""
         self.losing = False
         """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
-        self.channel: LocalChannel | None = None
-        """The channel it hears; None before it is added and from the moment its connection closes."""
-        self.position = -1
-        """Where it stands in its channel's list of those that are written to straight; -1 if it does not."""
+        self.closed = False
+        """Whether the connection was closed from this side."""
+        self._behind_since = 0.0
+
+    # --- what a way of writing has to do ----------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> bool:
+        """Pass messages on after everything written before. Never blocks; never raises for a client that is gone.
+
+        :returns: False if the connection is over and nothing is passed on.
+        """
+        raise NotImplementedError
+
+    def write_rest(self, batch: Batch, taken: int) -> None:
+        """Keep what :attr:`send` did not take of a batch. Only subscribers with a ``send`` are asked."""
+        raise NotImplementedError
+
+    def close(self, closing: Closing) -> None:
+        """Close the connection, with a close frame if it has such; nothing is written after it."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write what can be written now of what is owed."""
+
+    # --- what the channel asks --------------------------------------------------------------------------------------
 
     def deliver(self, batch: Batch) -> int:
-        """Hand the messages to the transport, within the bound; returns how many it was handed."""
-        transport = self.transport
-        pending = transport.pending
-        if not pending or pending + transport.size_of(batch) <= conf.SUBSCRIBER_BUFFER:
-            if self.losing and pending <= conf.SUBSCRIBER_BUFFER // 2:
-                self.losing = False  # Not at the edge, where a burst would end and begin with every message.
-            if transport.write(batch):
-                return len(batch)
-            self.leave()  # It has said goodbye: nobody's loss.
+        """Take a batch, within the bound; returns how many messages were taken."""
+        limit = conf.SUBSCRIBER_BUFFER
+        if self.pending > limit:
+            return self._overflow(batch)
+        if not self.write(batch):
+            self.leave()  # The connection has been closed: that is no loss.
             return 0
-        return self._overflow(batch)
+        if self.pending > limit // 2 and not self._behind_since and self.channel is not None:
+            self._behind_since = time.monotonic()
+            self.channel.behind.add(self)
+        return len(batch)
 
-    def straighten(self) -> None:
-        """Its transport has nothing pending any more: it may be written to straight."""
-        self.losing = False
+    def holds_up(self, now: float) -> bool:
+        """Whether publishers should still wait for this subscriber, which is behind."""
+        return now - self._behind_since < PATIENCE
+
+    def note_progress(self) -> None:
+        """Bytes have left. Whoever writes them calls this."""
+        if self._behind_since and self.pending <= conf.SUBSCRIBER_BUFFER // 2:
+            self._behind_since, self.losing = 0.0, False
+            if self.channel is not None:
+                self.channel.behind.discard(self)
+
+    def ready(self) -> None:
+        """Nothing is owed any more: batches may go straight to :attr:`send`."""
         if self.channel is not None:
-            self.channel.straighten(self)
+            self.channel.enter_lane(self)
 
     def hold(self) -> None:
-        """Its transport has something pending: what comes now has to wait behind it."""
+        """Something is owed: what comes now has to wait behind it."""
         if self.channel is not None:
-            self.channel.hold(self)
+            self.channel.leave_lane(self)
 
     def leave(self) -> None:
-        """Its connection is closing or gone: nothing more is written to it."""
+        """The connection is closing or gone: nothing more is written to it."""
         if self.channel is not None:
             self.channel.discard(self)
 
     def _overflow(self, batch: Batch) -> int:
-        """Apply the policy to messages there is no room for; returns how many of them were delivered after all."""
-        transport = self.transport
-        pending, room, delivered = transport.pending, conf.SUBSCRIBER_BUFFER - transport.pending, 0
+        """Apply the policy to a batch for which there is no room."""
         drop = conf.SLOW_SUBSCRIBERS == "drop"
         if not self.losing:
             logger.warning(
-                "%s a subscriber of %s that does not read: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
+                "%s a slow subscriber of %s: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
                 "Dropping messages for" if drop else "Closing",
                 names.quoted(self.channel.name) if self.channel else "?",
                 self.peer or "unknown",
-                pending,
+                self.pending,
             )
             self.losing = True
-        if drop:
-            for alone in (Batch([message]) for message in batch.messages):
-                size = transport.size_of(alone)
-                if size <= room and transport.write(alone):
-                    room -= size
-                    delivered += 1
-        self.lost += len(batch) - delivered
-        if self.channel is not None:
-            self.channel.lost += len(batch) - delivered
+        self.lose(len(batch))
         if not drop:
-            transport.close(*TOO_SLOW)
+            self.close(TOO_SLOW)
             self.leave()
-        return delivered
+        return 0
+
+    def lose(self, messages: int) -> None:
+        """Count messages that the subscriber does not get."""
+        self.lost += messages
+        if self.channel is not None:
+            self.channel.lost += messages
 
     def __repr__(self) -> str:
         channel = names.quoted(self.channel.name) if self.channel else None
-        return f"<Subscriber {self.peer or '?'} of {channel} by {self.transport.name}>"
+        return f"<Subscriber {self.peer or '?'} of {channel} by {self.transport}>"

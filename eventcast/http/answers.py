@@ -1,73 +1,98 @@
-"""What views answer with: JSON, refusals with their lines in the log, and headers for pages elsewhere."""
+"""What a request is answered with: JSON, refusals with their lines in the log, and headers for pages elsewhere.
+
+An :class:`Answer` is made without Django's machinery, because the door writes thousands of them a second; Django's view
+makes a Django response of it.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.log import log_response
 
 from eventcast.engine import names, presence
-from eventcast.exceptions import Refused, ReservedChannel
+from eventcast.exceptions import Refused
 from eventcast.http import cors
 from eventcast.security import admission, refusals
-from eventcast.server import daphne
 
 logger = logging.getLogger("eventcast.publish")
+
+JSON = "application/json"
 
 SCOPE = {"scope": "process"}
 """Said in answers with figures: they are those of the process that answers."""
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
-View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+
+class Answer:
+    """A whole answer. Its headers are read and written as those of a Django response.
+
+    :param content: the body.
+    :param content_type: its media type; an empty string for none.
+    """
+
+    __slots__ = ("content", "headers", "status_code")
+
+    streaming = False
+
+    def __init__(self, content: bytes = b"", content_type: str = JSON, status: int = 200) -> None:
+        self.content = content
+        self.status_code = status
+        self.headers: dict[str, str] = {"Content-Type": content_type} if content_type else {}
+
+    def __getitem__(self, header: str) -> str:
+        return self.headers[header]
+
+    def __setitem__(self, header: str, value: str) -> None:
+        self.headers[header] = value
+
+    def has_header(self, header: str) -> bool:
+        """Whether the answer has a header."""
+        return header in self.headers
+
+    def for_django(self) -> HttpResponse:
+        """The same as a Django response."""
+        response = HttpResponse(self.content, status=self.status_code, headers=self.headers)
+        if "Content-Type" not in self.headers:
+            del response["Content-Type"]
+        response._has_been_logged = True  # type: ignore[attr-defined]  # a refusal; Django would write a second line
+        return response
 
 
-def for_pages(view: View) -> View:
-    """A view that may raise what it refuses, and whose answers pages elsewhere may read, if they may ask: see
+Response = Answer | HttpResponseBase
+"""A whole answer; or a page, or a stream, which Django serves."""
+
+View = Callable[[HttpRequest], Coroutine[Any, Any, Any]]
+
+
+def answering(view: View) -> View:
+    """A view that may raise what it refuses, and whose answers pages elsewhere may read if they may ask: see
     ``eventcast.http.cors``."""
 
     @functools.wraps(view)
-    async def answering(request: HttpRequest) -> HttpResponseBase:
+    async def answered(request: HttpRequest) -> Response:
         cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
+        response: Response
         try:
-            if cors.is_preflight(request):
-                response: HttpResponseBase = cors.preflight(request, cookies=cookies)
-            else:
-                _check_root_path(request)
-                response = await view(request)
+            response = cors.preflight(request, cookies=cookies) if cors.is_preflight(request) else await view(request)
         except Refused as refusal:
             response = refused(request, refusal)
-        cors.share(request, response, cookies=cookies)
+        cors.share(request, response, cookies=cookies)  # type: ignore[arg-type]
         return response
 
-    return answering
-
-
-def _check_root_path(request: HttpRequest) -> None:
-    """See that a request is below the mount by the path that its client has sent.
-
-    Any client may claim a root path by ``Daphne-Root-Path``, where no ``EventcastRouter`` does away with it, and Django
-    takes it off the path to find its view.
-
-    :raises ReservedChannel: it is not the one that the server was started with.
-    """
-    scope: Mapping[str, Any] = getattr(request, "scope", {})
-    if root_path := scope.get("root_path"):
-        started = daphne.started_root_path()
-        if started is not None and root_path != started:
-            raise ReservedChannel("There is no channel here: this is not the server's root path.")
+    return answered
 
 
 def preferred(request: HttpRequest, forms: list[str]) -> str | None:
     """Which of these media types the client accepts best; of equals the first.
 
-    :raises Refused: nobody can tell.
+    :raises Refused: the header cannot be read.
     """
     try:
         return request.get_preferred_type(forms)
@@ -75,25 +100,20 @@ def preferred(request: HttpRequest, forms: list[str]) -> str | None:
         raise Refused(f"The request cannot be read, for its Accept: {error}.") from None
 
 
-def refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    """The answer to a request that is turned down, and its line in the log."""
-    worth_a_line = refusals.count(refusal.code)
-    response = HttpResponse(refusal.as_json(), content_type="application/json", status=refusal.status)
-    for header, value in refusal.answer_headers().items():
-        response[header] = value
-    log_response(
-        "Refused: %s %s, %s %s. %s",
-        refusal.status,
-        refusal.code,
-        f"{request.method:.20}",
-        names.quoted(request.path),
-        refusal.detail,
-        response=response,
-        request=request,
-        logger=logger,
-        level=None if worth_a_line else "debug",  # Django would write a line of its own if there was none
-    )
-    return response
+def refused(request: HttpRequest, refusal: Refused) -> Answer:
+    """The answer to a request that is refused, and its line in the log."""
+    note_refused(request.method or "", request.path, refusal)
+    answer = Answer(refusal.as_json(), status=refusal.status)
+    answer.headers |= refusal.answer_headers()
+    return answer
+
+
+def note_refused(method: str, path: str, refusal: Refused) -> None:
+    """Count a refusal, and write its line in the log."""
+    if refusals.count(refusal.code):
+        level = logging.ERROR if refusal.status >= 500 else logging.WARNING
+        line = "Refused: %s %s, %s %s. %s"
+        logger.log(level, line, refusal.status, refusal.code, f"{method:.20}", names.quoted(path), refusal.detail)
 
 
 def described(info: presence.ChannelInfo) -> dict[str, Any]:
@@ -101,8 +121,8 @@ def described(info: presence.ChannelInfo) -> dict[str, Any]:
     return {"channel": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
 
 
-def answer(data: dict[str, Any], status: int = 200) -> HttpResponse:
-    """JSON, not to be kept by anybody."""
-    response = HttpResponse(_encode(data), content_type="application/json", status=status)
-    response["Cache-Control"] = "no-store"
-    return response
+def answer(data: dict[str, Any], status: int = 200) -> Answer:
+    """JSON, which no cache keeps."""
+    found = Answer(_encode(data).encode(), status=status)
+    found["Cache-Control"] = "no-store"
+    return found

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpRequest
 
 from eventcast import metrics
 from eventcast.engine import patterns, presence
+from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
 from eventcast.http import requests, streams
-from eventcast.http.answers import SCOPE, answer, described, for_pages, preferred
+from eventcast.http.answers import SCOPE, Answer, answer, described, preferred
 from eventcast.security import admission, refusals
 
 PAGE, LARGEST_PAGE = 100, 1000
@@ -23,9 +23,7 @@ EVERYTHING = patterns.parse("/<path:any>")
 """What has to be allowed to whoever asks for figures of the whole process."""
 
 
-@csrf_exempt
-@for_pages
-async def channels(request: HttpRequest) -> HttpResponse:
+async def channels(request: HttpRequest) -> Answer:
     """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the list of channels.")
@@ -60,38 +58,37 @@ async def channels(request: HttpRequest) -> HttpResponse:
     return answer(said | SCOPE)
 
 
-@csrf_exempt
-@for_pages
-async def figures(request: HttpRequest) -> HttpResponse:
+async def figures(request: HttpRequest) -> Answer:
     """The figures of this process in Prometheus' text format."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the figures.")
     requests.mount_of(request, "-/metrics")
     await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
-    response = HttpResponse(metrics.render(), content_type=metrics.CONTENT_TYPE)
+    response = Answer(metrics.render(), metrics.CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     return response
 
 
-@csrf_exempt
-@for_pages
-async def subscribe(request: HttpRequest) -> HttpResponseBase:
+async def subscribe(request: HttpRequest) -> Answer:
     """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
     mount = requests.mount_of(request, patterns.SUBSCRIBE)
-    pattern = patterns.from_query(request.META.get("QUERY_STRING", "").encode("latin-1"), mount)
+    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    return await subscribe_by(request, patterns.from_query(query, mount))
+
+
+async def subscribe_by(request: HttpRequest, pattern: Pattern) -> Answer:
+    """Serve a GET of ``-/subscribe`` for a pattern."""
     form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
-    if form in (streams.SSE, streams.NDJSON) and request.method == "GET":
-        return streams.stream(request, pattern, form, await admission.check_subscribe(request, pattern))
+    if form in streams.FORMATS and request.method == "GET":
+        return await streams.stream(request, pattern, streams.FORMATS[form])
     await admission.check_view(request, pattern)
     listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
 
 
-@csrf_exempt
-@for_pages
-async def reserved(request: HttpRequest) -> HttpResponse:
+async def reserved(request: HttpRequest) -> Answer:
     """Everything else below ``-/``: the server's own, and never a channel."""
     raise ReservedChannel("Paths below '-/' are the server's own. '-/channels' lists the channels.")
 

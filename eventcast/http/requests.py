@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from django.http import HttpRequest
 
 from eventcast.engine.names import channel_from_scope
 from eventcast.exceptions import ReservedChannel
+from eventcast.http.answers import View
+from eventcast.server import daphne
 
 
 def channel_from_request(request: HttpRequest) -> str:
@@ -27,3 +32,21 @@ def mount_of(request: HttpRequest, own: str) -> str:
     if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
         raise ReservedChannel(f"There is no {own} here.")
     return name.removesuffix(own)
+
+
+def below_root_path(view: View) -> View:
+    """A view that is refused below a root path that only the client has claimed.
+
+    Any client may claim one by ``Daphne-Root-Path`` under plain Daphne, and Django takes it off the path to find its
+    view.
+    """
+
+    @functools.wraps(view)
+    async def checked(request: HttpRequest) -> Any:
+        if root_path := getattr(request, "scope", {}).get("root_path"):
+            started = daphne.started_root_path()
+            if started is not None and root_path != started:
+                raise ReservedChannel("There is no channel here: this is not the server's root path.")
+        return await view(request)
+
+    return checked

@@ -1,129 +1,287 @@
-"""Listening by plain HTTP: Server-Sent Events and lines of JSON on the channel's own URL."""
+"""Listening by plain HTTP: Server-Sent Events and lines of JSON on the channel's own URL.
+
+A stream is written to its socket itself where the connection can be had: in ``eventcast serve``, and under plain
+Daphne, which it is taken over from. Then it costs what a WebSocket costs. Under other servers it is the body of a
+response.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
-from eventcast.engine import names
+from eventcast.conf import conf
+from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import Message
+from eventcast.engine.messages import (
+    ENVELOPE_LINES,
+    EVENT_CHUNKS,
+    EVENTS,
+    LINE_CHUNKS,
+    LINES,
+    Batch,
+    Form,
+)
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
-from eventcast.http.stream_transport import StreamTransport
-from eventcast.security import clients, refusals, revocation
+from eventcast.http.answers import Answer, note_refused
+from eventcast.security import admission, clients
 from eventcast.security.admission import Permit
 from eventcast.server import daphne
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-logger = logging.getLogger("eventcast.subscribe")
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a line without meaning is sent, as the HTML standard advises for proxies' sake."""
+"""Seconds after which a line without meaning is sent, as the HTML standard advises for proxies' sake."""
 
 DEAD_AFTER = 45.0
-"""Seconds that what was sent may go unacknowledged until the peer counts as gone; with KEEP_ALIVE a minute in all."""
+"""Seconds that what was sent may go unacknowledged until the client counts as gone; with KEEP_ALIVE a minute in all."""
 
 RETRY = (1.0, 5.0)
 """Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
 
+MAX_UNASKED = 64 * 1024
+"""Bytes that a client may send while it listens, which nobody reads."""
 
-def stream(request: HttpRequest, wanted: str | Pattern, form: str, permit: Permit) -> StreamingHttpResponse:
-    """Subscribe to a channel, or to all that match a pattern, by a response that never ends.
+LAST_CHUNK = b"0\r\n\r\n"
+"""Ends the body of a response in chunks (RFC 9112 section 7.1)."""
 
-    :param form: its media type, :data:`SSE` or :data:`NDJSON`.
-    :param permit: what whoever asks was let in by.
-    :raises StreamingUnavailable: the server is not an ASGI server.
-    :raises LayerUnavailable: the server is going away.
+
+@dataclass(frozen=True)
+class Format:
+    """One of the two kinds of streams.
+
+    :param name: as the admin shows it.
+    :param keep_alive: a line without meaning.
     """
-    scope: Mapping[str, Any] | None = getattr(request, "scope", None)
-    if scope is None:
+
+    name: str
+    content_type: str
+    plain: Form
+    chunks: Form
+    keep_alive: bytes
+
+    def form(self, wanted: str | Pattern, *, chunked: bool) -> Form:
+        """The form of messages in such a stream."""
+        form = self.chunks if chunked else self.plain
+        return ENVELOPE_LINES.get(form, form) if isinstance(wanted, Pattern) else form
+
+    def greeting(self) -> bytes:
+        """What such a stream begins with."""
+        # Without a blank line, which some readers take for the end of an event without data.
+        return b"retry: %d\n" % (1000 * random.uniform(*RETRY)) if self.name == "sse" else b"\n"
+
+
+FORMATS = {
+    SSE: Format("sse", SSE, EVENTS, EVENT_CHUNKS, b":\n"),
+    NDJSON: Format("ndjson", NDJSON, LINES, LINE_CHUNKS, b"\n"),
+}
+
+
+class Stream(Answer):
+    """The answer to a client that is let in to listen; who serves the connection opens the stream."""
+
+    __slots__ = ("format", "permit", "request", "wanted")
+
+    streaming = True
+
+    def __init__(self, request: HttpRequest, wanted: str | Pattern, format: Format, permit: Permit) -> None:
+        super().__init__(content_type=format.content_type)
+        self["Cache-Control"] = "no-cache, no-transform"
+        self["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
+        self["Content-Encoding"] = "identity"  # GZipMiddleware would hold them back as well
+        self.request = request
+        self.wanted = wanted
+        self.format = format
+        self.permit = permit
+
+    def for_django(self) -> Any:
+        """A Django response that opens the stream when it is sent."""
+        response = StreamingHttpResponse(_body(self), headers=self.headers)
+        return response
+
+    def described(self) -> dict[str, str]:
+        """What a subscriber is told of its client."""
+        scope = getattr(self.request, "scope", {})
+        return {
+            "peer": clients.describe(scope),
+            "user": self.permit.user or clients.describe_user(scope),
+            "identity": self.permit.identity,
+            "address": clients.counted_for(scope),
+        }
+
+
+async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
+    """Let a request subscribe to a channel, or to all that match a pattern.
+
+    :raises StreamingUnavailable: the server is not an ASGI server.
+    :raises Refused: the client may not.
+    """
+    if getattr(request, "scope", None) is None:
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
     if current_hub().stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
-    daphne_request = daphne.find_request(scope)
-    descriptor = daphne.descriptor_of(daphne_request)
-    if descriptor is not None:
-        daphne.close_at_shutdown(daphne_request, current_hub())
-        daphne.give_up_after(descriptor, DEAD_AFTER)
-    if form == SSE:
-        transport = StreamTransport(
-            "sse",
-            lambda message: message.event,
-            # Without a blank line, which some readers take for the end of an event without data.
-            greeting=b"retry: %d\n" % (1000 * random.uniform(*RETRY)),
-            keep_alive=b":\n",
-            keep_alive_interval=KEEP_ALIVE,
-            descriptor=descriptor,
-        )
-    else:
-        transport = StreamTransport(
-            "ndjson", _line, keep_alive=b"\n", keep_alive_interval=KEEP_ALIVE, greeting=b"\n", descriptor=descriptor
-        )
-    subscriber = Subscriber(
-        transport,
-        peer=clients.describe(scope),
-        user=permit.user or clients.describe_user(scope),
-        identity=permit.identity,
-        address=clients.counted_for(scope),
-    )
-    response = _Response(_body(wanted, subscriber, transport, permit), content_type=form)
-    response["Cache-Control"] = "no-cache"
-    response["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
-    return response
+    return Stream(request, wanted, format, await admission.check_subscribe(request, wanted))
 
 
-def _line(message: Message) -> bytes:
-    return message.line
+class SocketStream(SocketSubscriber):
+    """A stream on a socket of our own.
+
+    :param answer: what it was let in by.
+    :param chunked: whether the response's body is sent in chunks, as HTTP/1.1 has it.
+    """
+
+    __slots__ = ("_bucket", "_chunked", "_format", "_unasked", "form")
+
+    def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
+        super().__init__(sock, **answer.described())
+        self.form = answer.format.form(answer.wanted, chunked=chunked)
+        self._format = answer.format
+        self._chunked = chunked
+        self._unasked = 0
+        self._bucket = current_hub().pulse.rhythm(KEEP_ALIVE, None).add(self)
+        if sock.family != getattr(socket, "AF_UNIX", None) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            with contextlib.suppress(OSError):  # gone already
+                # The kernel ends a connection whose client acknowledges nothing for so long (RFC 5482).
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
+
+    @property
+    def transport(self) -> str:  # type: ignore[override]
+        return self._format.name
+
+    def greet(self) -> bytes:
+        """What the client gets first."""
+        return self.form.wrap(self._format.greeting())
+
+    def received(self, data: bytes) -> None:
+        self._unasked += len(data)
+        if self._unasked > MAX_UNASKED:
+            self.connection_lost()
+
+    def close(self, closing: Closing) -> None:
+        if self.closed or self._socket is None:
+            return
+        self.closed = True
+        if not self._opened:
+            return
+        if closing.code == TRY_AGAIN_LATER:
+            # The client takes nothing, so that the end of the response would never reach it either.
+            self.connection_lost()
+            return
+        if self._chunked:
+            self.write_bytes(LAST_CHUNK)
+        self.close_soon()
+        if self._owed is None:
+            self.connection_lost()
+
+    def connection_lost(self) -> None:
+        if self._socket is not None:
+            current_hub().pulse.rhythm(KEEP_ALIVE, None).discard(self, self._bucket)
+        super().connection_lost()
+
+    def beat(self) -> None:
+        if not self.closed and not self.pending:
+            self.write_bytes(self.form.wrap(self._format.keep_alive))
 
 
-class _Response(StreamingHttpResponse):
-    """Ends its body whenever it ends itself. Django leaves that to the garbage collector if its task was cancelled, as
-    it is when the client has gone; until then the subscriber would be a ghost."""
+class ResponseStream(Subscriber):
+    """A stream that is the body of a response: iterate over it to get what is to be sent, in pieces."""
 
-    def __init__(self, body: AsyncGenerator[bytes, None], **options: Any) -> None:
-        super().__init__(body, **options)
-        self._body = body
+    __slots__ = ("_format", "_news", "_pieces", "_task", "form")
+
+    def __init__(self, answer: Stream) -> None:
+        super().__init__(**answer.described())
+        self.form = answer.format.form(answer.wanted, chunked=False)
+        self._format = answer.format
+        self._pieces: list[bytes] = []
+        self._news = asyncio.Event()
+        self._task = asyncio.current_task()
+
+    @property
+    def transport(self) -> str:  # type: ignore[override]
+        return self._format.name
+
+    def write(self, batch: Batch) -> bool:
+        if self.closed:
+            return False
+        piece = batch.piece(self.form).data
+        self._pieces.append(piece)
+        self.pending += len(piece)
+        self._news.set()
+        return True
+
+    def close(self, closing: Closing) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if closing.code == TRY_AGAIN_LATER and self._task is not None:
+            self._pieces, self.pending = [], 0
+            self._task.cancel()  # The client takes nothing, so the server waits, and would never come here.
+        self._news.set()  # What is owed still leaves.
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in super().__aiter__():
-                yield piece
-        finally:
-            await self._body.aclose()
+        loop = asyncio.get_running_loop()
+        while self._pieces or not self.closed:
+            if not self._pieces:
+                # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
+                timer = loop.call_later(KEEP_ALIVE, self._news.set)
+                try:
+                    await self._news.wait()
+                finally:
+                    timer.cancel()
+            self._news.clear()
+            piece, self._pieces = b"".join(self._pieces), []
+            if piece or not self.closed:
+                yield piece or self._format.keep_alive
+            self.pending -= len(piece)
+            self.note_progress()
 
 
-async def _body(
-    wanted: str | Pattern, subscriber: Subscriber, transport: StreamTransport, permit: Permit
-) -> AsyncGenerator[bytes, None]:
-    # The subscription lives and ends in here: a response whose client has left before is never iterated nor closed.
-    hub = current_hub()
-    try:
-        await hub.subscribe(wanted, subscriber)
-    except Refused as error:
-        if refusals.count(error.code):
-            logger.warning("A stream of %s ends before it begins: %s", names.quoted(str(wanted)), error)
+async def _body(answer: Stream) -> AsyncIterator[bytes]:
+    """The body of a Django response. Under Daphne it ends after its first piece: the connection is taken over."""
+    yield answer.format.greeting()  # With it the server writes the head of the response.
+    protocol = daphne.find_request(getattr(answer.request, "scope", {})) if conf.TRANSPORT == "auto" else None
+    if protocol is not None and (taken := daphne.take_over(protocol)) is not None:
+        daphne.close_at_shutdown(protocol, current_hub())
+        # Twisted sends a body in chunks to a client of HTTP/1.1.
+        await open_stream(SocketStream(taken.sock, answer, chunked=bool(protocol.chunked)), answer, taken.unsent)
         return
+    subscriber = ResponseStream(answer)
     try:
-        transport.open(subscriber)
-        revocation.watch(hub, wanted, subscriber, permit)
-        async for piece in transport:
+        await admission.let_in(subscriber, answer.wanted, answer.permit)
+        async for piece in subscriber:
             yield piece
     except asyncio.CancelledError:
-        if not transport.closed:
+        if not subscriber.closed:
             raise
-        async for piece in transport:  # of what was published before the server began to stop
+        async for piece in subscriber:  # of what was published before the server began to stop
             yield piece
+    except Refused as refusal:
+        note_refused("GET", str(answer.wanted), refusal)
     finally:
-        revocation.forget(hub, subscriber, permit)
-        await hub.unsubscribe(wanted, subscriber)
+        current_hub().unsubscribe(subscriber)
+
+
+async def open_stream(subscriber: SocketStream, answer: Stream, first: bytes) -> None:
+    """Let a stream in whose response has begun; it ends at once if there is no place for it any more.
+
+    :param first: bytes that the client gets before any message.
+    """
+    try:
+        await admission.let_in(subscriber, answer.wanted, answer.permit)
+    except Refused as refusal:
+        note_refused("GET", str(answer.wanted), refusal)
+        subscriber.closed = False
+        subscriber.open(first)
+        subscriber.close(GOING_AWAY)
+        return
+    subscriber.open(first)

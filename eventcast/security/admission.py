@@ -17,8 +17,11 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from eventcast.engine.closing import TAKEN_AWAY
+from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Refused
+from eventcast.engine.subscribers import Subscriber
+from eventcast.exceptions import Forbidden, LayerUnavailable, Refused
 from eventcast.security import authorization, origins, revocation, throttling
 from eventcast.security.authorization import Permit
 from eventcast.security.authorization.base import Action
@@ -31,6 +34,8 @@ __all__ = [
     "check_view",
     "check_websocket_publish",
     "cookies_count",
+    "is_immediate",
+    "let_in",
     "request_of_websocket",
 ]
 
@@ -111,3 +116,25 @@ def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
         return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
     except (ValueError, TypeError) as error:
         raise Refused(f"The request cannot be read: {error!s:.200}.") from None
+
+
+async def let_in(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) -> None:
+    """Let a subscriber hear a channel, or all that match a pattern, for as long as its permit holds.
+
+    :raises LayerUnavailable: the channel layer cannot be reached, or the server is going away.
+    :raises Refused: there is no place.
+    """
+    hub = current_hub()
+    if hub.stopping:
+        raise LayerUnavailable("The server is going away. Connect again.")
+    await hub.subscribe(wanted, subscriber)
+    revocation.watch(hub, wanted, subscriber, permit)
+    if subscriber.closed:  # The permission was taken away while it was being asked for.
+        hub.unsubscribe(subscriber)
+        raise Forbidden(TAKEN_AWAY.reason)
+
+
+def is_immediate() -> bool:
+    """Whether no check waits for anything: not for a database, and not for a class of the site's own."""
+    current = authorization.current()
+    return not current.uses_database and type(current).__module__.startswith("eventcast.")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import math
 import threading
@@ -151,24 +152,20 @@ def watch(hub: Hub, wanted: str | Pattern, subscriber: Subscriber, permit: Permi
     if permit.ends:
         if hub not in _watches:
             _watches[hub] = Watch()
-        _watches[hub].add(subscriber, permit)
+        watching = _watches[hub]
+        watching.add(subscriber, permit)
+        subscriber.on_end = functools.partial(watching.discard, subscriber, permit)
     if permit.revocations is not None and _revoked_since(permit.revocations, wanted, subscriber, permit):
         close([subscriber], TAKEN_AWAY)
-
-
-def forget(hub: Hub, subscriber: Subscriber, permit: Permit) -> None:
-    """The subscriber has left."""
-    if permit.ends and hub in _watches:
-        _watches[hub].discard(subscriber, permit)
 
 
 def close(subscribers: Iterable[Subscriber], closing: Closing) -> None:
     """Close subscribers of the running event loop."""
     for subscriber in list(subscribers):
-        if subscriber.transport.closed:
+        if subscriber.closed:
             continue
         logger.info("Closing %r of user %s: %s", subscriber, names.quoted(subscriber.user), closing.reason)
-        subscriber.transport.close(*closing)
+        subscriber.close(closing)
         subscriber.leave()
 
 

@@ -6,6 +6,7 @@ import argparse
 import errno
 import io
 import logging
+import socket
 import sys
 from typing import Any
 
@@ -15,16 +16,15 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
-from twisted.internet.address import UNIXAddress
-from twisted.internet.error import CannotListenError
 
 import eventcast
 from eventcast.commandline.subcommand import Subcommand
 from eventcast.conf import OPEN, conf
-from eventcast.server.intake import Limits
-from eventcast.server.mounts import Mounts
-from eventcast.server.server import BroadcastServer, raise_open_files, tcp_endpoint, unix_endpoint
-from eventcast.websocket import transports
+from eventcast.server.door import Times
+from eventcast.server.serving import BroadcastServer, listen_on_tcp, listen_on_unix
+
+if sys.platform != "win32":  # which has no such limit
+    import resource
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -58,29 +58,22 @@ class Serve(Subcommand):
         if options["verbosity"] < 2:
             # What Daphne says while it starts, the banner says better.
             logging.getLogger("daphne").setLevel(logging.WARNING)
+        sockets = _listen(options["bind"], options["port"], options["unix_socket"])
+        open_files = raise_open_files()
         server = BroadcastServer(
             _application(),
-            _endpoints(options["bind"], options["port"], options["unix_socket"]),
-            on_listening=lambda ports: self.stdout.write(_banner(ports, open_files)),
-            max_message_size=conf.MAX_MESSAGE_SIZE,
-            limits=Limits(
-                head_timeout=conf.HANDSHAKE_TIMEOUT,
-                body_timeout=conf.BODY_TIMEOUT,
-                body_size=conf.MAX_BODY_SIZE,
-                mounts=Mounts(),
-            ),
+            sockets,
+            Times(conf.HANDSHAKE_TIMEOUT, conf.BODY_TIMEOUT, options["ping_interval"], options["ping_timeout"]),
+            on_listening=lambda: self.stdout.write(_banner(sockets, open_files)),
             action_logger=_access_logger(options["access_log"]),
-            ping_interval=options["ping_interval"],
-            ping_timeout=options["ping_timeout"],
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
+            websocket_timeout=-1,  # Daphne closes with 1000 after a day, which clients that reconnect take as final.
+            websocket_handshake_timeout=conf.HANDSHAKE_TIMEOUT,
+            websocket_connect_timeout=conf.HANDSHAKE_TIMEOUT,
         )
-        transports.announce(*transports.expected())
         if not options["no_migrate"]:
             self._migrate()
-        open_files = raise_open_files()
         server.run()
-        if server.failure is not None:
-            raise CommandError(_explain(server.failure.value))
 
     def _migrate(self) -> None:
         if connections["default"].vendor != "sqlite":
@@ -112,13 +105,25 @@ def _application() -> Any:
         raise CommandError(f"ASGI_APPLICATION = {path!r} cannot be imported: {error}") from error
 
 
-def _endpoints(host: str | None, port: int | None, unix_socket: str | None) -> list[str]:
-    endpoints = []
+def _listen(host: str | None, port: int | None, unix_socket: str | None) -> list[socket.socket]:
+    sockets = []
     if host is not None or port is not None or unix_socket is None:
-        endpoints.append(tcp_endpoint(host or DEFAULT_HOST, DEFAULT_PORT if port is None else port))
+        host, port = host or DEFAULT_HOST, DEFAULT_PORT if port is None else port
+        try:
+            sockets += listen_on_tcp(host, port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                hint = "is already in use: end the program that listens there, or choose another with -p."
+                raise CommandError(f"{host}, port {port} {hint}") from None
+            raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}") from None
     if unix_socket is not None:
-        endpoints.append(unix_endpoint(unix_socket))
-    return endpoints
+        try:
+            sockets.append(listen_on_unix(unix_socket))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CommandError(f"{unix_socket} is already in use: end the program that listens there.") from None
+            raise CommandError(f"Cannot listen on {unix_socket}: {error.strerror}") from None
+    return sockets
 
 
 def _access_logger(destination: str | None) -> AccessLogGenerator | None:
@@ -132,16 +137,15 @@ def _access_logger(destination: str | None) -> AccessLogGenerator | None:
         raise CommandError(f"The access log cannot be written: {error}") from error
 
 
-def _banner(ports: list[Any], open_files: str) -> str:
+def _banner(sockets: list[socket.socket], open_files: str) -> str:
     prefix = _mount() or "/"
     admin = _reverse("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
-    for address in (port.getHost() for port in ports):
-        if isinstance(address, UNIXAddress):
-            socket = address.name.decode() if isinstance(address.name, bytes) else address.name
-            lines.append(f"  try         curl --unix-socket {socket} -d data=hello http://localhost{prefix}any/path")
+    for address in (each.getsockname() for each in sockets):
+        if isinstance(address, str):
+            lines.append(f"  try         curl --unix-socket {address} -d data=hello http://localhost{prefix}any/path")
             continue
-        authority = f"{_reachable(address.host)}:{address.port}"
+        authority = f"{_reachable(address[0])}:{address[1]}"
         lines += [
             f"  subscribe   ws://{authority}{prefix}any/path",
             f"  publish     http://{authority}{prefix}any/path",
@@ -176,11 +180,15 @@ def _reverse(name: str) -> str:
         return ""
 
 
-def _explain(error: BaseException | None) -> str:
-    if not isinstance(error, CannotListenError):
-        return f"Cannot listen: {error}"
-    # A Unix socket has no interface, and its path stands where the port does.
-    where = f"{error.interface}, port {error.port}" if error.interface else str(error.port)
-    if error.socketError.errno == errno.EADDRINUSE:
-        return f"{where} is already in use: end the program that listens there, or choose another with -p."
-    return f"Cannot listen on {where}: {error.socketError}"
+def raise_open_files() -> str:
+    """Allow this process as many open files, and so connections, as the system lets it; returns how many that is."""
+    if sys.platform == "win32":
+        return "as many as the system allows"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:  # macOS has a lower limit of its own
+        logging.getLogger("eventcast").warning("The limit of open files stays at %d: %s", soft, error)
+        return str(soft)
+    limit = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
+    return limit if soft == hard else f"{limit}, raised from {soft}"

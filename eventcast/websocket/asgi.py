@@ -1,8 +1,7 @@
-"""The safe transport: messages through the ASGI ``send``, as the ASGI specification has it, under any server.
+"""A WebSocket that is written to through the ASGI ``send``, as the ASGI specification has it, under any server.
 
-``send`` may wait until the peer has taken what went before (uvicorn, hypercorn and granian do), so messages are kept
-in a queue that a task empties; the task lives only while there is something in it. Daphne's does not wait: what it
-keeps has to be asked for.
+``send`` may wait until the client has taken what went before (uvicorn, hypercorn and granian do), so messages are kept
+in a queue that a task empties; the task lives only while there is something in it.
 """
 
 from __future__ import annotations
@@ -14,88 +13,85 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from eventcast.engine.closing import Closing
 from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import Subscriber, Transport
+from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.subscribe")
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds a peer has to take the close frame before its connection is given up."""
+"""Seconds a client has to take the close frame before its connection is given up."""
 
 
-class ASGITransport(Transport):
+class ASGIWebSocket(Subscriber):
     """A WebSocket served by any ASGI server.
 
     To be made in the task that serves the connection. To close, that task is cancelled and then sends the close frame
     itself (:meth:`finish`): granian sends none while the application waits in ``receive()``, and ASGI has no other way
-    to give up on a peer that does not even take that.
+    to give up on a client that does not even take that.
 
     :param send: the connection's ASGI ``send``.
-    :param kept: how many bytes the server keeps of what ``send`` has passed on, if it can be asked.
     """
 
-    name = "asgi"
+    __slots__ = ("_goodbye", "_opened", "_queue", "_send", "_server_task", "_writer")
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], kept: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], **described: str) -> None:
+        super().__init__(**described)
         self._send = send
-        self._kept = kept
         self._queue: deque[Message] = deque()
-        self._subscriber: Subscriber | None = None
+        self._opened = False
         self._server_task = asyncio.current_task()
         self._writer: asyncio.Task[None] | None = None
-        self._goodbye: tuple[int, str] | None = None
-        self._queued = 0
+        self._goodbye: Closing | None = None
 
-    @property
-    def pending(self) -> int:  # type: ignore[override]
-        return self._queued + self._kept()
-
-    def open(self, subscriber: Subscriber) -> None:
-        self._subscriber = subscriber
+    def open(self) -> None:
+        """The handshake is over: pass on what was written so far, and from now on pass on at once."""
+        self._opened = True
         self._wake()
 
     def write(self, batch: Batch) -> bool:
         if self.closed:
             return False
         self._queue.extend(batch.messages)
-        self._queued += len(batch.frames)
+        self.pending += batch.size
         self._wake()
         return True
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, closing: Closing) -> None:
         if not self.closed:
-            self.closed = True
             self._stop()
-            self._goodbye = code, reason
+            if not self._opened:
+                return
+            self._goodbye = closing
             if self._server_task is not None:
                 self._server_task.cancel()
 
     async def finish(self) -> None:
+        """Send the close frame, in the task that serves the connection, after :meth:`close` has cancelled it."""
         if self._goodbye is None:
             return
-        (code, reason), self._goodbye = self._goodbye, None
+        goodbye, self._goodbye = self._goodbye, None
         if self._server_task is not None and sys.version_info >= (3, 11):
-            self._server_task.uncancel()  # That was for us: whoever is around us is not cancelled.
+            self._server_task.uncancel()  # The cancellation was for this: the tasks around are not cancelled.
+        event = {"type": "websocket.close", "code": goodbye.code, "reason": goodbye.reason}
         try:
-            await asyncio.wait_for(
-                self._send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_TIMEOUT
-            )
+            await asyncio.wait_for(self._send(event), CLOSE_TIMEOUT)
         except Exception as error:
             logger.debug("A subscriber took no close frame: %r", error)
 
     def release(self) -> None:
+        """The connection is over."""
         self._server_task = None  # Whatever it does from now on, such as middleware's last work, is not ours to end.
-        if not self.closed:
-            self.closed = True
-            self._stop()
+        self._stop()
 
     def _wake(self) -> None:
-        if self._subscriber is not None and self._writer is None and self._queue:
+        if self._opened and self._writer is None and self._queue:
             self._writer = asyncio.ensure_future(self._write())
 
     def _stop(self) -> None:
+        self.closed = True
         self._queue.clear()
-        self._queued = 0
+        self.pending = 0
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
@@ -106,13 +102,13 @@ class ASGITransport(Transport):
                 message = self._queue.popleft()
                 form = "bytes" if message.binary else "text"
                 await self._send({"type": "websocket.send", form: message.data})
-                self._queued -= len(message.frame)
+                self.pending = max(0, self.pending - len(message.payload))
+                self.note_progress()
         except Exception as error:
-            # Servers raise what they like when the peer has gone (ASGI says OSError); the disconnect event follows.
+            # Servers raise what they like when the client has gone (ASGI says OSError); the disconnect event follows.
             logger.debug("A subscriber is gone: %r", error)
             self._queue.clear()
-            if self._subscriber is not None:
-                self._subscriber.leave()
+            self.leave()
         finally:
             if self._writer is asyncio.current_task():
                 self._writer = None

@@ -1,0 +1,77 @@
+"""The bound on everything that the subscribers of one event loop owe to their clients (``MAX_PENDING_BYTES``).
+
+Bytes that many subscribers owe are counted once, because they are kept once. Past the bound the subscribers that owe
+the most are closed first, until the rest fits.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from pathlib import Path
+
+from eventcast.conf import conf
+from eventcast.engine.closing import TOO_MUCH
+from eventcast.engine.messages import Piece
+from eventcast.engine.subscribers import Subscriber
+
+logger = logging.getLogger("eventcast.subscribe")
+
+LARGEST_DEFAULT = 512 * 1024 * 1024
+"""Bytes."""
+
+
+class PendingMemory:
+    """The pieces that subscribers owe, and which subscribers owe any. Everything happens on one event loop."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        """Bytes of all pieces that are owed, each counted once."""
+        self._owing: set[Subscriber] = set()
+
+    def hold(self, piece: Piece, subscriber: Subscriber) -> None:
+        """A subscriber owes a piece."""
+        if not piece.holders:
+            self.total += len(piece.data)
+        piece.holders += 1
+        self._owing.add(subscriber)
+
+    def release(self, piece: Piece) -> None:
+        """A subscriber has written a piece, or has dropped it."""
+        piece.holders -= 1
+        if not piece.holders:
+            self.total -= len(piece.data)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """A subscriber owes nothing any more."""
+        self._owing.discard(subscriber)
+
+    def enforce(self) -> None:
+        """Close subscribers until what is owed is within the bound."""
+        limit = conf.MAX_PENDING_BYTES or default_limit()
+        if self.total <= limit:
+            return
+        logger.warning(
+            "Subscribers have %d bytes pending, %d are allowed (EVENTCAST['MAX_PENDING_BYTES']): closing the slowest.",
+            self.total,
+            limit,
+        )
+        for subscriber in sorted(self._owing, key=lambda each: each.pending, reverse=True):
+            if self.total <= limit:
+                break
+            subscriber.lose(1)
+            subscriber.close(TOO_MUCH)
+            subscriber.leave()
+
+
+@functools.cache
+def default_limit() -> int:
+    """A quarter of the memory that this process may have, in bytes, and at most 512 MiB."""
+    sizes = [4 * LARGEST_DEFAULT]
+    try:
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))  # of a container; "max" without a limit
+    except (AttributeError, OSError, ValueError):
+        pass
+    return min(sizes) // 4

@@ -1,0 +1,234 @@
+"""A subscriber that is written to by its socket itself: no transport of an event loop or a server in between.
+
+The rules:
+
+- ``socket.send`` is called only while nothing is owed; a short write's rest goes first.
+- What is owed is references to shared :class:`Piece` objects and one offset into the first, never a copy.
+- The socket is registered with the event loop by public API (``add_reader``, ``add_writer``) and unregistered before it
+  is closed, so that no descriptor number outlives its socket.
+- A close frame, or the end of a stream, is the last thing that is written. What a client owes no answer to is dropped
+  for it; a client that does not take the last bytes within :data:`CLOSE_TIMEOUT` seconds is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from eventcast.engine.messages import Batch, Piece
+from eventcast.engine.subscribers import Subscriber
+
+READ_SIZE = 64 * 1024
+"""Bytes read from a socket at once."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a client has to take the last bytes of a connection and to close its side."""
+
+
+class SocketSubscriber(Subscriber):
+    """A subscriber on a non-blocking stream socket, which it owns from now on.
+
+    :param sock: the socket; nobody else reads, writes or closes it.
+    """
+
+    __slots__ = ("_loop", "_offset", "_opened", "_on_close", "_owed", "_socket", "heard", "send")
+
+    send: Callable[[bytes], int]
+
+    def __init__(self, sock: socket.socket, **described: str) -> None:
+        super().__init__(**described)
+        self._loop = asyncio.get_running_loop()
+        self._socket: socket.socket | None = sock
+        self._owed: deque[Piece] | None = None
+        self._offset = 0
+        self._opened = False
+        """Whether the client may be written to: not before its handshake is answered."""
+        self._on_close: asyncio.TimerHandle | None = None
+        self.heard = True
+        """Whether something has come from the client; set here, taken back by the pulse."""
+        self.send = sock.send
+
+    def open(self, first: bytes = b"", received: bytes = b"") -> None:
+        """Begin to read and write.
+
+        :param first: bytes that the client gets before any message.
+        :param received: bytes that were read from the client already.
+        """
+        if self._socket is None:
+            return
+        self._opened = True
+        self._loop.add_reader(self._socket, self._readable)
+        if first:
+            self.write_bytes(first)
+        if self._owed is None:
+            self.ready()
+        if received and self._socket is not None:
+            self.received(received)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> bool:
+        if self.closed or self._socket is None or not self._opened:
+            return False
+        self._write_piece(batch.piece(self.form), 0)
+        return True
+
+    def write_rest(self, batch: Batch, taken: int) -> None:
+        if not self.closed and self._socket is not None:
+            self._keep(batch.piece(self.form), taken)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes that are for this client alone, behind what is owed."""
+        if self._socket is not None:
+            self._write_piece(Piece(data), 0)
+
+    def _write_piece(self, piece: Piece, taken: int) -> None:
+        if self._owed is None:
+            try:
+                taken = self.send(piece.data)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                self.connection_lost()
+                return
+            if taken == len(piece.data):
+                return
+        self._keep(piece, taken)
+
+    def _keep(self, piece: Piece, taken: int) -> None:
+        """Owe the client a piece, of which the socket took some bytes."""
+        if self._socket is None:
+            return
+        if self._owed is None:
+            self._owed = deque()
+            self._offset = taken
+            self._loop.add_writer(self._socket, self.flush)
+            self.hold()
+        self._owed.append(piece)
+        self.pending += len(piece.data) - (taken if len(self._owed) == 1 else 0)
+        if self.hub is not None:
+            self.hub.memory.hold(piece, self)
+
+    def flush(self) -> None:
+        """Write what the socket takes of what is owed."""
+        owed = self._owed
+        if owed is None:
+            return
+        try:
+            while owed:
+                piece = owed[0]
+                data: Any = memoryview(piece.data)[self._offset :] if self._offset else piece.data
+                taken = self.send(data)
+                self.pending -= taken
+                if taken < len(data):
+                    self._offset += taken
+                    break
+                owed.popleft()
+                self._offset = 0
+                self._release(piece)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.connection_lost()
+            return
+        self.note_progress()
+        if not owed:
+            self._nothing_owed()
+
+    def _nothing_owed(self) -> None:
+        if self._socket is None:
+            return
+        self._owed, self.pending = None, 0
+        self._loop.remove_writer(self._socket)
+        if self.hub is not None:
+            self.hub.memory.forget(self)
+        if self.closed:
+            self.last_bytes_written()
+        else:
+            self.ready()
+
+    def drop_owed(self) -> None:
+        """Drop what is owed, but for a piece of which a part was written: the client could not read on without it."""
+        if self._owed is None:
+            return
+        keep = 1 if self._offset else 0
+        while len(self._owed) > keep:
+            piece = self._owed.pop()
+            self.pending -= len(piece.data)
+            self._release(piece)
+        if not self._owed:
+            self._nothing_owed()
+
+    def _release(self, piece: Piece) -> None:
+        if self.hub is not None:
+            self.hub.memory.release(piece)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def last_bytes_written(self) -> None:
+        """All was written after :meth:`close`. Subclasses say whether the client still has to answer."""
+        self.connection_lost()
+
+    def close_soon(self) -> None:
+        """Cut the connection off after :data:`CLOSE_TIMEOUT` seconds, unless it ends before."""
+        if self._on_close is None and self._socket is not None:
+            self._on_close = self._loop.call_later(CLOSE_TIMEOUT, self.connection_lost)
+
+    def connection_lost(self) -> None:
+        """The connection is over, by whatever cause: forget it everywhere and close the socket. Safe to call again."""
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
+        self.closed = True
+        self.leave()
+        if self._on_close is not None:
+            self._on_close.cancel()
+            self._on_close = None
+        if self._owed is not None:
+            for piece in self._owed:
+                self._release(piece)
+            self._owed, self.pending = None, 0
+            self._loop.remove_writer(sock)
+        self._loop.remove_reader(sock)
+        hub = self.hub
+        if hub is not None:
+            hub.memory.forget(self)
+            hub.unsubscribe(self)
+        self.send = _take_nothing
+        sock.close()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.end_of_input()
+            return
+        self.heard = True
+        self.received(data)
+
+    def received(self, data: bytes) -> None:
+        """Bytes came from the client."""
+
+    def end_of_input(self) -> None:
+        """The client has closed its side: it will not hear anything more."""
+        self.connection_lost()
+
+    # --- the pulse --------------------------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Send something that shows whether the client is still there. Called by the pulse, on an idle connection."""
+
+
+def _take_nothing(data: bytes) -> int:
+    raise OSError("The connection is closed.")

@@ -1,0 +1,79 @@
+"""What a request to a channel's URL does, whatever server has read it: publish, listen, or ask about the channel.
+
+The door of ``eventcast serve`` and Django's view are two adapters of these functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.cache import patch_vary_headers
+
+from eventcast.conf import conf
+from eventcast.engine import presence, publishing
+from eventcast.exceptions import MethodNotAllowed
+from eventcast.http import bodies, pages, streams
+from eventcast.http.answers import SCOPE, Answer, Response, answer, described, preferred
+from eventcast.layers import is_local
+from eventcast.security import admission
+from eventcast.security.admission import Permit
+
+
+async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
+    """Publish what a request carries, whose body can be read now.
+
+    :param permit: what :func:`eventcast.security.admission.check_publish` has said.
+    :raises Refused: it carries nothing that can be published.
+    """
+    found = bodies.messages_in(request)
+    admission.check_rate(request, permit, len(found))
+    subscribers = await publishing.apublish_many(name, found)
+    said: dict[str, Any] = {"channel": name, "messages": len(found), "subscribers": subscribers}
+    if not is_local():
+        said |= SCOPE  # Other processes may have subscribers too, which are not counted.
+    return answer(said, status=201 if subscribers else 202)
+
+
+def form_of(request: HttpRequest) -> str | None:
+    """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON.
+
+    :raises Refused: nobody can tell.
+    """
+    page = [pages.HTML] if conf.CHANNEL_PAGE else []
+    return preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
+
+
+async def listen_or_ask(request: HttpRequest, name: str) -> Response:
+    """Serve a GET of a channel.
+
+    :raises Refused: the client may not.
+    """
+    form = form_of(request)
+    response: Response
+    if form == pages.HTML:
+        await admission.check_view(request, name)
+        response = pages.channel_page(request, name)
+    elif form in streams.FORMATS and request.method == "GET":
+        response = await streams.stream(request, name, streams.FORMATS[form])
+    else:
+        await admission.check_view(request, name)
+        response = answer(described(presence.channel_info(name)) | SCOPE)
+    patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
+    return response
+
+
+async def serve(request: HttpRequest, name: str) -> Response:
+    """Serve any request to a channel whose body can be read at any time.
+
+    :raises Refused: it may not be served.
+    """
+    if request.method in ("POST", "PUT"):
+        return await publish(request, name, await admission.check_publish(request, name))
+    if request.method in ("GET", "HEAD"):
+        return await listen_or_ask(request, name)
+    if request.method == "OPTIONS":
+        options = Answer(content_type="", status=204)
+        options.headers |= MethodNotAllowed.headers
+        return options
+    raise MethodNotAllowed("POST to publish, GET to ask about the channel, open a WebSocket to listen.")

@@ -1,0 +1,128 @@
+"""A request as the door has read it: a Django request that works out its parts when it is asked for them.
+
+Most of what Django makes of a request at once is never looked at by a publish, and costs as much as all that follows.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.utils.functional import cached_property
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case, and values, in the order in which they came."""
+
+
+class Request(ASGIRequest):
+    """A request, or the handshake of a WebSocket, for the checks, for views and for classes of the site.
+
+    :param target: the request target (RFC 9112 section 3.2) in origin form.
+    :param client: the address and port of the client; None for a Unix socket.
+    :param server: the address and port, or the path, that it is connected to.
+    :param websocket: whether it is a WebSocket's handshake.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        *,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None],
+        websocket: bool = False,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self._headers = headers
+        self._client = client
+        self._server = server
+        self._websocket = websocket
+        self._post_parse_error = False
+        self._read_started = False
+        self.resolver_match = None
+        self._stream: Any = None
+
+    def set_body(self, body: bytes) -> None:
+        """The whole body, for ``read()``."""
+        self._stream = io.BytesIO(body)
+
+    @cached_property
+    def scope(self) -> dict[str, Any]:  # type: ignore[override]
+        """The ASGI scope that a server would have made."""
+        path, _, query = self.target.partition(b"?")
+        return {
+            "type": "websocket" if self._websocket else "http",
+            "method": self.method,
+            "scheme": "ws" if self._websocket else "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": None if self._client is None else [*self._client],
+            "server": [*self._server],
+        }
+
+    @cached_property
+    def script_name(self) -> str:  # type: ignore[override]
+        """The prefix that Django takes off a path to find its view."""
+        return str(get_script_prefix({"root_path": ""}))
+
+    @cached_property
+    def path(self) -> str:  # type: ignore[override]
+        """The path, percent-decoded."""
+        return unquote(self.target.partition(b"?")[0].decode("latin-1"))
+
+    @cached_property
+    def path_info(self) -> str:  # type: ignore[override]
+        """The path without the script's name."""
+        return self.path.removeprefix(self.script_name) if self.script_name else self.path
+
+    @cached_property
+    def META(self) -> dict[str, Any]:  # type: ignore[override]
+        """The headers and more, by the names that CGI gave them."""
+        meta: dict[str, Any] = {
+            "REQUEST_METHOD": self.method,
+            "QUERY_STRING": self.target.partition(b"?")[2].decode("latin-1"),
+            "SERVER_NAME": self._server[0],
+            "SERVER_PORT": str(self._server[1] or 0),
+        }
+        if self._client is not None:
+            meta["REMOTE_ADDR"] = self._client[0]
+        for name, value in self._headers:
+            if b"_" in name:
+                continue  # X_Forwarded_For would be taken for X-Forwarded-For, which a proxy has checked.
+            key = _KEYS.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+            text = value.decode("latin-1")
+            meta[key] = f"{meta[key]},{text}" if key in meta else text
+        return meta
+
+    @cached_property
+    def content_type(self) -> str | None:  # type: ignore[override]
+        """The media type of the body, without parameters."""
+        kind = self.META.get("CONTENT_TYPE", "")
+        if ";" not in kind:
+            return str(kind.strip().lower())
+        self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        return str(self.__dict__["content_type"])
+
+    @cached_property
+    def content_params(self) -> dict[str, str]:  # type: ignore[override]
+        """The parameters of the body's media type."""
+        self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        return dict(self.__dict__["content_params"])
+
+
+_KEYS = {
+    b"content-length": "CONTENT_LENGTH",
+    b"content-type": "CONTENT_TYPE",
+    b"host": "HTTP_HOST",
+    b"accept": "HTTP_ACCEPT",
+    b"user-agent": "HTTP_USER_AGENT",
+    b"authorization": "HTTP_AUTHORIZATION",
+}

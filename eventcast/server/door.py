@@ -1,0 +1,109 @@
+"""The door of ``eventcast serve``: it accepts connections and serves what eventcast exists for; the rest goes to
+Daphne."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eventcast.engine.hub import Hub
+from eventcast.routing import EventcastRouter
+from eventcast.server.http_connection import HTTPConnection
+
+logger = logging.getLogger("eventcast.server")
+
+ACCEPTS = 64
+"""Connections accepted in one turn of the event loop."""
+
+PAUSE = 0.5
+"""Seconds without accepting, when the process may open no more files."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long things may take, in seconds.
+
+    :param head: the head of a request, from the connection or from its first byte on.
+    :param body: a body, and one more for each kilobyte that has come.
+    :param idle: the silence between two requests.
+    """
+
+    head: float
+    body: float
+    ping_interval: float
+    ping_timeout: float
+    idle: float = 120.0  # nginx and load balancers keep idle connections for 60: a publish must not meet the end of one
+
+
+class Door:
+    """Listens on sockets, on the running event loop.
+
+    :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
+    :param hand_over: gives a socket, and what was read from it, to Daphne.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        router: EventcastRouter | None,
+        hand_over: Callable[[socket.socket, bytes], None],
+        times: Times,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.hub = hub
+        self.router = router
+        self.hand_over = hand_over
+        self.times = times
+        self.on_closed = on_closed
+        self.rhythm = hub.pulse.rhythm(times.ping_interval, times.ping_timeout or None)
+        self.connections: set[HTTPConnection] = set()
+        """Connections that are neither a subscriber's nor Daphne's."""
+        self.stopping = False
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[socket.socket] = []
+        self._timer = self._loop.call_later(1.0, self._check_times)
+
+    def listen(self, sock: socket.socket) -> None:
+        """Accept the connections of a listening socket, which must not block."""
+        self._listeners.append(sock)
+        self._loop.add_reader(sock, self._accept, sock)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    logger.error("No more connections can be accepted: %s", error)
+                    self._loop.remove_reader(listener)
+                    self._loop.call_later(PAUSE, self._resume, listener)
+                return
+            sock.setblocking(False)
+            self.connections.add(HTTPConnection(self, sock, address))
+
+    def _resume(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _check_times(self) -> None:
+        now = self._loop.time()
+        for connection in [each for each in self.connections if each.deadline < now]:
+            connection.timed_out()
+        if not (self.stopping and not self.connections):
+            self._timer = self._loop.call_later(1.0, self._check_times)
+
+    def stop_accepting(self) -> None:
+        """Accept no more connections, and close those on which no request is being served."""
+        self.stopping = True
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self.connections):
+            connection.stop()

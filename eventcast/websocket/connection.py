@@ -1,0 +1,223 @@
+"""A WebSocket on a socket of our own: for connections of ``eventcast serve``, and for those taken over from Daphne.
+
+It keeps RFC 6455: pings are answered, the close handshake is done, and nothing follows a close frame. The client is
+pinged by the hub's pulse. What a client sends that may only listen is counted and thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+
+from eventcast.conf import conf
+from eventcast.engine.closing import ONLY_LISTENS, TRY_AGAIN_LATER, Closing
+from eventcast.engine.messages import FRAMES
+from eventcast.engine.pulse import Rhythm
+from eventcast.engine.sockets import SocketSubscriber
+from eventcast.exceptions import TooManyFrames
+from eventcast.security import refusals
+from eventcast.security.throttling import Inbound
+from eventcast.websocket.frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    TOO_BIG,
+    BrokenRule,
+    FrameReader,
+    check_utf8,
+    close_frame,
+    read_close,
+)
+from eventcast.websocket.speaking import Speaker
+
+logger = logging.getLogger("eventcast.subscribe")
+
+PING_FRAME = b"\x89\x00"
+"""A ping without payload, the same for all clients (RFC 6455 section 5.5.2)."""
+
+PONG_START, PONG_SIZE = b"\x8a\x80", 6
+"""The answer to it: two bytes and the four of its mask (section 5.5.3)."""
+
+INBOX = 16
+"""Messages that a client may have sent before the first of them is published; then nothing more is read from it."""
+
+MAX_CONTROL_PENDING = 64 * 1024
+"""Bytes of answers to pings that a client may leave unread."""
+
+
+class WebSocketConnection(SocketSubscriber):
+    """A WebSocket whose handshake is over.
+
+    :param sock: its socket.
+    :param rhythm: how often it is pinged.
+    :param speaker: publishes what its client sends; None if the client may only listen.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_deaf",
+        "_inbound",
+        "_inbox",
+        "_paused",
+        "_publishing",
+        "_reader",
+        "_refused",
+        "_rhythm",
+        "_speaker",
+    )
+
+    transport = "websocket"
+    form = FRAMES
+
+    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
+        super().__init__(sock, **described)
+        self._reader: FrameReader | None = None
+        self._inbound: Inbound | None = None
+        self._speaker: Speaker | None = None
+        self._inbox: deque[str | bytes] | None = None
+        self._publishing: asyncio.Task[None] | None = None
+        self._paused = False
+        """Whether nothing is read until what was read is published."""
+        self._refused = False
+        self._deaf = False
+        """Whether what comes is thrown away: the client has broken a rule, or has said goodbye."""
+        self._rhythm = rhythm
+        self._bucket = rhythm.add(self)
+
+    def speak_by(self, speaker: Speaker | None) -> None:
+        """Publish what the client sends."""
+        self._speaker = speaker
+
+    # --- what comes from the client ---------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        reader = self._reader
+        if reader is None:
+            if len(data) == PONG_SIZE and data.startswith(PONG_START):
+                return
+            reader = FrameReader(conf.MAX_MESSAGE_SIZE, discard=self._speaker is None)
+        try:
+            frames = 0
+            for opcode, payload in reader.feed(data):
+                if opcode == CLOSE:
+                    self._answer_close(payload)
+                    return
+                if opcode == PING:
+                    self._answer_ping(payload)
+                elif opcode != PONG:
+                    frames += 1
+                    if self._speaker is not None and not self.closed:
+                        self._take(opcode, payload)
+            if self._speaker is None and not self.closed:
+                self._count(frames, len(data))
+        except BrokenRule as rule:
+            self._fail(rule)
+            return
+        self._reader = None if reader.idle else reader
+
+    def _answer_close(self, payload: bytes) -> None:
+        code = read_close(payload)
+        if not self.closed:
+            self.closed = True
+            self.leave()
+            self.drop_owed()
+            self.write_bytes(close_frame(1000 if code == 1005 else code))
+        self._deaf = True
+        if self._owed is None:
+            self.connection_lost()
+        else:
+            self.close_soon()
+
+    def _answer_ping(self, payload: bytes) -> None:
+        if not self.closed:
+            if self.pending > MAX_CONTROL_PENDING and self.channel is None:
+                self.connection_lost()
+                return
+            self.write_bytes(bytes((0x80 | PONG, len(payload))) + payload)
+
+    def _count(self, frames: int, size: int) -> None:
+        if self._inbound is None:
+            self._inbound = Inbound()
+        try:
+            self._inbound.count(frames, size)
+        except TooManyFrames as refusal:
+            if refusals.count(refusal.code):
+                logger.warning("Closing %r: %s", self, refusal.detail)
+            self.close(ONLY_LISTENS)
+            self.leave()
+
+    def _fail(self, rule: BrokenRule) -> None:
+        """Tell the client which rule it has broken, and read nothing more."""
+        self._deaf, self._reader = True, None
+        if rule.code == TOO_BIG:
+            refusals.count("message_too_large")
+        self.leave()
+        self.close(Closing(rule.code, rule.reason))
+
+    # --- publishing -------------------------------------------------------------------------------------------------
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        data = check_utf8(payload) if opcode == TEXT else payload
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(data)
+        if self._publishing is None:
+            self._publishing = self._loop.create_task(self._publish())
+        if len(self._inbox) >= INBOX and not self._paused and self._socket is not None:
+            self._paused = True
+            self._loop.remove_reader(self._socket)
+
+    async def _publish(self) -> None:
+        """Publish one message after the other, so that they stay in order; to the last, if the client has left."""
+        try:
+            while self._inbox and self._speaker is not None:
+                await self._speaker.say(self._inbox.popleft(), self)
+        finally:
+            self._publishing = self._inbox = None
+            if self._paused and self._socket is not None:
+                self._loop.add_reader(self._socket, self._readable)
+            self._paused = False
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self, closing: Closing) -> None:
+        if self.closed or self._socket is None:
+            return
+        self.closed = True
+        if not self._opened:
+            return
+        if self._inbox:
+            self._inbox.clear()
+        if closing.code == TRY_AGAIN_LATER:
+            self.drop_owed()  # The client takes nothing: the close frame would stand behind all that.
+        self.write_bytes(close_frame(closing.code, closing.reason))
+        self.close_soon()
+
+    def refuse(self, answer: bytes) -> None:
+        """Answer the handshake with something else than a WebSocket, and close the connection."""
+        self.closed = self._deaf = self._refused = True
+        self._loop.add_reader(self._socket, self._readable)  # type: ignore[arg-type]
+        self.close_soon()
+        self.write_bytes(answer)
+        if self._owed is None:
+            self.last_bytes_written()
+
+    def last_bytes_written(self) -> None:
+        """The client answers the close frame, or is cut off a moment later."""
+        if self._refused and self._socket is not None:
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def connection_lost(self) -> None:
+        if self._socket is not None:
+            self._rhythm.discard(self, self._bucket)
+            self._reader = None
+        super().connection_lost()
+
+    def beat(self) -> None:
+        if not self.closed and not self.pending:
+            self.write_bytes(PING_FRAME)

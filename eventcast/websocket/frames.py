@@ -1,0 +1,162 @@
+"""WebSocket frames as a server reads them (RFC 6455 section 5). Pure: bytes in, frames out, rules kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+KNOWN = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+
+LARGEST_CONTROL = 125
+"""Bytes of payload of a control frame; RFC 6455 section 5.5."""
+
+PROTOCOL_ERROR, INVALID_DATA, TOO_BIG = 1002, 1007, 1009
+"""Close codes for a client that breaks the rules; RFC 6455 section 7.4.1."""
+
+
+class BrokenRule(Exception):
+    """Raised when a client breaks a rule of the protocol.
+
+    :param code: the close code that says so.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class FrameReader:
+    """The frames of one client. It keeps what has not come to an end yet: less than one message.
+
+    :param max_size: bytes of the largest message.
+    :param discard: whether data frames are only counted: their payload is thrown away as it comes.
+    """
+
+    __slots__ = ("_buffer", "_data", "_discard", "_max_size", "_needed", "_opcode", "_size", "_skip")
+
+    def __init__(self, max_size: int, *, discard: bool) -> None:
+        self._max_size = max_size
+        self._discard = discard
+        self._buffer = bytearray()
+        self._needed = 2
+        """Bytes that the buffer must hold before it is worth a look."""
+        self._skip = 0
+        """Bytes of payload that are still to come and are thrown away."""
+        self._opcode = 0
+        """The opcode of the message that has begun; 0 if none has."""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is kept: a reader that is made anew would go on in the same way."""
+        return not (self._buffer or self._skip or self._opcode)
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield what ends with these bytes: each message as its opcode (TEXT or BINARY) and its whole payload, and each
+        control frame. With ``discard`` the payload of data frames is empty, and each frame is yielded.
+
+        :raises BrokenRule: the client has broken a rule; nothing may be fed after that.
+        """
+        buffer = self._buffer
+        buffer += data
+        while True:
+            if self._skip:
+                skipped = min(self._skip, len(buffer))
+                del buffer[:skipped]
+                self._skip -= skipped
+            if len(buffer) < self._needed or self._skip:
+                return
+            first, second = buffer[0], buffer[1]
+            opcode, length, start = first & 0x0F, second & 0x7F, 6
+            if first & 0x70:
+                raise BrokenRule(PROTOCOL_ERROR, "A reserved bit is set, and no extension was agreed on.")
+            if opcode not in KNOWN:
+                raise BrokenRule(PROTOCOL_ERROR, f"The opcode {opcode} is reserved.")
+            if not second & 0x80:
+                raise BrokenRule(PROTOCOL_ERROR, "A client must mask its frames.")
+            if opcode & 0x8:
+                if length > LARGEST_CONTROL or not first & 0x80:
+                    raise BrokenRule(PROTOCOL_ERROR, "A control frame is short and in one piece.")
+            elif (opcode == CONTINUATION) != bool(self._opcode):
+                raise BrokenRule(PROTOCOL_ERROR, "A continuation without a beginning, or the reverse.")
+            if length > LARGEST_CONTROL:
+                size = 2 if length == 126 else 8
+                if len(buffer) < 2 + size:
+                    self._needed = 2 + size
+                    return
+                length, start = int.from_bytes(buffer[2 : 2 + size], "big"), 6 + size
+                if length >> 63:
+                    raise BrokenRule(PROTOCOL_ERROR, "The length of a frame has 63 bits.")
+            if not opcode & 0x8 and self._size + length > self._max_size:
+                raise BrokenRule(TOO_BIG, f"The message is larger than {self._max_size} bytes.")
+            if self._discard and not opcode & 0x8:
+                if len(buffer) < start:
+                    self._needed = start
+                    return
+                self._needed, self._skip = 2, length
+                del buffer[:start]
+                self._opcode = 0 if first & 0x80 else opcode or self._opcode
+                self._size = 0 if first & 0x80 else self._size + length
+                yield opcode, b""
+                continue
+            end = start + length
+            if len(buffer) < end:
+                self._needed = end
+                return
+            self._needed = 2
+            payload = unmask(bytes(buffer[start:end]), bytes(buffer[start - 4 : start]))
+            del buffer[:end]
+            if opcode & 0x8:
+                yield opcode, payload
+                continue
+            self._data.append(payload)
+            self._size += length
+            self._opcode = opcode or self._opcode
+            if first & 0x80:
+                whole, kind = b"".join(self._data), self._opcode
+                self._data, self._size, self._opcode = [], 0, 0
+                yield kind, whole
+            elif len(self._data) > 1024:
+                self._data = [b"".join(self._data)]  # pieces of one byte would take the room of fifty
+
+
+def unmask(payload: bytes, mask: bytes) -> bytes:
+    """The payload of a client's frame (RFC 6455 section 5.3)."""
+    size = len(payload)
+    if not size or mask == b"\0\0\0\0":
+        return payload
+    repeated = mask * (size // 4) + mask[: size % 4]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """An unmasked close frame; a reason that is too long is cut between two characters."""
+    text = reason.encode()[: LARGEST_CONTROL - 2].decode(errors="ignore").encode()
+    return bytes((0x80 | CLOSE, 2 + len(text))) + code.to_bytes(2, "big") + text
+
+
+def read_close(payload: bytes) -> int:
+    """The code of a client's close frame; 1005 if it has none (RFC 6455 section 7.1.5).
+
+    :raises BrokenRule: the code may not be sent, or the reason is not UTF-8.
+    """
+    if not payload:
+        return 1005
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not ((1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999):
+        raise BrokenRule(PROTOCOL_ERROR, "The close code is not one that may be sent.")
+    check_utf8(payload[2:])
+    return code
+
+
+def check_utf8(payload: bytes) -> str:
+    """The text of a text message.
+
+    :raises BrokenRule: it is not valid UTF-8.
+    """
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        raise BrokenRule(INVALID_DATA, "A text message is not valid UTF-8.") from None

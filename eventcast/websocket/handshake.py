@@ -1,0 +1,158 @@
+"""The handshake of a WebSocket (RFC 6455 section 4.2): what is checked, and how it is answered."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+import socket
+from dataclasses import dataclass
+
+from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
+from django.http import HttpRequest
+
+from eventcast.engine import names, patterns
+from eventcast.engine.patterns import Pattern
+from eventcast.engine.pulse import Rhythm
+from eventcast.exceptions import DisallowedHost, InvalidHandshake, Refused, UnsupportedVersion
+from eventcast.http.answers import Answer
+from eventcast.http.wire import answer_bytes
+from eventcast.security import admission, clients, refusals
+from eventcast.security.admission import Permit
+from eventcast.websocket.connection import WebSocketConnection
+from eventcast.websocket.speaking import Speaker, speaker_for
+
+logger = logging.getLogger("eventcast.subscribe")
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 section 1.3."""
+
+SUBPROTOCOL = "eventcast"
+"""Browsers insist on one of the subprotocols that they offer: this one, beside the one that carries a token, which is
+not to be sent back."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A client that is let in."""
+
+    wanted: str | Pattern
+    permit: Permit
+    speaker: Speaker | None
+    described: dict[str, str]
+    """What its subscriber is told of it."""
+
+
+async def admit(request: HttpRequest, wanted: str | Pattern) -> Admitted:
+    """Check whether a client may subscribe to what it asks for.
+
+    :raises Refused: it may not, or not now.
+    """
+    check_host(request)
+    permit = await admission.check_subscribe(request, wanted)
+    speaker = await speaker_for(request, wanted)
+    known = permit
+    if speaker is not None:
+        permit &= speaker.permit
+        known = known if known.user else speaker.permit
+    scope = request.scope  # type: ignore[attr-defined]
+    described = {
+        "peer": clients.describe(scope),
+        "user": known.user or clients.describe_user(scope),
+        "identity": known.identity,
+        "address": clients.counted_for(scope),
+    }
+    return Admitted(wanted, permit, speaker, described)
+
+
+async def open_websocket(
+    sock: socket.socket, request: HttpRequest, admitted: Admitted, rhythm: Rhythm, received: bytes = b""
+) -> None:
+    """Let a client in on a socket of our own, and answer its handshake.
+
+    :param received: what the client has sent after its handshake.
+    """
+    connection = WebSocketConnection(sock, rhythm, **admitted.described)
+    connection.speak_by(admitted.speaker)
+    try:
+        await admission.let_in(connection, admitted.wanted, admitted.permit)
+    except Refused as refusal:
+        note_refused(refusal, request.path, connection.peer)
+        connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
+        return
+    connection.open(accepting(request), received)
+
+
+def check_host(request: HttpRequest) -> None:
+    """Hold a WebSocket to ``ALLOWED_HOSTS``, as Django does with requests: a name of somebody else's that points here
+    would give the pages there a way in. Neither Channels nor Daphne look.
+
+    :raises DisallowedHost: its ``Host`` is not among them.
+    """
+    try:
+        if request.META.get("HTTP_HOST"):
+            request.get_host()
+    except DjangoDisallowedHost:
+        raise DisallowedHost(f"The Host {request.META['HTTP_HOST']!r:.100} is not in ALLOWED_HOSTS.") from None
+
+
+def check(headers: dict[bytes, bytes], method: str, version: str) -> None:
+    """Check that a handshake is one (RFC 6455 section 4.2.1).
+
+    :param headers: by their names in lower case.
+    :raises InvalidHandshake: it is not; ``UnsupportedVersion``: it is of another version of the protocol.
+    """
+    if method != "GET" or version != "1.1":
+        raise InvalidHandshake("A WebSocket is opened by GET with HTTP/1.1.")
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        raise InvalidHandshake("The request that opens a WebSocket has no body.")
+    if headers.get(b"sec-websocket-version", b"").strip() != b"13":
+        raise UnsupportedVersion("Open the WebSocket with Sec-WebSocket-Version: 13.")
+    try:
+        key = base64.b64decode(headers.get(b"sec-websocket-key", b"").strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 16:
+        raise InvalidHandshake("Sec-WebSocket-Key is 16 bytes in base64.")
+
+
+def wanted_by(channel: str, query: bytes, mount: str) -> str | Pattern:
+    """The channel, or the pattern, that a client asks for by a path.
+
+    :raises ReservedChannel: the path is the server's own; ``InvalidPattern``, ``InvalidQuery``: the pattern means
+    nothing.
+    """
+    if channel == mount + patterns.SUBSCRIBE:
+        return patterns.from_query(query, mount)
+    return names.check_not_reserved(channel, mount)
+
+
+def accepting(request: HttpRequest) -> bytes:
+    """The answer that opens the WebSocket."""
+    meta = request.META
+    key = meta.get("HTTP_SEC_WEBSOCKET_KEY", "").strip().encode("latin-1")
+    accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+    offered = meta.get("HTTP_SEC_WEBSOCKET_PROTOCOL")
+    protocol = b""
+    if offered is not None and SUBPROTOCOL in [each.strip() for each in offered.split(",")]:
+        protocol = b"Sec-WebSocket-Protocol: eventcast\r\n"
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, protocol)
+    )
+
+
+def refusal_answer(refusal: Refused) -> Answer:
+    """What a client is answered that is not let in."""
+    answer = Answer(refusal.as_json(), status=refusal.status)
+    answer.headers |= refusal.answer_headers()
+    return answer
+
+
+def note_refused(refusal: Refused, path: str | bytes, peer: str) -> None:
+    """Count a subscriber that is not let in, and write its line in the log."""
+    if refusals.count(refusal.code):
+        line = "Refused a subscriber: %d %s, path %s, peer %s. %s"
+        shown = names.quoted(path)
+        logger.warning(line, refusal.status, refusal.code, shown, peer or "unknown", refusal.detail)
