@@ -52,7 +52,7 @@ class Conf:
     """Bytes kept for a subscriber that reads more slowly than messages arrive."""
 
     MAX_PENDING_BYTES = Setting(0)
-    """Bytes kept for all subscribers of an event loop together; 0 for a quarter of the process's memory, at most 512 MiB.
+    """Bytes kept for all subscribers of an event loop together; 0 for a quarter of the memory, at most 512 MiB.
 
     Past it the subscribers with the most pending are closed first.
     """

@@ -34,7 +34,7 @@ class SocketSubscriber(Subscriber):
     :param sock: the socket; nobody else reads, writes or closes it.
     """
 
-    __slots__ = ("_loop", "_offset", "_opened", "_on_close", "_owed", "_socket", "heard", "send")
+    __slots__ = ("_loop", "_offset", "_on_close", "_opened", "_owed", "_socket", "heard", "send")
 
     send: Callable[[bytes], int]
 

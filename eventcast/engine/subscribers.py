@@ -19,7 +19,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventcast.conf import conf
 from eventcast.engine import names
@@ -28,7 +28,6 @@ from eventcast.engine.messages import FRAMES, Batch, Form
 
 if TYPE_CHECKING:
     from eventcast.engine.fanout import LocalChannel
-    from eventcast.engine.hub import Hub
     from eventcast.engine.patterns import Pattern
     from eventcast.engine.quotas import Place
 
@@ -90,7 +89,7 @@ class Subscriber:
         self.address = address
         self.connected_at = time.time()
         """Seconds since the epoch."""
-        self.hub: Hub | None = None
+        self.hub: Any = None
         """The hub that has let it in; None before and after."""
         self.wanted: str | Pattern = ""
         """What it listens to."""
