@@ -69,10 +69,11 @@ class Door:
 
     def listen(self, sock: socket.socket) -> None:
         """Accept the connections of a listening socket, which must not block."""
+        name = sock.getsockname()
         self._listeners.append(sock)
-        self._loop.add_reader(sock, self._accept, sock)
+        self._loop.add_reader(sock, self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         for _ in range(ACCEPTS):
             try:
                 sock, address = listener.accept()
@@ -82,14 +83,14 @@ class Door:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     logger.error("No more connections can be accepted: %s", error)
                     self._loop.remove_reader(listener)
-                    self._loop.call_later(PAUSE, self._resume, listener)
+                    self._loop.call_later(PAUSE, self._resume, listener, server)
                 return
             sock.setblocking(False)
-            self.connections.add(HTTPConnection(self, sock, address))
+            self.connections.add(HTTPConnection(self, sock, address, server))
 
-    def _resume(self, listener: socket.socket) -> None:
+    def _resume(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         if listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener)
+            self._loop.add_reader(listener, self._accept, listener, server)
 
     def _check_times(self) -> None:
         now = self._loop.time()

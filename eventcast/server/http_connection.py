@@ -78,15 +78,17 @@ class HTTPConnection:
         "_loop",
         "_on_body",
         "_paused",
+        "_server",
         "_socket",
         "_unsent",
         "deadline",
     )
 
-    def __init__(self, door: Door, sock: socket.socket, address: Any) -> None:
+    def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         self._door = door
         self._socket = sock
         self._address = address
+        self._server = server
         self._loop = asyncio.get_running_loop()
         self._head = Head()
         self._body: SizedBody | ChunkedBody | None = None
@@ -196,9 +198,8 @@ class HTTPConnection:
 
     def _request(self, *, websocket: bool = False) -> Request:
         head = self._head
-        server = self._socket.getsockname() if not isinstance(self._address, tuple) else _server_of(self._socket)
         client = self._address[:2] if isinstance(self._address, tuple) else None
-        return Request(head.method, head.target, head.headers, client=client, server=server, websocket=websocket)
+        return Request(head.method, head.target, head.headers, client=client, server=self._server, websocket=websocket)
 
     def _channel(self) -> None:
         head = self._head
@@ -526,8 +527,3 @@ def _ignore(body: bytes) -> None:
 
 def _describe(address: Any) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""
-
-
-def _server_of(sock: socket.socket) -> tuple[str, int]:
-    name = sock.getsockname()
-    return name[0], name[1]
