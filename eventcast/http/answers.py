@@ -103,6 +103,11 @@ def preferred(request: HttpRequest, forms: list[str]) -> str | None:
 def refused(request: HttpRequest, refusal: Refused) -> Answer:
     """The answer to a request that is refused, and its line in the log."""
     note_refused(request.method or "", request.path, refusal)
+    return refusal_answer(refusal)
+
+
+def refusal_answer(refusal: Refused) -> Answer:
+    """What a client is answered whose request is refused."""
     answer = Answer(refusal.as_json(), status=refusal.status)
     answer.headers |= refusal.answer_headers()
     return answer

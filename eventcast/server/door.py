@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from eventcast.engine.hub import Hub
 from eventcast.routing import EventcastRouter
 from eventcast.server.http_connection import HTTPConnection
+from eventcast.server.reception import DoorConnection
 
 logger = logging.getLogger("eventcast.server")
 
@@ -86,7 +87,7 @@ class Door:
                     self._loop.call_later(PAUSE, self._resume, listener, server)
                 return
             sock.setblocking(False)
-            self.connections.add(HTTPConnection(self, sock, address, server))
+            self.connections.add(DoorConnection(self, sock, address, server))
 
     def _resume(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         if listener in self._listeners:

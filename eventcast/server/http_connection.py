@@ -13,36 +13,20 @@ The rules (RFC 9112):
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import socket
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
-
-from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 
 from eventcast.conf import conf
-from eventcast.engine import names
-from eventcast.engine.patterns import SUBSCRIBE, from_query
-from eventcast.exceptions import (
-    DisallowedHost,
-    InternalError,
-    MessageTooLarge,
-    Refused,
-    RequestTimeout,
-    ReservedChannel,
-)
-from eventcast.http import channels, own_paths, pages, streams
-from eventcast.http.answers import Answer, answering, note_refused
-from eventcast.http.request import Request
-from eventcast.http.wire import answer_bytes, answer_head
+from eventcast.exceptions import InternalError, MessageTooLarge, Refused, RequestTimeout
+from eventcast.http.answers import Answer, note_refused, refusal_answer
+from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission
 from eventcast.server.bodies import ChunkedBody, SizedBody
 from eventcast.server.head import Head
-from eventcast.websocket import handshake
+from eventcast.server.tasks import run_at_once
 
 if TYPE_CHECKING:
     from eventcast.server.door import Door
@@ -154,7 +138,7 @@ class HTTPConnection:
                     if rest is None:
                         return
                     self._buffer = rest
-                    self._begin()
+                    self.begin()
                 else:
                     rest = self._body.feed(data)
                     if rest is None:
@@ -167,57 +151,14 @@ class HTTPConnection:
                         self._body_complete()
         except Refused as refusal:
             self._refuse(refusal)
-        except Exception:
-            logger.exception("Serving a request failed.")
-            self._refuse(InternalError("An error of the server; it is in its log."))
+        except Exception as error:
+            self._failed(error)
 
     # --- one request ------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """The head is complete: find out whom the request is for."""
-        head, router = self._head, self._door.router
-        self._keep_alive = head.keep_alive and not self._door.stopping
-        path = unquote_to_bytes(head.target.partition(b"?")[0])
-        if router is None or not head.target.startswith(b"/") or not router.has(path):
-            self._hand_over(self._buffer)
-        elif head.upgrades:
-            if router.has_own_consumer:
-                self._hand_over(self._buffer)
-            else:
-                self._websocket(path)
-        elif router.is_channel(path):
-            if router.publish_directly:
-                self._channel()
-            else:
-                # For Django, whose server would take a body of any size.
-                self._read_body(lambda body: self._hand_over(body + self._buffer, len(body)))
-        elif router.publish_directly and path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
-            self._stream_of_pattern()
-        else:
-            self._hand_over(self._buffer)
-
-    def _request(self, *, websocket: bool = False) -> Request:
-        head = self._head
-        client = self._address[:2] if isinstance(self._address, tuple) else None
-        return Request(head.method, head.target, head.headers, client=client, server=self._server, websocket=websocket)
-
-    def _channel(self) -> None:
-        head = self._head
-        request = self._request()
-        if head.method not in ("POST", "PUT"):
-            accept = head.fields.get(b"accept", b"*/*")
-            if accept not in (b"*/*", b"application/json") and channels.form_of(request) == pages.HTML:
-                self._hand_over(self._buffer)  # a page, with Django's templates
-                return
-            self._read_body(lambda body: self._start(self._serve(request)))
-            return
-        if (head.length or 0) > conf.MAX_BODY_SIZE:
-            raise _too_large()
-        has_all = head.length is not None and len(self._buffer) >= head.length
-        if has_all:
-            self._read_body(lambda body: self._start(self._publish(request, body)))
-        else:
-            self._start(self._admit_then_read(request))
+    def begin(self) -> None:
+        """The head is complete: serve the request, or raise what refuses it."""
+        raise NotImplementedError
 
     def _read_body(self, then: Callable[[bytes], None]) -> None:
         """Read the body, then go on."""
@@ -226,7 +167,7 @@ class HTTPConnection:
             then(b"")
             return
         if length is not None and length > conf.MAX_BODY_SIZE:
-            raise _too_large()
+            raise too_large()
         self.deadline = self._loop.time() + self._door.times.body
         self._on_body = then
         self._body = ChunkedBody() if length is None else SizedBody(length)
@@ -235,7 +176,7 @@ class HTTPConnection:
 
     def _check_size(self) -> None:
         if self._body is not None and self._body.size > conf.MAX_BODY_SIZE:
-            raise _too_large()
+            raise too_large()
 
     def _body_complete(self) -> None:
         body, then = self._body, self._on_body
@@ -245,104 +186,19 @@ class HTTPConnection:
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
-    async def _serve(self, request: Request) -> None:
-        answer = await _serve(request)
-        if isinstance(answer, streams.Stream):
-            await self._stream(answer)
-        elif isinstance(answer, Answer):
-            self._answer(answer)
-        else:
-            self._hand_over(self._buffer)
-
-    async def _publish(self, request: Request, body: bytes) -> None:
-        request.set_body(body)
-        self._answer(await _serve(request))
-
-    async def _admit_then_read(self, request: Request) -> None:
-        """Check the publisher before its body is read: a stranger's is not worth the memory."""
-        answer = await _admit(request)
-        if isinstance(answer, Answer):
-            self._answer(answer, close=True)
-            return
-        self._busy = False
-        self._read_body(lambda body: self._start(self._publish_admitted(request, body)))
-        self._resume()
-
-    async def _publish_admitted(self, request: Request, body: bytes) -> None:
-        request.set_body(body)
-        self._answer(await _publish(request))
-
-    def _stream_of_pattern(self) -> None:
-        request = self._request()
-
-        @answering
-        async def subscribe(request: Any) -> Any:
-            _check_host(request)
-            return await own_paths.subscribe_by(request, from_query(self._head.target.partition(b"?")[2], mount))
-
-        mount = "" if self._door.router is None else self._door.router.prefix.decode()
-
-        async def serve() -> None:
-            answer = await subscribe(request)
-            if isinstance(answer, streams.Stream):
-                await self._stream(answer)
-            else:
-                self._answer(answer)
-
-        self._read_body(lambda body: self._start(serve()))
-
-    async def _stream(self, answer: streams.Stream) -> None:
-        chunked = self._head.version == "1.1"
-        more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
-        head = answer_head(answer, more=more + b"Connection: close\r\n")
-        subscriber = streams.SocketStream(self._give_away(), answer, chunked=chunked)
-        await streams.open_stream(subscriber, answer, head + subscriber.greet())
-
-    def _websocket(self, path: bytes) -> None:
-        head, router = self._head, self._door.router
-        assert router is not None
-        handshake.check(head.fields, head.method, head.version)
-        channel = names.channel_from_target(head.target)
-        mount = router.prefix.decode()
-        if mount != "/" and not channel.startswith(mount):
-            raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
-        wanted = handshake.wanted_by(channel, head.target.partition(b"?")[2], mount)
-        self._start(self._open_websocket(self._request(websocket=True), wanted))
-
-    async def _open_websocket(self, request: Request, wanted: Any) -> None:
-        try:
-            admitted = await handshake.admit(request, wanted)
-        except Refused as refusal:
-            handshake.note_refused(refusal, request.target, _describe(self._address))
-            self._answer(handshake.refusal_answer(refusal), close=True)
-            return
-        received = self._buffer
-        await handshake.open_websocket(self._give_away(), request, admitted, self._door.rhythm, received)
-
     def _start(self, serving: Coroutine[Any, Any, None]) -> None:
-        """Serve a request: at once if nothing has to be waited for, else in a task."""
+        """Serve a request; until that is over, nothing more is taken."""
         self._busy = True
         self.deadline = float("inf")
-        if admission.is_immediate() and is_local():
-            try:
-                awaited = serving.send(None)
-            except StopIteration:
-                return
-            serving = _resume(serving, awaited)
-        task = self._loop.create_task(serving)
-        _tasks.add(task)
-        task.add_done_callback(functools.partial(self._served))
+        run_at_once(serving, self._failed, eager=admission.is_immediate() and is_local())
 
-    def _served(self, task: asyncio.Task[None]) -> None:
-        _tasks.discard(task)
-        if task.cancelled():
+    def _failed(self, error: BaseException) -> None:
+        """Serving a request has failed."""
+        if isinstance(error, asyncio.CancelledError):
             self._close()
-        elif (error := task.exception()) is not None:
-            refusal = error if isinstance(error, Refused) else None
-            if refusal is None:
-                logger.error("Serving a request failed.", exc_info=error)
-                refusal = InternalError("An error of the server; it is in its log.")
-            self._refuse(refusal)
+            return
+        logger.error("Serving a request failed.", exc_info=error)
+        self._refuse(InternalError("An error of the server; it is in its log."))
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -361,7 +217,7 @@ class HTTPConnection:
         note_refused(self._head.method or "?", self._head.target.decode("latin-1") or "?", refusal)
         self._lingering = True
         self._busy = True
-        self._answer(handshake.refusal_answer(refusal), close=True)
+        self._answer(refusal_answer(refusal), close=True)
 
     def _send(self, data: bytes) -> None:
         if self._unsent:
@@ -456,74 +312,13 @@ class HTTPConnection:
             self._loop.remove_writer(self._socket)
         return self._socket
 
-    def _hand_over(self, received: bytes, length: int | None = None) -> None:
-        """Give the connection to Daphne.
 
-        :param received: what has come after the head.
-        :param length: the length of the body, where it was read already.
-        """
-        self._busy = True
-        head = self._head.for_daphne(length)
-        self._door.hand_over(self._give_away(), head + received)
-
-
-_tasks: set[asyncio.Task[None]] = set()
-
-
-@answering
-async def _serve(request: Any) -> Any:
-    """Serve a request to a channel whose body is there."""
-    _check_host(request)
-    return await channels.serve(request, names.channel_from_target(request.target))
-
-
-@answering
-async def _admit(request: Any) -> Any:
-    """Check a publisher; returns what :func:`_publish` needs."""
-    _check_host(request)
-    request.channel = names.channel_from_target(request.target)
-    request.permit = await admission.check_publish(request, request.channel)
-    return request
-
-
-@answering
-async def _publish(request: Any) -> Any:
-    return await channels.publish(request, request.channel, request.permit)
-
-
-def _check_host(request: Any) -> None:
-    try:
-        request.get_host()
-    except DjangoDisallowedHost as error:
-        raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
-
-
-def _too_large() -> MessageTooLarge:
+def too_large() -> MessageTooLarge:
     return MessageTooLarge(
         f"The body is larger than {conf.MAX_BODY_SIZE} bytes (EVENTCAST['MAX_BODY_SIZE']). "
         "Publish a link to it, or split it."
     )
 
 
-@types.coroutine
-def _resume(serving: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine that was begun outside of a task, and now waits for a future."""
-    while True:
-        try:
-            value = yield awaited
-        except BaseException as error:
-            step: Callable[[], Any] = functools.partial(serving.throw, error)
-        else:
-            step = functools.partial(serving.send, value)
-        try:
-            awaited = step()
-        except StopIteration:
-            return
-
-
 def _ignore(body: bytes) -> None:
     pass
-
-
-def _describe(address: Any) -> str:
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""

@@ -19,6 +19,7 @@ from eventcast.engine.closing import ONLY_LISTENS, POLICY_VIOLATION
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused, ReservedChannel, TooManyFrames
+from eventcast.http.answers import refusal_answer
 from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.throttling import Inbound
@@ -134,7 +135,7 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
 async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
     """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
     handshake.note_refused(refusal, scope.get("raw_path") or scope["path"], clients.describe(scope))
-    answer = handshake.refusal_answer(refusal)
+    answer = refusal_answer(refusal)
     if protocol is not None:
         protocol.transport.resumeProducing()
         if daphne.refuse(protocol, refusal.status, refusal.code, answer_bytes(answer, close=True)):

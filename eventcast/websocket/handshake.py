@@ -16,7 +16,7 @@ from eventcast.engine import names, patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import DisallowedHost, InvalidHandshake, Refused, UnsupportedVersion
-from eventcast.http.answers import Answer
+from eventcast.http.answers import refusal_answer
 from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.admission import Permit
@@ -141,13 +141,6 @@ def accepting(request: HttpRequest) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, protocol)
     )
-
-
-def refusal_answer(refusal: Refused) -> Answer:
-    """What a client is answered that is not let in."""
-    answer = Answer(refusal.as_json(), status=refusal.status)
-    answer.headers |= refusal.answer_headers()
-    return answer
 
 
 def note_refused(refusal: Refused, path: str | bytes, peer: str) -> None:

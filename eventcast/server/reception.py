@@ -1,0 +1,188 @@
+"""What the door does with a request: serve it if it is for a channel, or hand the connection to Daphne."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
+
+from eventcast.conf import conf
+from eventcast.engine import names
+from eventcast.engine.patterns import SUBSCRIBE, from_query
+from eventcast.exceptions import DisallowedHost, Refused, ReservedChannel
+from eventcast.http import channels, own_paths, pages, streams
+from eventcast.http.answers import Answer, answering, refusal_answer
+from eventcast.http.request import Request
+from eventcast.http.wire import answer_head
+from eventcast.security import admission
+from eventcast.server.http_connection import HTTPConnection, too_large
+from eventcast.websocket import handshake
+
+
+class DoorConnection(HTTPConnection):
+    """A connection of the door, until it is closed, becomes a subscriber's or is handed to Daphne."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """The head is complete: find out whom the request is for."""
+        head, router = self._head, self._door.router
+        self._keep_alive = head.keep_alive and not self._door.stopping
+        path = unquote_to_bytes(head.target.partition(b"?")[0])
+        if router is None or not head.target.startswith(b"/") or not router.has(path):
+            self._hand_over(self._buffer)
+        elif head.upgrades:
+            if router.has_own_consumer:
+                self._hand_over(self._buffer)
+            else:
+                self._websocket(path)
+        elif router.is_channel(path):
+            if router.publish_directly:
+                self._channel()
+            else:
+                # For Django, whose server would take a body of any size.
+                self._read_body(lambda body: self._hand_over(body + self._buffer, len(body)))
+        elif router.publish_directly and path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
+            self._stream_of_pattern()
+        else:
+            self._hand_over(self._buffer)
+
+    def _request(self, *, websocket: bool = False) -> Request:
+        head = self._head
+        client = self._address[:2] if isinstance(self._address, tuple) else None
+        return Request(head.method, head.target, head.headers, client=client, server=self._server, websocket=websocket)
+
+    def _channel(self) -> None:
+        head = self._head
+        request = self._request()
+        if head.method not in ("POST", "PUT"):
+            accept = head.fields.get(b"accept", b"*/*")
+            if accept not in (b"*/*", b"application/json") and channels.form_of(request) == pages.HTML:
+                self._hand_over(self._buffer)  # a page, with Django's templates
+                return
+            self._read_body(lambda body: self._start(self._serve(request)))
+            return
+        if (head.length or 0) > conf.MAX_BODY_SIZE:
+            raise too_large()
+        has_all = head.length is not None and len(self._buffer) >= head.length
+        if has_all:
+            self._read_body(lambda body: self._start(self._publish(request, body)))
+        else:
+            self._start(self._admit_then_read(request))
+
+    async def _serve(self, request: Request) -> None:
+        answer = await _serve(request)
+        if isinstance(answer, streams.Stream):
+            await self._stream(answer)
+        elif isinstance(answer, Answer):
+            self._answer(answer)
+        else:
+            self._hand_over(self._buffer)
+
+    async def _publish(self, request: Request, body: bytes) -> None:
+        request.set_body(body)
+        self._answer(await _serve(request))
+
+    async def _admit_then_read(self, request: Request) -> None:
+        """Check the publisher before its body is read: a stranger's is not worth the memory."""
+        answer = await _admit(request)
+        if isinstance(answer, Answer):
+            self._answer(answer, close=True)
+            return
+        self._busy = False
+        self._read_body(lambda body: self._start(self._publish_admitted(request, body)))
+        self._resume()
+
+    async def _publish_admitted(self, request: Request, body: bytes) -> None:
+        request.set_body(body)
+        self._answer(await _publish(request))
+
+    def _stream_of_pattern(self) -> None:
+        request = self._request()
+
+        @answering
+        async def subscribe(request: Any) -> Any:
+            _check_host(request)
+            return await own_paths.subscribe_by(request, from_query(self._head.target.partition(b"?")[2], mount))
+
+        mount = "" if self._door.router is None else self._door.router.prefix.decode()
+
+        async def serve() -> None:
+            answer = await subscribe(request)
+            if isinstance(answer, streams.Stream):
+                await self._stream(answer)
+            else:
+                self._answer(answer)
+
+        self._read_body(lambda body: self._start(serve()))
+
+    async def _stream(self, answer: streams.Stream) -> None:
+        chunked = self._head.version == "1.1"
+        more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        head = answer_head(answer, more=more + b"Connection: close\r\n")
+        subscriber = streams.SocketStream(self._give_away(), answer, chunked=chunked)
+        await streams.open_stream(subscriber, answer, head + subscriber.greet())
+
+    def _websocket(self, path: bytes) -> None:
+        head, router = self._head, self._door.router
+        assert router is not None
+        handshake.check(head.fields, head.method, head.version)
+        channel = names.channel_from_target(head.target)
+        mount = router.prefix.decode()
+        if mount != "/" and not channel.startswith(mount):
+            raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
+        wanted = handshake.wanted_by(channel, head.target.partition(b"?")[2], mount)
+        self._start(self._open_websocket(self._request(websocket=True), wanted))
+
+    async def _open_websocket(self, request: Request, wanted: Any) -> None:
+        try:
+            admitted = await handshake.admit(request, wanted)
+        except Refused as refusal:
+            handshake.note_refused(refusal, request.target, _describe(self._address))
+            self._answer(refusal_answer(refusal), close=True)
+            return
+        received = self._buffer
+        await handshake.open_websocket(self._give_away(), request, admitted, self._door.rhythm, received)
+
+    def _hand_over(self, received: bytes, length: int | None = None) -> None:
+        """Give the connection to Daphne.
+
+        :param received: what has come after the head.
+        :param length: the length of the body, where it was read already.
+        """
+        self._busy = True
+        head = self._head.for_daphne(length)
+        self._door.hand_over(self._give_away(), head + received)
+
+
+@answering
+async def _serve(request: Any) -> Any:
+    """Serve a request to a channel whose body is there."""
+    _check_host(request)
+    return await channels.serve(request, names.channel_from_target(request.target))
+
+
+@answering
+async def _admit(request: Any) -> Any:
+    """Check a publisher; returns what :func:`_publish` needs."""
+    _check_host(request)
+    request.channel = names.channel_from_target(request.target)
+    request.permit = await admission.check_publish(request, request.channel)
+    return request
+
+
+@answering
+async def _publish(request: Any) -> Any:
+    return await channels.publish(request, request.channel, request.permit)
+
+
+def _check_host(request: Any) -> None:
+    try:
+        request.get_host()
+    except DjangoDisallowedHost as error:
+        raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
+
+
+def _describe(address: Any) -> str:
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""
