@@ -7,6 +7,7 @@ that many paths become one; on a WebSocket it also drops ``;b`` from ``/a;b`` an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -115,6 +116,7 @@ def check_channel(channel: str) -> str:
     return channel
 
 
+@functools.lru_cache(maxsize=4096)
 def group_name(channel: str) -> str:
     """The channel layer group of a channel: legal in every layer, and no two channels share one.
 

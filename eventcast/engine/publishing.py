@@ -79,7 +79,13 @@ async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
     :returns: how many subscribers this process has on the channel.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
-    event = _event(channel, data)
+    names.check_channel(channel)
+    return await apublish_checked(channel, data)
+
+
+async def apublish_checked(channel: str, data: Sequence[str | bytes]) -> int:
+    """The same for a name that was checked."""
+    event = messages.to_layer(channel, [messages.check_data(message) for message in data])
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
         if hub.is_crowded(channel):
             await hub.wait_for_room(channel)

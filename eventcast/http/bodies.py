@@ -115,6 +115,8 @@ def _in_lines(text: str) -> list[str | bytes]:
 
 
 def _in_form(text: str) -> list[str | bytes]:
+    if text.startswith("data=") and "&" not in text and "%" not in text:
+        return [_checked(text[5:]).replace("+", " ")]  # most forms, in a tenth of the time of the rest
     if text.count("&", 0, -1) >= MAX_MESSAGES:
         raise _too_many("form fields")
     text, strays = _STRAY.subn("%25", text, MAX_STRAYS + 1)

@@ -219,6 +219,9 @@ def get_layer() -> channels_layers.BaseChannelLayer:
     the site.
     """
     alias, configured = conf.CHANNEL_LAYER, channels_layers.channel_layers
+    made: channels_layers.BaseChannelLayer | None = configured.backends.get(alias)
+    if made is not None:
+        return made
     with _layers_lock:
         if alias in configured:
             return configured[alias]

@@ -65,7 +65,6 @@ class Head:
         while start < len(data) and not self.complete:
             # Up to the first empty line, so that what comes after the head is not parsed. Before a request there may be
             # empty lines (RFC 9112 section 2.2), after which it goes on.
-            end = data.find(b"\n", start) + 1 or len(data)
             found = data.find(b"\r\n\r\n", start)
             end = found + 4 if found >= 0 else len(data)
             self._size += end - start
@@ -93,10 +92,11 @@ class Head:
             raise HeadTooLarge(f"A request has at most {MAX_HEADERS} headers.")
         if self.version not in ("1.0", "1.1"):
             raise InvalidRequest("The version of HTTP is 1.0 or 1.1.", status=505)
-        names = [name for name, _ in self.headers]
-        for name in (b"host", b"content-type"):
-            if names.count(name) > 1:
-                raise InvalidRequest(f"A request has one {name.decode()!r} header.")
+        if len(self.fields) < len(self.headers):
+            names = [name for name, _ in self.headers]
+            for name in (b"host", b"content-type", b"transfer-encoding"):
+                if names.count(name) > 1:
+                    raise InvalidRequest(f"A request has one {name.decode()!r} header.")
         target = self._target
         if (absolute := _ABSOLUTE.match(target)) is not None:
             # RFC 9112 section 3.2.2: what the target says counts, whatever the header says.
@@ -113,18 +113,22 @@ class Head:
         if encoding is not None:
             if self.version == "1.0" or b"content-length" in self.fields:
                 raise InvalidRequest("Send either Transfer-Encoding, with HTTP/1.1, or Content-Length.")
-            if encoding.strip().lower() != b"chunked" or names.count(b"transfer-encoding") > 1:
+            if encoding.strip().lower() != b"chunked":
                 raise InvalidRequest("The only Transfer-Encoding is chunked.", status=501)
 
     @property
     def keep_alive(self) -> bool:
         """Whether the client wants the connection to stay open after the answer (RFC 9112 section 9.3)."""
-        options = [each.strip() for each in self.fields.get(b"connection", b"").lower().split(b",")]
+        if b"connection" not in self.fields:
+            return self.version == "1.1"
+        options = [each.strip() for each in self.fields[b"connection"].lower().split(b",")]
         return b"close" not in options and (self.version == "1.1" or b"keep-alive" in options)
 
     @property
     def upgrades(self) -> bool:
         """Whether the client asks for a WebSocket (RFC 6455 section 4.2.1)."""
+        if b"upgrade" not in self.fields:
+            return False
         options = [each.strip() for each in self.fields.get(b"connection", b"").lower().split(b",")]
         return b"upgrade" in options and self.fields.get(b"upgrade", b"").strip().lower() == b"websocket"
 
