@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest
 from django.urls import re_path
 
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.exceptions import DisallowedHost, InternalError, Refused, ReservedChannel
+from eventcast.exceptions import InternalError, Refused, ReservedChannel
 from eventcast.http import channels
 from eventcast.http.answers import answering, refused
+from eventcast.security.hosts import check_host
 from eventcast.server import daphne
 from eventcast.websocket.consumer import EventcastConsumer, refuse
 
@@ -140,10 +140,8 @@ class EventcastRouter:
 async def serve_directly(request: HttpRequest) -> Any:
     """Serve a request to a channel without Django's handler, middleware and ``urls.py``."""
     try:
-        request.get_host()
+        check_host(request)
         return await channels.serve(request, names.channel_from_scope(request.scope))  # type: ignore[attr-defined]
-    except DjangoDisallowedHost as error:
-        raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
     except Refused:
         raise
     except Exception:

@@ -4,6 +4,8 @@ The rules:
 
 - ``socket.send`` is called only while nothing is owed; a short write's rest goes first.
 - What is owed is references to shared :class:`Piece` objects and one offset into the first, never a copy.
+- The event loop is told the number of the socket's descriptor: of a socket object it makes a text, with two system
+  calls, whenever it looks in vain for one.
 - The socket is registered with the event loop by public API (``add_reader``, ``add_writer``) and unregistered before it
   is closed, so that no descriptor number outlives its socket.
 - A close frame, or the end of a stream, is the last thing that is written. What a client owes no answer to is dropped
@@ -60,7 +62,7 @@ class SocketSubscriber(Subscriber):
         if self._socket is None:
             return
         self._opened = True
-        self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
         if first:
             self.write_bytes(first)
         if self._owed is None:
@@ -105,7 +107,7 @@ class SocketSubscriber(Subscriber):
         if self._owed is None:
             self._owed = deque()
             self._offset = taken
-            self._loop.add_writer(self._socket, self.flush)
+            self._loop.add_writer(self._socket.fileno(), self.flush)
             self.hold()
         self._owed.append(piece)
         self.pending += len(piece.data) - (taken if len(self._owed) == 1 else 0)
@@ -142,7 +144,7 @@ class SocketSubscriber(Subscriber):
         if self._socket is None:
             return
         self._owed, self.pending = None, 0
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._socket.fileno())
         if self.hub is not None:
             self.hub.memory.forget(self)
         if self.closed:
@@ -191,8 +193,8 @@ class SocketSubscriber(Subscriber):
             for piece in self._owed:
                 self._release(piece)
             self._owed, self.pending = None, 0
-            self._loop.remove_writer(sock)
-        self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock.fileno())
+        self._loop.remove_reader(sock.fileno())
         hub = self.hub
         if hub is not None:
             hub.memory.forget(self)

@@ -42,6 +42,8 @@ class Request(ASGIRequest):
         self._client = client
         self._server = server
         self._websocket = websocket
+        self.peer = f"{client[0]}:{client[1]}" if client else ""
+        """The client's address as people read it; empty for a Unix socket."""
         self._post_parse_error = False
         self._read_started = False
         self.resolver_match = None

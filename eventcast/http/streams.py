@@ -111,13 +111,7 @@ class Stream(Answer):
 
     def described(self) -> dict[str, str]:
         """What a subscriber is told of its client."""
-        scope = getattr(self.request, "scope", {})
-        return {
-            "peer": clients.describe(scope),
-            "user": self.permit.user or clients.describe_user(scope),
-            "identity": self.permit.identity,
-            "address": clients.counted_for(scope),
-        }
+        return clients.described(self.request, self.permit.user, self.permit.identity)
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:

@@ -64,3 +64,17 @@ def _peer(scope: Mapping[str, Any]) -> str:
         return peer
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def described(request: HttpRequest, user: str, identity: str) -> dict[str, str]:
+    """What a subscriber is told of its client.
+
+    :param user: the user that its permit names; empty if it names none.
+    """
+    peer: str | None = getattr(request, "peer", None)
+    if peer is not None and not conf.TRUSTED_PROXIES and not conf.MAX_SUBSCRIBERS_PER_ADDRESS:
+        # As the door has read it: no middleware has put a user there, and no proxy is believed.
+        return {"peer": peer, "user": user, "identity": identity, "address": ""}
+    scope: dict[str, Any] = getattr(request, "scope", {})
+    user = user or describe_user(scope)
+    return {"peer": describe(scope), "user": user, "identity": identity, "address": counted_for(scope)}

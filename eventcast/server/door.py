@@ -72,7 +72,7 @@ class Door:
         """Accept the connections of a listening socket, which must not block."""
         name = sock.getsockname()
         self._listeners.append(sock)
-        self._loop.add_reader(sock, self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
+        self._loop.add_reader(sock.fileno(), self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
 
     def _accept(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         for _ in range(ACCEPTS):
@@ -83,7 +83,7 @@ class Door:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     logger.error("No more connections can be accepted: %s", error)
-                    self._loop.remove_reader(listener)
+                    self._loop.remove_reader(listener.fileno())
                     self._loop.call_later(PAUSE, self._resume, listener, server)
                 return
             sock.setblocking(False)
@@ -91,7 +91,7 @@ class Door:
 
     def _resume(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         if listener in self._listeners:
-            self._loop.add_reader(listener, self._accept, listener, server)
+            self._loop.add_reader(listener.fileno(), self._accept, listener, server)
 
     def _check_times(self) -> None:
         now = self._loop.time()
@@ -104,7 +104,7 @@ class Door:
         """Accept no more connections, and close those on which no request is being served."""
         self.stopping = True
         for listener in self._listeners:
-            self._loop.remove_reader(listener)
+            self._loop.remove_reader(listener.fileno())
             listener.close()
         self._listeners.clear()
         for connection in list(self.connections):

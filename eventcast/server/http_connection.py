@@ -89,7 +89,7 @@ class HTTPConnection:
         self._unsent = b""
         self.deadline = self._loop.time() + door.times.head
         """When the connection has waited long enough, on the loop's clock."""
-        self._loop.add_reader(sock, self._readable)
+        self._loop.add_reader(sock.fileno(), self._readable)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class HTTPConnection:
         if not data:
             # A client may close its side and still wait for its answer.
             self._eof = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._socket.fileno())
             self._paused = True
             if not self._busy:
                 self._close()
@@ -124,7 +124,7 @@ class HTTPConnection:
     def _pause(self) -> None:
         if not self._paused:
             self._paused = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._socket.fileno())
 
     def _go_on(self) -> None:
         """Take what is in the buffer, up to the end of one request."""
@@ -232,12 +232,12 @@ class HTTPConnection:
             return
         if taken < len(data):
             self._unsent = data[taken:]
-            self._loop.add_writer(self._socket, self._writable)
+            self._loop.add_writer(self._socket.fileno(), self._writable)
             self.deadline = self._loop.time() + self._door.times.body
 
     def _writable(self) -> None:
         data, self._unsent = self._unsent, b""
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._socket.fileno())
         self._send(data)
         if not self._unsent and self._busy:
             self._answered()
@@ -257,7 +257,7 @@ class HTTPConnection:
     def _resume(self) -> None:
         if self._paused and not self._eof:
             self._paused = False
-            self._loop.add_reader(self._socket, self._readable)
+            self._loop.add_reader(self._socket.fileno(), self._readable)
         if self._buffer:
             # Not from here: a thousand requests in one packet would be as many calls deep.
             self._loop.call_soon(self._go_on_later)
@@ -296,7 +296,7 @@ class HTTPConnection:
             return
         if self._paused:
             self._paused = False
-            self._loop.add_reader(self._socket, self._readable)
+            self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def _close(self) -> None:
         if self in self._door.connections:
@@ -304,12 +304,17 @@ class HTTPConnection:
             sock.close()
             self._door.on_closed()
 
-    def _give_away(self) -> socket.socket:
-        """Stop to read and write; the socket is the caller's."""
+    def _give_away(self, *, watched: bool = False) -> socket.socket:
+        """Stop to read and write; the socket is the caller's.
+
+        :param watched: whether the event loop goes on watching it, because the caller replaces the reader at once. That
+            saves two system calls.
+        """
         self._door.connections.discard(self)
-        self._loop.remove_reader(self._socket)
+        if not watched:
+            self._loop.remove_reader(self._socket.fileno())
         if self._unsent:
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._socket.fileno())
         return self._socket
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from django.conf import settings
-from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
-
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE, from_query
-from eventcast.exceptions import DisallowedHost, Refused, ReservedChannel
+from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, answering, refusal_answer
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
+from eventcast.layers import is_local
 from eventcast.security import admission
+from eventcast.security.hosts import check_host
 from eventcast.server.http_connection import HTTPConnection, too_large
 from eventcast.websocket import handshake
 
@@ -104,7 +103,7 @@ class DoorConnection(HTTPConnection):
 
         @answering
         async def subscribe(request: Any) -> Any:
-            _check_host(request)
+            check_host(request)
             return await own_paths.subscribe_by(request, from_query(self._head.target.partition(b"?")[2], mount))
 
         mount = "" if self._door.router is None else self._door.router.prefix.decode()
@@ -122,7 +121,7 @@ class DoorConnection(HTTPConnection):
         chunked = self._head.version == "1.1"
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         head = answer_head(answer, more=more + b"Connection: close\r\n")
-        subscriber = streams.SocketStream(self._give_away(), answer, chunked=chunked)
+        subscriber = streams.SocketStream(self._give_away(watched=is_local()), answer, chunked=chunked)
         await streams.open_stream(subscriber, answer, head + subscriber.greet())
 
     def _websocket(self, path: bytes) -> None:
@@ -140,11 +139,12 @@ class DoorConnection(HTTPConnection):
         try:
             admitted = await handshake.admit(request, wanted)
         except Refused as refusal:
-            handshake.note_refused(refusal, request.target, _describe(self._address))
+            handshake.note_refused(refusal, request.target, request.peer)
             self._answer(refusal_answer(refusal), close=True)
             return
         received = self._buffer
-        await handshake.open_websocket(self._give_away(), request, admitted, self._door.rhythm, received)
+        sock = self._give_away(watched=is_local())
+        await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
 
     def _hand_over(self, received: bytes, length: int | None = None) -> None:
         """Give the connection to Daphne.
@@ -160,14 +160,14 @@ class DoorConnection(HTTPConnection):
 @answering
 async def _serve(request: Any) -> Any:
     """Serve a request to a channel whose body is there."""
-    _check_host(request)
+    check_host(request)
     return await channels.serve(request, names.channel_from_target(request.target))
 
 
 @answering
 async def _admit(request: Any) -> Any:
     """Check a publisher; returns what :func:`_publish` needs."""
-    _check_host(request)
+    check_host(request)
     request.channel = names.channel_from_target(request.target)
     request.permit = await admission.check_publish(request, request.channel)
     return request
@@ -176,25 +176,3 @@ async def _admit(request: Any) -> Any:
 @answering
 async def _publish(request: Any) -> Any:
     return await channels.publish(request, request.channel, request.permit)
-
-
-def _check_host(request: Any) -> None:
-    host = request.META.get("HTTP_HOST", "")
-    allowed = settings.ALLOWED_HOSTS
-    if _allowed_hosts.get(host) is allowed and not settings.USE_X_FORWARDED_HOST:
-        return
-    try:
-        request.get_host()
-    except DjangoDisallowedHost as error:
-        raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
-    if len(_allowed_hosts) > 1000:
-        _allowed_hosts.clear()
-    _allowed_hosts[host] = allowed
-
-
-_allowed_hosts: dict[str, Any] = {}
-"""Values of ``Host`` that were allowed, and the setting that allowed each: checking one takes Django 10 µs."""
-
-
-def _describe(address: Any) -> str:
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else ""

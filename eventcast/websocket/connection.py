@@ -170,7 +170,7 @@ class WebSocketConnection(SocketSubscriber):
             self._publishing = self._loop.create_task(self._publish())
         if len(self._inbox) >= INBOX and not self._paused and self._socket is not None:
             self._paused = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._socket.fileno())
 
     async def _publish(self) -> None:
         """Publish one message after the other, so that they stay in order; to the last, if the client has left."""
@@ -180,7 +180,7 @@ class WebSocketConnection(SocketSubscriber):
         finally:
             self._publishing = self._inbox = None
             if self._paused and self._socket is not None:
-                self._loop.add_reader(self._socket, self._readable)
+                self._loop.add_reader(self._socket.fileno(), self._readable)
             self._paused = False
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -201,7 +201,8 @@ class WebSocketConnection(SocketSubscriber):
     def refuse(self, answer: bytes) -> None:
         """Answer the handshake with something else than a WebSocket, and close the connection."""
         self.closed = self._deaf = self._refused = True
-        self._loop.add_reader(self._socket, self._readable)  # type: ignore[arg-type]
+        if self._socket is not None:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
         self.close_soon()
         self.write_bytes(answer)
         if self._owed is None:

@@ -9,17 +9,17 @@ import logging
 import socket
 from dataclasses import dataclass
 
-from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 from django.http import HttpRequest
 
 from eventcast.engine import names, patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
-from eventcast.exceptions import DisallowedHost, InvalidHandshake, Refused, UnsupportedVersion
+from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
 from eventcast.http.answers import refusal_answer
 from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.admission import Permit
+from eventcast.security.hosts import check_host
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.speaking import Speaker, speaker_for
 
@@ -56,13 +56,7 @@ async def admit(request: HttpRequest, wanted: str | Pattern) -> Admitted:
     if speaker is not None:
         permit &= speaker.permit
         known = known if known.user else speaker.permit
-    scope = request.scope  # type: ignore[attr-defined]
-    described = {
-        "peer": clients.describe(scope),
-        "user": known.user or clients.describe_user(scope),
-        "identity": known.identity,
-        "address": clients.counted_for(scope),
-    }
+    described = clients.described(request, known.user, known.identity)
     return Admitted(wanted, permit, speaker, described)
 
 
@@ -82,19 +76,6 @@ async def open_websocket(
         connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
         return
     connection.open(accepting(request), received)
-
-
-def check_host(request: HttpRequest) -> None:
-    """Hold a WebSocket to ``ALLOWED_HOSTS``, as Django does with requests: a name of somebody else's that points here
-    would give the pages there a way in. Neither Channels nor Daphne look.
-
-    :raises DisallowedHost: its ``Host`` is not among them.
-    """
-    try:
-        if request.META.get("HTTP_HOST"):
-            request.get_host()
-    except DjangoDisallowedHost:
-        raise DisallowedHost(f"The Host {request.META['HTTP_HOST']!r:.100} is not in ALLOWED_HOSTS.") from None
 
 
 def check(headers: dict[bytes, bytes], method: str, version: str) -> None:
