@@ -1,4 +1,4 @@
-"""The commands that a watchdog runs: one at a time, in order, and none of them holds it up."""
+"""The commands that a watchdog runs: one at a time, in order, without stopping the watch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eventcast.client.watching import Heartbeat
-from eventcast.commandline.alarms import Commands
+from eventcast.commandline.watchdog import Alarms
 from tests.live.waiting import TIMEOUT, until
 
 SILENT = Heartbeat("/hb/a $(b)", alive=False, silence=30.04)
@@ -20,8 +20,8 @@ Capture = pytest.CaptureFixture[str]
 
 
 @contextlib.asynccontextmanager
-async def running(commands: Commands) -> AsyncIterator[None]:
-    task = asyncio.create_task(commands.run())
+async def running(alarms: Alarms) -> AsyncIterator[None]:
+    task = asyncio.create_task(alarms.run())
     yield
     task.cancel()
     await asyncio.wait([task], timeout=TIMEOUT)
@@ -40,56 +40,56 @@ class Said:
 
 
 async def test_commands_run_in_order_and_know_what_for(capfd: Capture) -> None:
-    commands, said = Commands('echo "$EVENTCAST_CHANNEL|$EVENTCAST_STATUS|$EVENTCAST_SILENCE"'), Said(capfd, "out")
-    async with running(commands):
-        commands.give(SILENT)
-        commands.give(ALIVE)
+    alarms, said = Alarms('echo "$EVENTCAST_CHANNEL|$EVENTCAST_STATUS|$EVENTCAST_SILENCE"'), Said(capfd, "out")
+    async with running(alarms):
+        alarms.add(SILENT)
+        alarms.add(ALIVE)
         await until(lambda: said().count("\n") == 2)
     assert said() == "/hb/a $(b)|silent|30.0\n/hb/a $(b)|alive|42.0\n"
 
 
 async def test_commands_go_on_after_one_that_fails(capfd: Capture) -> None:
-    commands, said = Commands("exit 3"), Said(capfd, "err")
-    async with running(commands):
-        commands.give(SILENT)
-        commands.give(ALIVE)
+    alarms, said = Alarms("exit 3"), Said(capfd, "err")
+    async with running(alarms):
+        alarms.add(SILENT)
+        alarms.add(ALIVE)
         await until(lambda: said().count("\n") == 2)
     assert "the command for silent failed with 3" in said()
     assert "the command for alive failed with 3" in said()
 
 
 async def test_commands_go_on_after_one_that_cannot_be_run(capfd: Capture) -> None:
-    commands, said = Commands("true"), Said(capfd, "err")
-    async with running(commands):
-        commands.give(Heartbeat("/zero\0byte", alive=False, silence=1.0))
+    alarms, said = Alarms("true"), Said(capfd, "err")
+    async with running(alarms):
+        alarms.add(Heartbeat("/zero\0byte", alive=False, silence=1.0))
         await until(lambda: "could not be run" in said())
-        commands.give(Heartbeat("/zero\0byte", alive=True, silence=1.0))
+        alarms.add(Heartbeat("/zero\0byte", alive=True, silence=1.0))
         await until(lambda: said().count("could not be run") == 2)
 
 
 async def test_commands_say_that_one_waits_for_another(capfd: Capture) -> None:
-    commands, said = Commands("echo begun >&2; sleep 60", grace=0.0), Said(capfd, "err")
-    async with running(commands):
-        commands.give(SILENT)
+    alarms, said = Alarms("echo begun >&2; sleep 60", grace=0.0), Said(capfd, "err")
+    async with running(alarms):
+        alarms.add(SILENT)
         await until(lambda: "begun" in said())
-        commands.give(ALIVE)
-        assert "alive, but the command for silent of /hb/a $(b) is still running" in said()
+        alarms.add(ALIVE)
+        assert "/hb/a $(b): the command for silent is still running after " in said()
     assert said().count("begun") == 1
-    assert "ended before the command for alive was run" in said()
+    assert "the command for alive did not run" in said()
 
 
 async def test_commands_let_the_running_one_end_by_itself(capfd: Capture) -> None:
-    commands, said = Commands("echo begun; sleep 0.1; echo done"), Said(capfd, "out")
-    async with running(commands):
-        commands.give(SILENT)
+    alarms, said = Alarms("echo begun; sleep 0.1; echo done"), Said(capfd, "out")
+    async with running(alarms):
+        alarms.add(SILENT)
         await until(lambda: "begun" in said())
     assert said() == "begun\ndone\n"
 
 
 async def test_commands_end_all_that_the_shell_has_started(capfd: Capture) -> None:
-    commands, said = Commands("sleep 60 & echo $!; wait", grace=0.0), Said(capfd, "out")
-    async with running(commands):
-        commands.give(SILENT)
+    alarms, said = Alarms("sleep 60 & echo $!; wait", grace=0.0), Said(capfd, "out")
+    async with running(alarms):
+        alarms.add(SILENT)
         await until(lambda: said().endswith("\n"))
     await until(lambda: has_ended(int(said())))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from eventcast.commandline import hints, sentence
+from eventcast.client.answers import sentence
+from eventcast.commandline import hints
 from eventcast.exceptions import Forbidden, Refused, ReservedChannel
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from eventcast import commandline
-from eventcast.client import State
-from eventcast.commandline import lines, watchdog
+from eventcast.commandline import lines, parsing, tools
 from eventcast.commandline.tools import TOOLS
 from eventcast.exceptions import MessageTooLarge, ServerUnreachable
 from tests.live.servers import ROOT, free_port
@@ -100,26 +99,12 @@ def test_whole_refuses_what_does_not_end() -> None:
         lines.whole(endless.fileno())
 
 
-# --- watchdog ---------------------------------------------------------------------------------------------------------
-
-
-def test_watchdog_says_once_that_the_server_is_away(capsys: pytest.CaptureFixture[str]) -> None:
-    connection = watchdog._Connection("/a")
-    for state in (State("open"), *[State("waiting", reason="Gone.")] * 3, State("open", missed=1.0)):
-        connection.take(state)
-    assert capsys.readouterr().err.splitlines() == [
-        "/a: Gone. Nothing is judged until the server is there.",
-        "/a: the server is there. Watching.",
-    ]
-
-
 # --- arguments and exit codes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_help_tells_the_exit_codes(tool: type[commandline.Tool]) -> None:
-    parser = argparse.ArgumentParser()
-    commandline.add_arguments(tool, parser, "somewhere")
+    (parser,) = tools.add_parsers(argparse.ArgumentParser(), [tool], "somewhere")
     text = " ".join(parser.format_help().split())
     assert all(f" {code} " in text for code in commandline.ExitCode)
 
@@ -158,7 +143,7 @@ def test_unreachable_server_exits_with_3(program: list[str], arguments: list[str
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x", ""])
 def test_seconds_refuse_what_no_time_is(value: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
-        commandline.seconds(value)
+        parsing.seconds(value)
 
 
 def test_run_turns_ctrl_c_into_its_exit_code() -> None:
@@ -167,7 +152,7 @@ def test_run_turns_ctrl_c_into_its_exit_code() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(commandline.Failed) as failed:
-        commandline.run(Interrupted, "http://localhost", {"url": None, "header": []})
+        tools.run(Interrupted, "http://localhost", {"url": None, "header": []})
     assert failed.value.exit_code == 130
 
 
@@ -178,4 +163,4 @@ def test_run_takes_the_url_of_the_options_first() -> None:
 
     for given, used in [(None, "http://default"), ("http://option", "http://option")]:
         with pytest.raises(commandline.Failed, match=used):
-            commandline.run(Looking, "http://default", {"url": given, "header": []})
+            tools.run(Looking, "http://default", {"url": given, "header": []})

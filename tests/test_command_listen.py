@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventcast.commandline.listen import _shown
+from eventcast.commandline.listen import _logging_to_standard_error
 from eventcast.listeners import listener, registry
 from tests.conftest import MakeApp
 
@@ -80,7 +80,7 @@ def test_grace_is_a_number_of_seconds(grace: str) -> None:
 def test_log_is_shown_where_the_project_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("eventcast.test")
     log.propagate = False
-    with _shown(log):
+    with _logging_to_standard_error(log):
         log.info("listens")
     log.info("no more")
     assert capsys.readouterr().err.split(" INFO ")[1:] == ["listens\n"]
@@ -90,5 +90,5 @@ def test_log_is_left_to_the_project_that_configures_it() -> None:
     log = logging.getLogger("eventcast.test.configured")
     log.propagate, handler = False, logging.NullHandler()
     log.addHandler(handler)
-    with _shown(log):
+    with _logging_to_standard_error(log):
         assert (log.handlers, log.level) == ([handler], logging.NOTSET)

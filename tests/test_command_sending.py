@@ -26,7 +26,7 @@ def make(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
     monkeypatch.setattr(reconnecting, "SOON", 0.0)
     monkeypatch.setattr(reconnecting, "FIRST", 0.001)
     with Publisher(f"{told.url}/a") as publisher:
-        yield lambda *, retry=False: Sender(publisher, retry=retry)
+        yield lambda *, retry=False: Sender(publisher, "/a", retry=retry)
 
 
 # --- sender -----------------------------------------------------------------------------------------------------------
@@ -40,8 +40,8 @@ def test_sender_tries_again_until_the_server_is_there(
     make(retry=True).send(["one", "two"])
     assert told.bodies == ["data=one&data=two"] * 3
     lost, back = capsys.readouterr().err.splitlines()
-    assert lost.endswith("Trying again until the server is there.")
-    assert back.startswith("The server is there again after ")
+    assert lost.endswith("Trying again.")
+    assert back.startswith("/a: the server is back after ")
 
 
 @pytest.mark.parametrize(("status", "error"), [(CUT, ServerUnreachable), (502, Refused)])
@@ -79,11 +79,11 @@ def test_sender_explains_what_became_of_the_messages(told: Told, make: Callable[
     with pytest.raises(ServerUnreachable) as lost:
         sender.send(["three", "four", "five"])
     explained = str(sender.explain(lost.value))
-    assert "published before: 2; the next 3 may be or not, and the rest is not." in explained
+    assert "published before: 2; the next 3 may be published or not, the rest is not." in explained
     assert "--retry" in explained
 
 
-def test_sender_counts_messages_that_nobody_heard(told: Told, make: Callable[..., Sender]) -> None:
+def test_sender_counts_messages_without_subscribers(told: Told, make: Callable[..., Sender]) -> None:
     sender = make()
     sender.send(["one", "two"])
     told.subscribers = 7
@@ -111,7 +111,7 @@ def test_publish_ends_with_1_where_subscribers_are_required_and_none_is_there(
 ) -> None:
     told.subscribers = subscribers
     assert main(["publish", "/a", "x", "--require-subscribers", "--url", told.url]) == code
-    assert ("Nobody listened to /a for 1 of 1 messages." in capsys.readouterr().err) == bool(code)
+    assert ("/a had no subscriber for 1 of 1 messages." in capsys.readouterr().err) == bool(code)
 
 
 def test_publish_says_how_many_lines_were_published_before_the_server_went_away(
@@ -129,4 +129,4 @@ def test_publish_says_how_many_lines_were_published_before_the_server_went_away(
         os.dup2(standard_input, 0)
         os.close(standard_input)
         os.close(reading)
-    assert "published before: 1000; the next 3 may be or not" in capfd.readouterr().err
+    assert "published before: 1000; the next 3 may be published or not" in capfd.readouterr().err

@@ -17,9 +17,9 @@ from django.urls.resolvers import RoutePattern
 
 import eventcast.routing  # imported with it: every module that defines an error
 from eventcast import authorization, checks, commandline, urls
-from eventcast.commandline.listen import ListenSubcommand
+from eventcast.commandline.listen import Listen
 from eventcast.commandline.subcommand import Subcommand
-from eventcast.commandline.tools import TOOLS
+from eventcast.commandline.tools import TOOLS, add_parsers
 from eventcast.conf import SETTINGS, conf
 from eventcast.engine import closing
 from eventcast.exceptions import Refused
@@ -84,11 +84,10 @@ def refusals(base: type[Refused] = Refused) -> set[type[Refused]]:
     return {error for child in base.__subclasses__() for error in {child, *refusals(child)}}
 
 
-def options(subcommand: type[Subcommand]) -> set[str]:
+def options(subcommand: type[Subcommand | commandline.Tool]) -> set[str]:
     """The long names of the options, and NAME or the like for what is not an option."""
-    parser = argparse.ArgumentParser(add_help=False)
-    subcommand.add_arguments(parser)
-    return {(action.option_strings or [str(action.metavar)])[-1] for action in parser._actions}
+    (parser,) = add_parsers(argparse.ArgumentParser(), [subcommand], "somewhere")
+    return {(action.option_strings or [str(action.metavar)])[-1] for action in parser._actions} - {"--help"}
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, str]:
@@ -250,7 +249,7 @@ def test_options_of_serve_are_those_of_the_code() -> None:
 def test_options_of_listen_are_those_of_the_code() -> None:
     cells = [cell for cell, _ in rows("listeners.md", "The command")]
     documented = {option for cell in cells for option in re.findall(r"`(-[-\w]+|[A-Z]+\b)", cell)}
-    assert documented - {"-H"} == options(ListenSubcommand)
+    assert documented - {"-H"} == options(Listen)
 
 
 def test_exit_codes_are_those_of_the_code() -> None:

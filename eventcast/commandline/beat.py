@@ -1,26 +1,22 @@
-"""``eventcast beat``: says on a channel, again and again, that a service lives."""
+"""``eventcast beat``: publishes a message again and again, as the sign that a service lives."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import functools
-import os
-import threading
+import signal
+import sys
 from typing import Any
 
 from eventcast.client import beating, channel_url
-from eventcast.client.reconnecting import State
-from eventcast.commandline import Tool, channel, hints, lines, say, seconds, sentence
-from eventcast.commandline.running import until_done
+from eventcast.client.reconnecting import Outage
+from eventcast.commandline import Tool, hints, lines, parsing, say
 
 
 class Beat(Tool):
-    """Publish a message again and again, for a watchdog to know that a service lives.
+    """Publish a message again and again, so that a watchdog knows that a service lives.
 
-    A server that cannot be reached is tried again with the next beat; that is said once on standard error, and once
-    when it is back. What is refused for good ends this. SIGTERM ends it in good order, with 0.
+    When the server cannot be reached, each beat tries again. This is told once on standard error, and once when the
+    server is back. The command ends when the server refuses for good. SIGTERM ends it with exit code 0.
     """
 
     name = "beat"
@@ -28,52 +24,24 @@ class Beat(Tool):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("path", type=channel, metavar="PATH", help="the channel, such as /heartbeat/logserver")
-        add(
-            "--every",
-            type=seconds,
-            default=beating.EVERY,
-            metavar="S",
-            help="seconds between two (default: %(default)g)",
-        )
+        add("path", type=parsing.channel, metavar="PATH", help="the channel, such as /heartbeat/logserver")
+        every = "seconds between two beats (default: %(default)g)"
+        add("--every", type=parsing.seconds, default=beating.EVERY, metavar="S", help=every)
         add("--data", default=beating.DATA, metavar="TEXT", help="the message (default: %(default)s)")
 
     def run(self, **options: Any) -> None:
         path: str = options["path"]
-        hints.warn_of_pattern(path, "One beats on one channel.")
+        hints.warn_of_pattern(path, "Beats go to one channel.")
         beats = beating.beat(
             channel_url(self.url, path),
             every=options["every"],
-            # An argument that is not UTF-8 comes as surrogates, which stand for its bytes.
-            data=lines.to_message(os.fsencode(options["data"])),
-            on_state=functools.partial(_tell, path),
+            data=lines.from_argument(options["data"]),
+            on_state=Outage(path, say, meanwhile="Trying again with each beat.").take,
             headers=self.headers,
         )
-        with hints.asking(hints.whole_path(self.url, path)):
-            asyncio.run(until_done(asyncio.Event(), [_run(beats)]))
-
-
-async def _run(beats: beating.Beat) -> None:
-    """Run the beats in a thread that the end of the process need not wait for, as it would for asyncio's own."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-
-    def work() -> None:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         try:
-            beats.run()
-        except Exception as error:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for it any more
-                loop.call_soon_threadsafe(ended.set_exception, error)
-
-    threading.Thread(target=work, name="eventcast beat", daemon=True).start()
-    try:
-        await ended
-    finally:
-        beats.close()
-
-
-def _tell(path: str, state: State) -> None:
-    if state.name == "waiting":
-        say(f"{path}: {sentence(state.reason)} Trying again with each beat.")
-    elif state.missed:
-        say(f"{path}: here again after {state.missed:.1f} s.")
+            with hints.asking(hints.whole_path(self.url, path)):
+                beats.run()
+        finally:
+            signal.signal(signal.SIGTERM, before)

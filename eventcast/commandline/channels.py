@@ -1,4 +1,4 @@
-"""``eventcast channels``: who is there."""
+"""``eventcast channels``: lists the live channels and patterns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+from eventcast.client.answers import MOUNT_HINT
 from eventcast.client.publishing import HTTPConnection
-from eventcast.commandline import Tool, hints, say
+from eventcast.commandline import Tool, hints, parsing, say
 from eventcast.engine.names import printable
 from eventcast.exceptions import Refused
 
 PAGE = 1000
-"""Channels to ask for at a time, the most that a server lists at once."""
-
-KINDS = ("channel", "pattern")
-"""What is listed: what a record is of stands in it by this name."""
+"""Channels of one request, the most that a server lists at once."""
 
 FIGURES = ("subscribers", "messages", "lost")
 
@@ -26,33 +24,27 @@ FIGURES = ("subscribers", "messages", "lost")
 class Channels(Tool):
     """List the live channels and patterns, with their subscribers, messages and losses.
 
-    They are those of the process that answers. Where nobody listens, that is said on standard error.
+    The list is that of the process that answers. If it is empty, a line on standard error says so.
     """
 
     name = "channels"
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--prefix", default="", type=_text, metavar="PREFIX", help="only those whose names begin with it"
-        )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help='a JSON object a line, {"channel": …} or {"pattern": …}, with all figures',
-        )
+        add = parser.add_argument
+        add("--prefix", default="", type=parsing.text, metavar="PREFIX", help="only names that begin with this")
+        lines = 'print a JSON object on each line, {"channel": …} or {"pattern": …}, with all figures'
+        add("--json", action="store_true", help=lines)
 
     def run(self, **options: Any) -> None:
         prefix: str = options["prefix"]
-        with hints.asking(hints.MOUNT), HTTPConnection(self.url, headers=self.headers) as connection:
+        with hints.asking(MOUNT_HINT), HTTPConnection(self.url, headers=self.headers) as connection:
             found = list(_records(connection, prefix))
-        if options["json"]:
-            for record in found:
-                _write(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
-        else:
-            _write_tables(found)
+        lines = [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in found]
+        for line in lines if options["json"] else _table(found):
+            sys.stdout.buffer.write(line.encode() + b"\n")
         if not found:
-            say(f"Nobody listens to a channel that begins with {prefix}." if prefix else "Nobody listens.")
+            say(f"No channel that begins with {prefix} has a subscriber." if prefix else "No channel has a subscriber.")
 
 
 def _records(connection: HTTPConnection, prefix: str) -> Iterator[dict[str, Any]]:
@@ -69,10 +61,10 @@ def _records(connection: HTTPConnection, prefix: str) -> Iterator[dict[str, Any]
     yield from (found for found in answer.get("patterns", ()) if found["pattern"].startswith(prefix))
 
 
-def _write_tables(records: list[dict[str, Any]]) -> None:
+def _table(records: list[dict[str, Any]]) -> Iterator[str]:
     """A table of channels, and one of patterns if there are any, in the same columns."""
     rows = []
-    for kind in KINDS:
+    for kind in ("channel", "pattern"):
         found = [record for record in records if kind in record]
         if found or kind == "channel":
             rows.append((kind.upper(), *(figure.upper() for figure in FIGURES)))
@@ -80,16 +72,4 @@ def _write_tables(records: list[dict[str, Any]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *figures in rows:
         aligned = (f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True))
-        _write("  ".join([f"{name:<{widths[0]}}", *aligned]))
-
-
-def _text(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"a channel's name is UTF-8, and {value!r} is not") from None
-    return value
-
-
-def _write(line: str) -> None:
-    sys.stdout.buffer.write(line.encode() + b"\n")
+        yield "  ".join([f"{name:<{widths[0]}}", *aligned])

@@ -1,4 +1,4 @@
-"""What somebody may have meant: a question beside a refusal, a word about a name that looks like something else."""
+"""Hints for users: a question beside a refusal, a warning about a channel's name that looks like a pattern."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from eventcast.commandline import say, sentence
+from eventcast.client.answers import sentence
+from eventcast.commandline import say
 from eventcast.exceptions import Refused
 
-MOUNT = "Does the URL name the mount, such as http://host/live?"
-
 _ELSEWHERE = frozenset({200, 404, 405, 500})
-"""Statuses of what answers where eventcast is not: a page, Django's or Channels' errors."""
+"""Statuses of answers where eventcast is not: a page, or an error of Django or Channels."""
 
 _CONVERTER = re.compile(r"<(?:\w+:)?[^\W\d]\w*>")
 
 
 def whole_path(url: str, path: str) -> str:
-    """What to ask where ``path`` leads to no channel of the server at ``url``."""
+    """The question where the server at ``url`` has no channel ``path``."""
     mount = urlsplit(url).path.rstrip("/") or "/live"
     example = "/a" if path.startswith(mount + "/") else path
     return f"A PATH is the whole path, the mount included: {mount}{example}?"
@@ -27,7 +26,7 @@ def whole_path(url: str, path: str) -> str:
 
 @contextlib.contextmanager
 def asking(question: str) -> Iterator[None]:
-    """Ask ``question`` beside a refusal that says, if anything, that one is in the wrong place."""
+    """Add a question to the detail of a refusal, if the request may have gone to a wrong place."""
     try:
         yield
     except Refused as error:
@@ -37,11 +36,14 @@ def asking(question: str) -> Iterator[None]:
 
 
 def looks_like_pattern(path: str) -> bool:
-    """Whether a channel's name has in it what is a converter in a pattern, such as ``<id>`` or ``<int:id>``."""
+    """Whether a channel's name contains a converter, such as ``<id>`` or ``<int:id>``."""
     return _CONVERTER.search(path) is not None
 
 
 def warn_of_pattern(path: str, instead: str) -> None:
-    """Say that ``path`` is taken for one channel, if it looks like a pattern, and what to do ``instead``."""
+    """Warn if a channel's name looks like a pattern.
+
+    :param instead: a sentence: what the user may do instead.
+    """
     if looks_like_pattern(path):
-        say(f"{path} looks like a pattern, and is taken for the channel of that name. {instead}")
+        say(f"{path} looks like a pattern, but means the channel of that name. {instead}")

@@ -1,4 +1,4 @@
-"""Lines of a pipe as messages, as many at a time as are there."""
+"""Messages from arguments and from pipes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from eventcast.client.publishing import BATCH
 from eventcast.exceptions import MessageTooLarge
 
 READ = 64 * 1024
-"""Bytes to read at most at a time: what a pipe holds."""
+"""Bytes to read at a time: the size of a pipe."""
 
 LONGEST = 16 * 1024 * 1024
-"""Bytes of one message from a pipe, sixteen times what servers take by default. No more is kept in memory."""
+"""Bytes of one message from a pipe, sixteen times the default limit of servers. This bounds the memory."""
 
 
 def batches(descriptor: int) -> Iterator[list[str | bytes]]:
-    """The lines that come from a file descriptor, in batches: what is there now, so that a slow pipe's line is handed
-    on at once and a fast one's by the thousand.
+    """The lines of a file descriptor, in batches of all that is there: one line of a slow pipe, a thousand of a fast
+    one.
 
-    A message is what stands before the line feed, a carriage return and blank lines included; what is not UTF-8 is a
-    binary message.
+    A message is a line without its line feed; blank lines are messages, and a carriage return is kept. A line that is
+    not UTF-8 is a binary message.
 
     :raises MessageTooLarge: a line is over :data:`LONGEST`.
     """
@@ -40,7 +40,7 @@ def batches(descriptor: int) -> Iterator[list[str | bytes]]:
 
 
 def whole(descriptor: int) -> str | bytes:
-    """All that comes from a file descriptor, as one message.
+    """Everything from a file descriptor, as one message.
 
     :raises MessageTooLarge: it is over :data:`LONGEST`.
     """
@@ -52,8 +52,13 @@ def whole(descriptor: int) -> str | bytes:
     return to_message(bytes(found))
 
 
+def from_argument(argument: str) -> str | bytes:
+    """The message in an argument. Python represents bytes that are not UTF-8 by surrogates."""
+    return to_message(os.fsencode(argument))
+
+
 def to_message(data: bytes) -> str | bytes:
-    """Text if it is UTF-8, else binary."""
+    """Text if the bytes are UTF-8, else binary."""
     try:
         return data.decode()
     except UnicodeDecodeError:

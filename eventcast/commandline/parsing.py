@@ -1,30 +1,31 @@
-"""How the arguments of a sub-command are read."""
+"""How the arguments of a command are read."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 
 class SubcommandParser(argparse.ArgumentParser):
-    """Takes options between the other arguments, too, and answers for what it does not know itself.
+    """Accepts options between the other arguments, and reports unknown arguments itself.
 
-    Python's own leaves the first to ``parse_intermixed_args``, which no sub-command is parsed by, and the second to the
-    parser above, whose usage says nothing of the sub-command.
+    Python's own parser of a sub-command does neither: it accepts options at one place only, and leaves unknown
+    arguments to the parser above, whose usage does not show the sub-command's.
     """
 
     _is_parsing = False
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
-        """As Python's; but exits where an argument is unknown."""
-        if self._is_parsing:  # what Python calls in there is this again
+        """As Python's, but an unknown argument ends the process."""
+        if self._is_parsing:  # parse_known_intermixed_args() calls this method again
             return super().parse_known_args(args, namespace)
         given = sys.argv[1:] if args is None else args
         self._is_parsing = True
         try:
-            # Python's intermixing forgets that "--" was there, and takes what stands behind it for options.
+            # Python's intermixing forgets "--", and would take the arguments after it for options.
             parse = super().parse_known_args if "--" in given else self.parse_known_intermixed_args
             found, unknown = parse(given, namespace)
         finally:
@@ -32,3 +33,52 @@ class SubcommandParser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
+
+
+def channel(value: str) -> str:
+    """The name of a channel."""
+    if not value.startswith("/"):
+        raise argparse.ArgumentTypeError(f"a channel is an absolute path that begins with '/', not {value!r}")
+    return value
+
+
+def seconds(value: str) -> float:
+    """A number of seconds above 0."""
+    if not (found := seconds_or_0(value)):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {value!r}")
+    return found
+
+
+def seconds_or_0(value: str) -> float:
+    """A number of seconds, or 0."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {value!r}")
+    return found
+
+
+def count(value: str) -> int:
+    """A whole number above 0."""
+    if not value.isdecimal() or not int(value):
+        raise argparse.ArgumentTypeError(f"a whole number above 0, not {value!r}")
+    return int(value)
+
+
+def text(value: str) -> str:
+    """Text that is valid UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"a channel's name is UTF-8, and {value!r} is not") from None
+    return value
+
+
+def header(value: str) -> tuple[str, str]:
+    """The name and the value of a header."""
+    name, colon, content = value.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"not a header such as 'Authorization: Bearer abc': {value!r}")
+    return name.strip(), content.strip()

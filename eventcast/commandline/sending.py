@@ -1,4 +1,4 @@
-"""Messages on their way to a channel: in batches, again where that is right, and counted."""
+"""Publishes messages of a command line: in batches, again if necessary, and counted."""
 
 from __future__ import annotations
 
@@ -8,93 +8,88 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventcast.client import Publisher
-from eventcast.client.reconnecting import backoff, may_pass
-from eventcast.commandline import say, sentence
+from eventcast.client.answers import sentence
+from eventcast.client.reconnecting import Outage, backoff, may_pass
+from eventcast.commandline import say
 from eventcast.exceptions import EventcastError, MessageTooLarge, Refused, ServerUnreachable, TooManyPublishes
 
 
 class Sender:
-    """Publishes batches, and waits as long as the server asks to.
+    """Publishes batches to one channel, and waits as long as the server asks to.
 
-    :param retry: whether to wait for a server that cannot be reached, too. What the request on its way was about may
-        then be published twice.
+    :param path: of the channel, for what is told.
+    :param retry: whether to wait for a server that cannot be reached. Messages of the interrupted request may then be
+        published twice.
     """
 
-    def __init__(self, publisher: Publisher, *, retry: bool) -> None:
+    def __init__(self, publisher: Publisher, path: str, *, retry: bool) -> None:
         self._publisher = publisher
         self._retry = retry
+        self._outage = Outage(path, say)
         self._failures = 0
-        self._lost_at = 0.0
         self._under_way = 0
         self.messages = 0
-        """Messages that are published."""
+        """Messages that were published."""
         self.subscribers = 0
-        """Subscribers that the process which answered last has on the channel."""
+        """The channel's subscribers in the process that answered last."""
         self.unheard = 0
-        """Messages of those for which nobody was there."""
+        """Published messages without any subscriber."""
 
     def send(self, batch: Sequence[str | bytes]) -> None:
-        """Publish all of them, in order.
+        """Publish messages in order.
 
-        :raises Refused: one of them is turned down. All before it are published.
-        :raises ServerUnreachable: there is no answer, and none is waited for.
+        :raises Refused: the server refused a message. All messages before it are published.
+        :raises ServerUnreachable: there is no answer, and ``retry`` is false.
         """
         for kind, group in itertools.groupby(batch, type):
             if kind is str:
-                self._send_in_one(list(group))
+                self._request(list(group))
             else:
                 for data in group:
-                    self._send_in_one([data])
+                    self._request([data])
 
     def explain(self, error: EventcastError) -> EventcastError:
-        """The error that ended this, with what has become of the messages before it."""
+        """The error that ended the sending, with what it means for the messages."""
         before = f"Messages published before: {self.messages}"
         if isinstance(error, Refused):
             error.detail = f"{sentence(error.detail)} {before}."
             return error
         return ServerUnreachable(
-            f"{sentence(str(error))} {before}; the next {self._under_way} may be or not, and the rest is not. "
+            f"{sentence(str(error))} {before}; the next {self._under_way} may be published or not, the rest is not. "
             "(--retry waits for the server.)"
         )
 
-    def _send_in_one(self, request: Sequence[Any]) -> None:
-        """Publish what goes in one request. If that is refused nobody has got any of it: it may be sent once more."""
+    def _request(self, messages: Sequence[Any]) -> None:
+        """Publish messages in one request. A refused request has published none of them, and can be repeated."""
         while True:
-            self._under_way = len(request)
+            self._under_way = len(messages)
             try:
-                if len(request) == 1:
-                    self.subscribers = self._publisher.publish(request[0])
+                if len(messages) == 1:
+                    self.subscribers = self._publisher.publish(messages[0])
                 else:
-                    self.subscribers = self._publisher.publish_texts(request)
+                    self.subscribers = self._publisher.publish_texts(messages)
             except (Refused, ServerUnreachable) as error:
-                divisible = isinstance(error, MessageTooLarge | TooManyPublishes) and len(request) > 1
-                if not (divisible and isinstance(error, MessageTooLarge)):
+                if len(messages) == 1 or not isinstance(error, MessageTooLarge):
                     time.sleep(self._pause(error))
-                if divisible:
-                    # By halves, until a message that is too large stands alone, or the burst holds the request.
-                    middle = len(request) // 2
-                    self._send_in_one(request[:middle])
-                    request = request[middle:]
+                if len(messages) > 1 and isinstance(error, (MessageTooLarge, TooManyPublishes)):
+                    # Halves, until a message that is too large is alone, or the request is within the server's burst.
+                    middle = len(messages) // 2
+                    self._request(messages[:middle])
+                    messages = messages[middle:]
             else:
-                self._succeeded(len(request))
+                self._outage.back()
+                self._failures = 0
+                self.messages += len(messages)
+                self.unheard += 0 if self.subscribers else len(messages)
                 return
 
-    def _succeeded(self, messages: int) -> None:
-        self.messages += messages
-        self.unheard += 0 if self.subscribers else messages
-        if self._failures:
-            say(f"The server is there again after {time.monotonic() - self._lost_at:.1f} s.")
-            self._failures = 0
-
     def _pause(self, error: Refused | ServerUnreachable) -> float:
-        """Seconds until the request may be sent again. Raises ``error`` itself if it may not."""
+        """The seconds until the request is repeated. Raises ``error`` itself if the request must not be repeated."""
         if isinstance(error, Refused) and error.status in (429, 503) and error.retry_after is not None:
             say(f"The server asks for a pause of {error.retry_after:g} s: {error.detail}")
             return error.retry_after
         if not self._retry or not may_pass(error):
             raise error
-        if not self._failures:
-            self._lost_at = time.monotonic()
-            say(f"{sentence(str(error))} Trying again until the server is there.")
+        self._outage.lost(str(error))
         self._failures += 1
         return backoff(self._failures - 1)

@@ -1,4 +1,4 @@
-"""The parts of ``manage.py eventcast``, one a file. A new one is added to ``SUBCOMMANDS`` of the command."""
+"""The base of the parts of ``manage.py eventcast`` that do not talk to a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 
 
 class Subcommand:
-    """One thing that ``manage.py eventcast`` does; its docstring's first line is its help."""
+    """One part of ``manage.py eventcast``. The first line of its docstring is its help."""
 
     name: ClassVar[str]
 
@@ -20,8 +20,8 @@ class Subcommand:
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
-        """Declare the options."""
+        """Declare the arguments."""
 
     def handle(self, **options: Any) -> None:
-        """Do it. Raises ``CommandError`` with what to do about it where it cannot."""
+        """Do the work. Raises ``CommandError`` if it cannot."""
         raise NotImplementedError

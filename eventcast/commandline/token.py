@@ -1,4 +1,4 @@
-"""``manage.py eventcast token``: make a token on the server's side, for whoever shall listen or publish."""
+"""``manage.py eventcast token``: makes a token for a client, with the server's settings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from eventcast.security.authorization.tokens import HOUR
 class Token(Subcommand):
     """Print a token for EVENTCAST['AUTHORIZATION'] = 'eventcast.authorization.Tokens'.
 
-    Whoever has it may listen to and publish to what it names until it expires. It is signed with SECRET_KEY, which has
-    to be the server's.
+    A client with the token may subscribe and publish to the channels that it names, until it expires. The token is
+    signed with SECRET_KEY, which must be that of the server.
     """
 
     name = "token"
@@ -34,20 +34,15 @@ class Token(Subcommand):
                 action="append",
                 default=[],
                 metavar="PATTERN",
-                help=f"may {action} to these channels, such as /orders/42 or '/orders/<path:any>'; may be given again",
+                help=f"channels to {action} to, such as /orders/42 or '/orders/<path:any>'; may be repeated",
             )
-        add(
-            "--expires",
-            type=float,
-            default=HOUR,
-            metavar="SECONDS",
-            help="is good for that long (default: %(default)g)",
-        )
-        add("--user", default="", metavar="NAME", help="whom it is for, as the list of subscribers shows it")
+        expires = "seconds until the token expires (default: %(default)g)"
+        add("--expires", type=float, default=HOUR, metavar="SECONDS", help=expires)
+        add("--user", default="", metavar="NAME", help="name of the client, for the list of subscribers")
 
     def handle(self, **options: Any) -> None:
         if settings.SECRET_KEY.startswith(PASSING_KEY):
-            raise CommandError("No server would take it: set DJANGO_SECRET_KEY, here and for the server.")
+            raise CommandError("No server would accept the token: set DJANGO_SECRET_KEY, here and for the server.")
         try:
             made = token(
                 subscribe=options["subscribe"],
@@ -55,9 +50,7 @@ class Token(Subcommand):
                 expires_in=options["expires"],
                 user=options["user"],
             )
-        except Refused as refusal:
-            raise CommandError(refusal.detail, returncode=ExitCode.USAGE) from refusal
         except ValueError as error:
-            detail = f"{error} (--subscribe, --publish, --expires)"
+            detail = error.detail if isinstance(error, Refused) else f"{error} (--subscribe, --publish, --expires)"
             raise CommandError(detail, returncode=ExitCode.USAGE) from error
         self.stdout.write(made)

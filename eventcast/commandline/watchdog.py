@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
+import time
 from typing import Any
 
 from eventcast.client import channel_url
-from eventcast.commandline import Tool, channel, hints, say, seconds, sentence
-from eventcast.commandline.alarms import Commands
-from eventcast.commandline.running import until_done
+from eventcast.client.reconnecting import Outage
+from eventcast.client.watching import TIMEOUT, Heartbeat, Watches, watch
+from eventcast.commandline import Tool, hints, parsing, say
+from eventcast.commandline.running import execute, until_done
 
-TIMEOUT = 30.0
-"""Seconds of silence until the alarm, by default: six beats of ``eventcast beat``."""
+GRACE = 5.0
+"""Seconds that a running command has when the watchdog ends, so that it can send its alarm."""
 
 
 class Watchdog(Tool):
     """Tell when a channel has been silent for too long, and when it is back.
 
-    Each is told once: by a line of standard output, or by running a command. While the server cannot be reached
-    nothing is judged, and after that the seconds are counted anew; so neither a restart of the server nor a lost
-    connection is an alarm. A channel on which nothing has ever come is silent, too. SIGTERM ends this in good order,
-    with 0.
+    Each is told once: by a line on standard output, or by a shell command. While the server cannot be reached, no
+    channel counts as silent; then the seconds start again. So a restart of the server and a lost connection are no
+    alarms. A channel without any message is silent, too. SIGTERM ends this with exit code 0.
     """
 
     name = "watchdog"
@@ -30,14 +30,9 @@ class Watchdog(Tool):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("path", type=channel, metavar="PATH", help="the channel, such as /heartbeat/logserver")
-        add(
-            "--timeout",
-            type=seconds,
-            default=TIMEOUT,
-            metavar="S",
-            help="seconds of silence until the alarm (default: %(default)g)",
-        )
+        add("path", type=parsing.channel, metavar="PATH", help="the channel, such as /heartbeat/logserver")
+        timeout = "seconds of silence until the alarm (default: %(default)g)"
+        add("--timeout", type=parsing.seconds, default=TIMEOUT, metavar="S", help=timeout)
         add(
             "--run",
             metavar="CMD",
@@ -46,54 +41,81 @@ class Watchdog(Tool):
         )
 
     def run(self, **options: Any) -> None:
-        # Here, so that the other commands do without websockets.
-        from eventcast.client.watching import Watches, watch
-
         path: str = options["path"]
         if hints.looks_like_pattern(path):
             raise ValueError(
-                f"{path} looks like a pattern, and this watches one channel. A function in listeners.py with "
+                f"{path} looks like a pattern, but this watches one channel. A function in listeners.py with "
                 f"@heartbeat({path!r}) watches each channel that matches."
             )
+        asyncio.run(self._watch(path, options["timeout"], options["run"]))
 
-        async def watch_and_tell() -> None:
-            done, work = asyncio.Event(), []
-            tell: Callable[[Any], None] = _print
-            if options["run"] is not None:
-                commands = Commands(options["run"])
-                tell = commands.give
-                work.append(commands.run())
-            watches = Watches(options["timeout"], [path])
-            watching = watch(
-                channel_url(self.url, path),
-                watches,
-                tell,
-                channel_of=lambda _: path,
-                headers=self.headers,
-                on_state=_Connection(path).take,
-            )
-            with hints.asking(hints.whole_path(self.url, path)):
-                await until_done(done, [watching, *work])
-
-        asyncio.run(watch_and_tell())
-
-
-class _Connection:
-    """Says when the server cannot be reached, and when it is back, each once."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._is_lost = False
-
-    def take(self, state: Any) -> None:
-        if state.name == "waiting" and not self._is_lost:
-            self._is_lost = True
-            say(f"{self._path}: {sentence(state.reason)} Nothing is judged until the server is there.")
-        elif state.name == "open" and self._is_lost:
-            self._is_lost = False
-            say(f"{self._path}: the server is there. Watching.")
+    async def _watch(self, path: str, timeout: float, command: str | None) -> None:
+        alarms = Alarms(command) if command is not None else None
+        outage = Outage(
+            path,
+            say,
+            meanwhile="Until the server is back there is no alarm.",
+            after="The timeout starts again.",
+        )
+        watching = watch(
+            channel_url(self.url, path),
+            Watches(timeout, [path]),
+            alarms.add if alarms else _print,
+            channel_of=lambda _: path,
+            headers=self.headers,
+            on_state=outage.take,
+        )
+        with hints.asking(hints.whole_path(self.url, path)):
+            await until_done(asyncio.Event(), [watching, alarms.run()] if alarms else [watching])
 
 
-def _print(alarm: Any) -> None:
+class Alarms:
+    """Runs a shell command for each alarm, one at a time, in order. A command that fails or hangs does not stop the
+    watch.
+
+    :param command: gets the alarm in its environment.
+    :param grace: seconds that a running command has to end when the watch ends.
+    """
+
+    def __init__(self, command: str, *, grace: float = GRACE) -> None:
+        self._command = command
+        self._grace = grace
+        self._waiting: asyncio.Queue[Heartbeat] = asyncio.Queue()
+        self._running: tuple[str, float] | None = None
+
+    def add(self, alarm: Heartbeat) -> None:
+        """Run the command for this alarm, after the alarms before it."""
+        if self._running is not None:
+            what, began = self._running
+            say(f"{what} is still running after {time.monotonic() - began:.1f} s. {_name(alarm)} waits for it.")
+        self._waiting.put_nowait(alarm)
+
+    async def run(self) -> None:
+        """Run the commands until cancelled. The running command may end then; the waiting commands do not run."""
+        try:
+            while True:
+                alarm = await self._waiting.get()
+                self._running = _name(alarm), time.monotonic()
+                variables = {
+                    "EVENTCAST_CHANNEL": alarm.channel,
+                    "EVENTCAST_STATUS": _status(alarm),
+                    "EVENTCAST_SILENCE": f"{alarm.silence:.1f}",
+                }
+                await execute(self._command, _name(alarm), variables, grace=self._grace)
+                self._running = None
+        finally:
+            while not self._waiting.empty():
+                say(f"{_name(self._waiting.get_nowait())} did not run: the watchdog ends.")
+
+
+def _name(alarm: Heartbeat) -> str:
+    return f"{alarm.channel}: the command for {_status(alarm)}"
+
+
+def _status(alarm: Heartbeat) -> str:
+    return "alive" if alarm.alive else "silent"
+
+
+def _print(alarm: Heartbeat) -> None:
     what = "alive again after" if alarm.alive else "silent for"
     print(f"{alarm.channel}: {what} {alarm.silence:.1f} s", flush=True)

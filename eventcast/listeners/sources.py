@@ -6,7 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from eventcast.client import State, channel_url, pattern_url, subscribe
 from eventcast.client.reconnecting import OnState, Outage
@@ -27,9 +27,7 @@ class Server:
     """The server that listeners subscribe to."""
 
     url: str
-    """With the mount, as in ``http://host/live``."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """More headers of each request."""
+    headers: Mapping[str, str]
 
     def url_of(self, registration: Registration) -> str:
         """The URL of a listener's channel, or of the pattern of its channels.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventcast.client.answers import MOUNT_HINT, sentence
@@ -28,8 +28,13 @@ Source = Callable[[Runner], Awaitable[None]]
 """Puts calls into a runner, until cancelled."""
 
 
-def source_of(server: Server) -> Source:
-    """The source of every registration's calls: a subscription to the server."""
+def source_of(url: str, headers: Mapping[str, str]) -> Source:
+    """The source of every listener's calls: a subscription to a server.
+
+    :param url: of the server with its mount, as in ``http://host/live``.
+    :param headers: more headers of each request.
+    """
+    server = Server(url, headers)
 
     async def source(runner: Runner) -> None:
         registration = runner.registration

@@ -292,7 +292,7 @@ async def test_subscribe_runs_a_command_for_each_message(server: Server, channel
     await speaker.post(channel, b"data=one&data=bad&data=three", "application/x-www-form-urlencoded")
     code, output, errors = await listener.end()
     assert (code, output.decode()) == (0, "".join(f"{channel} got {each}\n" for each in ("one", "bad", "three")))
-    assert errors == f"The command failed with 1: {command}\n"
+    assert errors == f"{channel}: the command failed with 1: {command}\n"
 
 
 async def test_subscribe_goes_on_after_a_command_that_reads_nothing(
@@ -352,7 +352,7 @@ async def test_subscribe_comes_back_and_says_so(start: Start, channel: str, run:
     await speaker.post(channel, "after")
     code, output, errors = await listener.end()
     assert (code, output) == (0, b"after\n")
-    assert "here again" in errors
+    assert "the server is back" in errors
 
 
 # --- channels ---------------------------------------------------------------------------------------------------------

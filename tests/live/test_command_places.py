@@ -85,9 +85,9 @@ async def test_channels_lists_patterns_apart(server: Server, channel: str, capsy
     ]
 
 
-def test_channels_says_where_nobody_listens(server: Server, channel: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_channels_says_that_the_list_is_empty(server: Server, channel: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["channels", "--prefix", channel, "--json", "--url", server.url]) == 0
-    assert capsys.readouterr() == ("", f"Nobody listens to a channel that begins with {channel}.\n")
+    assert capsys.readouterr() == ("", f"No channel that begins with {channel} has a subscriber.\n")
 
 
 # --- patterns ---------------------------------------------------------------------------------------------------------
@@ -103,8 +103,8 @@ def test_publish_takes_a_pattern_for_a_channel_and_says_so(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["/-/<id>"], "/-/<id> looks like a pattern, and is taken for the channel of that name. For many channels use"),
-        (["--pattern", "/a", "/-/x"], "The pattern /a has no converter such as <id> in it, and matches"),
+        (["/-/<id>"], "/-/<id> looks like a pattern, but means the channel of that name. For many channels use"),
+        (["--pattern", "/a", "/-/x"], "The pattern /a has no converter such as <id>, and matches"),
     ],
     ids=["channel", "pattern"],
 )  # fmt: skip

@@ -185,7 +185,7 @@ def test_command_goes_on_without_those_the_server_refuses_and_tells_them_in_the_
     process.wait_for_log("raw 'still here'")
     assert process.end() == 1
     assert "Refused, or failed: listening.refused (404 reserved_path)" in process.log
-    assert "1 of 2 listened to the end" in process.log
+    assert "1 of 2 listeners ran to the end" in process.log
 
 
 @pytest.mark.parametrize("names", [["refused"], ["takes_json", "refused", "--fail-fast"]], ids=["all", "one"])

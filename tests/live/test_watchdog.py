@@ -144,9 +144,9 @@ def test_heartbeat_is_called_once_after_the_silence_and_once_on_return_but_not_f
 @pytest.mark.parametrize(
     ("name", "away", "back"),
     [
-        ("printing", "Nothing is judged until the server is there.", "the server is there. Watching."),
-        ("running", "Nothing is judged until the server is there.", "the server is there. Watching."),
-        ("service", "Trying again with each beat.", "here again after "),
+        ("printing", "Until the server is back there is no alarm.", "the server is back after "),
+        ("running", "Until the server is back there is no alarm.", "the server is back after "),
+        ("service", "Trying again with each beat.", "the server is back after "),
     ],
 )
 def test_tool_says_that_eventcast_is_away_and_that_it_is_back(story: Story, name: str, away: str, back: str) -> None:
@@ -163,7 +163,7 @@ def test_programs_end_well_by_sigterm(story: Story) -> None:
 def test_watchdog_and_beat_wait_for_a_server_that_is_not_there(start: Start) -> None:
     url = f"http://127.0.0.1:{servers.free_port()}"
     waiting = [
-        start(watchdog, url=url, announcement="Nothing is judged until the server is there."),
+        start(watchdog, url=url, announcement="Until the server is back there is no alarm."),
         start(beat, url=url, announcement="Trying again with each beat."),
     ]
     for each in waiting:

@@ -1,44 +1,48 @@
-"""``manage.py eventcast``: one command, with a sub-command for each thing it does."""
+"""``manage.py eventcast``: one command with several sub-commands."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventcast.commandline.listen import ListenSubcommand
+from eventcast.commandline import Failed, Tool
+from eventcast.commandline.listen import Listen
 from eventcast.commandline.parsing import SubcommandParser
-from eventcast.commandline.remote import REMOTE
 from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.token import Token
+from eventcast.commandline.tools import TOOLS, add_parsers, run
+from eventcast.conf import conf
 from eventcast.server.serve import Serve
 
-SUBCOMMANDS: tuple[type[Subcommand], ...] = (Serve, *REMOTE, Token, ListenSubcommand)
+SUBCOMMANDS: tuple[type[Subcommand | Tool], ...] = (Serve, *TOOLS, Token, Listen)
 
 
 class Parser(SubcommandParser, CommandParser):
-    """The same, with an exception in place of an exit where the command was called by Python code."""
+    """Raises an exception, and does not end the process, when Python code has called the command."""
 
 
 class Command(BaseCommand):
-    help = "Every URL path is a channel: serve them, publish, subscribe, listen."
+    help = "Every URL path is a channel: serve channels, publish, subscribe, run listeners."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True, parser_class=Parser)
-        for subcommand in SUBCOMMANDS:
-            about = (subcommand.__doc__ or "").strip().splitlines()[0]
-            subparser = subparsers.add_parser(subcommand.name, help=about, description=about)
-            subcommand.add_arguments(subparser)
+        for subparser in add_parsers(parser, SUBCOMMANDS, "EVENTCAST['URL'] of the settings", Parser):
             _add_base_arguments(subparser)
 
-    def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
-        chosen = next(candidate for candidate in SUBCOMMANDS if candidate.name == subcommand)
-        chosen(self).handle(**options)
+    def handle(self, *args: Any, command: str, **options: Any) -> None:
+        chosen = next(candidate for candidate in SUBCOMMANDS if candidate.name == command)
+        if issubclass(chosen, Subcommand):
+            chosen(self).handle(**options)
+            return
+        try:
+            run(chosen, conf.URL, options)
+        except Failed as failure:
+            raise CommandError(str(failure), returncode=failure.exit_code) from failure
 
 
 def _add_base_arguments(parser: argparse.ArgumentParser) -> None:
-    """Django's own options, so that they may stand behind the sub-command too; where they don't, nothing is set."""
+    """Accept Django's own options after the sub-command, too. There they have no defaults."""
     group = parser.add_argument_group("options of every Django command")
     group.add_argument("-v", "--verbosity", type=int, choices=range(4), nargs="?", const=2, default=argparse.SUPPRESS)
     for option in ("--settings", "--pythonpath"):
