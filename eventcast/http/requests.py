@@ -43,9 +43,10 @@ def below_root_path(view: View) -> View:
 
     @functools.wraps(view)
     async def checked(request: HttpRequest) -> Any:
-        if root_path := getattr(request, "scope", {}).get("root_path"):
-            started = daphne.started_root_path()
-            if started is not None and root_path != started:
+        scope = getattr(request, "scope", {})
+        if scope.get("root_path"):
+            protocol = daphne.find_request(scope)
+            if daphne.without_spoofed_root_path(scope, protocol) is not scope:
                 raise ReservedChannel("There is no channel here: this is not the server's root path.")
         return await view(request)
 

@@ -6,9 +6,9 @@ Three things are done with them:
   is written. From then on it is a connection of our own, like those of ``eventcast serve``.
 - **Hand over**: ``eventcast serve`` hands them the connections that are not for a channel, with the bytes read so far.
 - **Ask**: for the raw request target (the scope's path has lost something: ``//a/b`` is ``/b``), the other end of the
-  connection and the root path (a client may make the scope lie about both); and for a place in their shutdown.
+  connection and the root path (a client may make the scope lie about both), and for a place in their shutdown.
 
-Where :func:`problems` finds that they are not built as expected, the plain ASGI road is taken for everything.
+Where :func:`problems` finds that they are built otherwise, all connections are served by plain ASGI.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any, NamedTuple, cast
 
 SEARCH_LIMIT = 64
@@ -39,7 +38,6 @@ def problems() -> tuple[str, ...]:
     Found out by looking rather than from version numbers, so that a newer version that still works is not turned away.
     """
     try:
-        from autobahn.websocket.protocol import WebSocketServerProtocol
         from daphne.http_protocol import WebRequest
         from daphne.server import Server
         from daphne.ws_protocol import WebSocketProtocol
@@ -47,30 +45,19 @@ def problems() -> tuple[str, ...]:
         from twisted.internet.tcp import Connection
     except Exception as error:
         return (f"{type(error).__name__}: {error}",)
-    wanted: dict[Any, tuple[str, ...]] = {
-        Server: ("handle_reply", "protocol_disconnected", "kill_all_applications"),
-        WebRequest: ("handle_reply", "process"),
-        WebSocketProtocol: ("STATE_OPEN", "STATE_CLOSED", "serverReject", "dropConnection"),
-        WebSocketServerProtocol: ("sendData", "processHandshake"),
-        Connection: ("startReading", "stopReading", "stopWriting", "TLS"),
-        FileDescriptor(reactor=object()): ("dataBuffer", "offset", "_tempDataBuffer", "_tempDataLen"),  # type: ignore[arg-type]
+    wanted: dict[Any, str] = {
+        Server: "handle_reply protocol_disconnected kill_all_applications",
+        WebRequest: "handle_reply process",
+        WebSocketProtocol: "STATE_OPEN STATE_CLOSED sendData dropConnection",
+        Connection: "startReading stopReading stopWriting TLS",
+        FileDescriptor(object()): "dataBuffer offset _tempDataBuffer",  # type: ignore[arg-type]
     }
-    missing = [
-        f"{getattr(owner, '__name__', type(owner).__name__)} has no {name}"
+    return tuple(
+        f"{owner} has no {name}"
         for owner, names in wanted.items()
-        for name in names
+        for name in names.split()
         if not hasattr(owner, name)
-    ]
-    return tuple(missing)
-
-
-@functools.cache
-def versions() -> str:
-    """The versions of what this module knows the insides of, for the log."""
-    return ", ".join(f"{name} {version(name)}" for name in ("daphne", "twisted", "autobahn"))
-
-
-# --- which connection ----------------------------------------------------------------------------------------------
+    )
 
 
 def find_protocol(send: Any, client: Any) -> Any | None:
@@ -114,7 +101,11 @@ def find_request(scope: Mapping[str, Any]) -> Any | None:
     """
     if "eventcast.protocol" in scope:
         return scope["eventcast.protocol"]
-    for reader in _readers():
+    if "daphne.server" not in sys.modules:
+        return None
+    from twisted.internet import reactor
+
+    for reader in cast(Any, reactor).getReaders():
         protocol = getattr(reader, "protocol", None)
         protocol = getattr(protocol, "wrappedProtocol", protocol)  # TLS
         channel = getattr(protocol, "_channel", protocol)  # what chose between HTTP/1.1 and HTTP/2
@@ -122,17 +113,6 @@ def find_request(scope: Mapping[str, Any]) -> Any | None:
             if getattr(request, "clean_headers", None) is scope.get("headers"):
                 return request
     return None
-
-
-def _readers() -> list[Any]:
-    if "daphne.server" not in sys.modules:
-        return []
-    from twisted.internet import reactor
-
-    return list(cast(Any, reactor).getReaders())
-
-
-# --- questions -----------------------------------------------------------------------------------------------------
 
 
 def request_target(protocol: Any) -> bytes | None:
@@ -153,24 +133,6 @@ def without_spoofed_root_path(scope: dict[str, Any], protocol: Any) -> dict[str,
     return scope if root_path is None or root_path == scope.get("root_path") else {**scope, "root_path": root_path}
 
 
-_server: Callable[[], Any] = lambda: None  # noqa: E731
-"""A weak reference to the server, once it was found among all that is read, which may be very many connections."""
-
-
-def started_root_path() -> str | None:
-    """The root path that this process' Daphne was started with; None if no Daphne listens here."""
-    global _server
-    if (server := _server()) is not None:
-        return str(server.root_path)
-    for reader in _readers():
-        factory = getattr(reader, "factory", None)
-        found: Any = getattr(getattr(factory, "wrappedFactory", factory), "server", None)  # TLS
-        if hasattr(found, "root_path"):
-            _server = weakref.ref(found)
-            return str(found.root_path)
-    return None
-
-
 def refuse(protocol: Any, status: int, code: str, answer: bytes) -> bool:
     """Turn down a WebSocket's handshake with an HTTP answer, where ASGI alone could say only 403; False if that cannot
     be done.
@@ -185,9 +147,6 @@ def refuse(protocol: Any, status: int, code: str, answer: bytes) -> bool:
     protocol.sendData(answer)
     protocol.dropConnection(abort=False)
     return True
-
-
-# --- taking over ---------------------------------------------------------------------------------------------------
 
 
 class TakenOver(NamedTuple):
@@ -242,8 +201,6 @@ def ping_times(protocol: Any) -> tuple[float, float | None]:
     return protocol.server.ping_interval, protocol.server.ping_timeout or None
 
 
-# --- the end -------------------------------------------------------------------------------------------------------
-
 _registered: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -260,15 +217,15 @@ def close_at_shutdown(protocol: Any, hub: Any) -> None:
     from twisted.internet import defer, reactor
 
     async def flush(subscribers: list[Any]) -> None:
-        left = [details.get("application_instance") for details in protocol.server.connections.values()]
+        tasks = [details.get("application_instance") for details in protocol.server.connections.values()]
         # Tasks with which Django waits for clients to go end in an exception that nothing takes, and a traceback.
-        left += [task for task in asyncio.all_tasks() if "listen_for_disconnect" in _name_of(task)]
-        tasks = [task for task in left if task is not None and not task.done()]
+        tasks += [task for task in asyncio.all_tasks() if "listen_for_disconnect" in repr(task.get_coro())]
         for task in tasks:
-            task.cancel()
+            if task is not None:
+                task.cancel()
         for _ in range(int(FLUSH_TIMEOUT / FLUSH_INTERVAL)):
             await asyncio.sleep(FLUSH_INTERVAL)  # once in any case: streams end by themselves
-            if not any(each.pending for each in subscribers) and all(task.done() for task in tasks):
+            if not any(each.pending for each in subscribers) and all(task is None or task.done() for task in tasks):
                 break
 
     def shut_down() -> Any:
@@ -276,13 +233,6 @@ def close_at_shutdown(protocol: Any, hub: Any) -> None:
         return defer.Deferred.fromFuture(asyncio.ensure_future(flush(hub.say_goodbye())))
 
     cast(Any, reactor).addSystemEventTrigger("before", "shutdown", shut_down)
-
-
-def _name_of(task: asyncio.Task[Any]) -> str:
-    return getattr(task.get_coro(), "__qualname__", "")
-
-
-# --- behind the door -----------------------------------------------------------------------------------------------
 
 
 def behind_the_door(application: Any, *, on_closed: Callable[[], None], **options: Any) -> Any:
@@ -293,43 +243,22 @@ def behind_the_door(application: Any, *, on_closed: Callable[[], None], **option
     """
     from daphne.server import Server
     from twisted.internet import reactor
-    from twisted.internet.protocol import Factory
-    from twisted.logger import (
-        FilteringLogObserver,
-        LogLevel,
-        LogLevelFilterPredicate,
-        STDLibLogObserver,
-        globalLogPublisher,
-    )
-
-    class Wrapped(Factory):
-        """What Twisted asks for the protocol of a connection; keeps the last one it made."""
-
-        noisy = False
-        made: Any = None
-
-        def buildProtocol(self, addr: Any) -> Any:
-            self.made = server.http_factory.buildProtocol(addr)
-            return self.made
 
     class BehindTheDoor(Server):
         def run_with(self, begin: Callable[[], None]) -> None:
             """Run until :meth:`stop`; ``begin`` is called once the event loop runs."""
             self.endpoints: list[str] = []  # The constructor wants some.
             cast(Any, reactor)._asyncioEventloop.call_soon(begin)
-            # Daphne sends what Twisted logs to nowhere. An exception that only Twisted saw must not go there.
-            at_least_error: Any = LogLevelFilterPredicate(LogLevel.error)
-            globalLogPublisher.addObserver(
-                cast(Any, FilteringLogObserver)(STDLibLogObserver("twisted"), [at_least_error])
-            )
             self.run()
 
         def hand_over(self, sock: socket.socket, data: bytes) -> None:
             """Serve a connection of which ``data`` was read already."""
-            wrapped = Wrapped()
-            with sock:  # Twisted makes a duplicate.
-                cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, wrapped)
-            wrapped.made.dataReceived(data)
+            with sock:  # Twisted makes a duplicate, unless the client has gone.
+                try:
+                    transport = cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, self.http_factory)
+                except OSError:
+                    return
+            transport.protocol.dataReceived(data)
 
         def protocol_disconnected(self, protocol: Any) -> None:
             super().protocol_disconnected(protocol)
@@ -344,5 +273,5 @@ def behind_the_door(application: Any, *, on_closed: Callable[[], None], **option
                 details.setdefault("application_instance", nothing)
             return super().kill_all_applications()
 
-    server = BehindTheDoor(application, endpoints=["tcp:0"], signal_handlers=False, **options)
-    return server
+    # verbosity: without it Daphne sends what Twisted logs to nowhere, an exception that only Twisted saw too.
+    return BehindTheDoor(application, endpoints=["tcp:0"], signal_handlers=False, verbosity=2, **options)
