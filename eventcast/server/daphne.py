@@ -14,6 +14,7 @@ Where :func:`problems` finds that they are built otherwise, all connections are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import os
@@ -188,9 +189,9 @@ def take_over(protocol: Any) -> TakenOver | None:
     if hasattr(protocol, "STATE_CLOSED"):
         protocol.state = protocol.STATE_CLOSED
         for name in ("openHandshakeTimeoutCall", "autoPingPendingCall", "closeHandshakeTimeoutCall"):
-            call = getattr(protocol, name, None)
-            if call is not None and call.active():
-                call.cancel()
+            if (timer := getattr(protocol, name, None)) is not None:
+                with contextlib.suppress(Exception):  # It has run already: txaio and Twisted each say so in their way.
+                    timer.cancel()
     else:
         protocol.channel.setTimeout(None)
     return TakenOver(sock, unsent, received)
