@@ -25,6 +25,7 @@ from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission
 from eventcast.server.bodies import ChunkedBody, SizedBody
+from eventcast.server.client_socket import ClientSocket
 from eventcast.server.head import Head
 from eventcast.server.tasks import run_at_once
 
@@ -38,42 +39,19 @@ READ_SIZE = 64 * 1024
 MIN_RATE = 1000
 """Bytes a second that a long body has to come at."""
 
-LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 * 1024 * 1024
-"""For how long, and how much of it, what still comes after a refusal is thrown away."""
+"""Bytes that are thrown away after a refusal, before the connection is cut off."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class HTTPConnection:
-    """One connection, on a non-blocking socket that nobody else reads, writes or closes."""
+class HTTPConnection(ClientSocket):
+    """One connection that speaks HTTP/1.1. A subclass says what is done with a request."""
 
-    __slots__ = (
-        "_address",
-        "_body",
-        "_buffer",
-        "_busy",
-        "_discarded",
-        "_door",
-        "_eof",
-        "_head",
-        "_keep_alive",
-        "_lingering",
-        "_loop",
-        "_on_body",
-        "_paused",
-        "_server",
-        "_socket",
-        "_unsent",
-        "deadline",
-    )
+    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_on_body")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
-        self._door = door
-        self._socket = sock
-        self._address = address
-        self._server = server
-        self._loop = asyncio.get_running_loop()
+        super().__init__(door, sock, address, server)
         self._head = Head()
         self._body: SizedBody | ChunkedBody | None = None
         self._on_body: Callable[[bytes], None] = _ignore
@@ -81,15 +59,8 @@ class HTTPConnection:
         """What was read and belongs to the next request."""
         self._busy = False
         """Whether a request is being served."""
-        self._paused = False
         self._keep_alive = True
-        self._lingering = False
         self._discarded = 0
-        self._eof = False
-        self._unsent = b""
-        self.deadline = self._loop.time() + door.times.head
-        """When the connection has waited long enough, on the loop's clock."""
-        self._loop.add_reader(sock.fileno(), self._readable)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +175,7 @@ class HTTPConnection:
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
         """Write an answer, then take the next request, or close the connection."""
-        close = close or not self._keep_alive or self._door.stopping or self._eof
+        close = close or not self._keep_alive or self._door.stopping or (self._eof and not self._buffer)
         self._keep_alive = not close
         self._send(answer_bytes(answer, close=close, head_only=self._head.method == "HEAD"))
         if not self._unsent:
@@ -219,27 +190,8 @@ class HTTPConnection:
         self._busy = True
         self._answer(refusal_answer(refusal), close=True)
 
-    def _send(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent += data
-            return
-        try:
-            taken = self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            taken = 0
-        except OSError:
-            self._close()
-            return
-        if taken < len(data):
-            self._unsent = data[taken:]
-            self._loop.add_writer(self._socket.fileno(), self._writable)
-            self.deadline = self._loop.time() + self._door.times.body
-
-    def _writable(self) -> None:
-        data, self._unsent = self._unsent, b""
-        self._loop.remove_writer(self._socket.fileno())
-        self._send(data)
-        if not self._unsent and self._busy:
+    def _all_sent(self) -> None:
+        if self._busy:
             self._answered()
 
     def _answered(self) -> None:
@@ -280,42 +232,6 @@ class HTTPConnection:
         self._keep_alive = False
         if not self._busy and not self._head.begun:
             self._close()
-
-    def _linger(self) -> None:
-        """Close this side, and wait a moment for the client to close its own."""
-        if self._eof:
-            self._close()
-            return
-        self._lingering = True
-        self._buffer = b""
-        self.deadline = self._loop.time() + LINGER_SECONDS
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._close()
-            return
-        if self._paused:
-            self._paused = False
-            self._loop.add_reader(self._socket.fileno(), self._readable)
-
-    def _close(self) -> None:
-        if self in self._door.connections:
-            sock = self._give_away()
-            sock.close()
-            self._door.on_closed()
-
-    def _give_away(self, *, watched: bool = False) -> socket.socket:
-        """Stop to read and write; the socket is the caller's.
-
-        :param watched: whether the event loop goes on watching it, because the caller replaces the reader at once. That
-            saves two system calls.
-        """
-        self._door.connections.discard(self)
-        if not watched:
-            self._loop.remove_reader(self._socket.fileno())
-        if self._unsent:
-            self._loop.remove_writer(self._socket.fileno())
-        return self._socket
 
 
 def too_large() -> MessageTooLarge:

@@ -1,0 +1,112 @@
+"""The socket of one client of the door: what is written to it, and how it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventcast.server.door import Door
+
+LINGER_SECONDS = 5.0
+"""For how long what still comes after the last answer is thrown away."""
+
+
+class ClientSocket:
+    """A non-blocking socket that nothing else reads, writes or closes."""
+
+    __slots__ = (
+        "_address",
+        "_door",
+        "_eof",
+        "_lingering",
+        "_loop",
+        "_paused",
+        "_server",
+        "_socket",
+        "_unsent",
+        "deadline",
+    )
+
+    def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
+        self._door = door
+        self._socket = sock
+        self._address = address
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._paused = False
+        """Whether nothing is read."""
+        self._lingering = False
+        """Whether what is read is thrown away: the last answer was written."""
+        self._eof = False
+        """Whether the client has closed its side."""
+        self._unsent = b""
+        self.deadline = self._loop.time() + door.times.head
+        """When the connection has waited long enough, on the loop's clock."""
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        raise NotImplementedError
+
+    def _all_sent(self) -> None:
+        """What was unsent has left."""
+        raise NotImplementedError
+
+    def _send(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            taken = self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            taken = 0
+        except OSError:
+            self._close()
+            return
+        if taken < len(data):
+            self._unsent = data[taken:]
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+            self.deadline = self._loop.time() + self._door.times.body
+
+    def _writable(self) -> None:
+        data, self._unsent = self._unsent, b""
+        self._loop.remove_writer(self._socket.fileno())
+        self._send(data)
+        if not self._unsent:
+            self._all_sent()
+
+    def _linger(self) -> None:
+        """Close this side, and wait a moment for the client to close its own."""
+        if self._eof:
+            self._close()
+            return
+        self._lingering = True
+        self.deadline = self._loop.time() + LINGER_SECONDS
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close()
+            return
+        if self._paused:
+            self._paused = False
+            self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _close(self) -> None:
+        if self in self._door.connections:
+            sock = self._give_away()
+            sock.close()
+            self._door.on_closed()
+
+    def _give_away(self, *, watched: bool = False) -> socket.socket:
+        """Stop to read and write; the socket is the caller's.
+
+        :param watched: whether the event loop goes on watching it, because the caller replaces the reader at once. That
+            saves two system calls.
+        """
+        self._door.connections.discard(self)
+        if not watched:
+            self._loop.remove_reader(self._socket.fileno())
+        if self._unsent:
+            self._loop.remove_writer(self._socket.fileno())
+        return self._socket
