@@ -25,11 +25,13 @@ class Head:
     :raises InvalidRequest, HeadTooLarge: as :meth:`feed`.
     """
 
-    __slots__ = ("_parser", "_size", "_target", "complete", "fields", "headers", "method", "target", "version")
+    __slots__ = ("_parser", "_size", "_tail", "_target", "complete", "fields", "headers", "method", "target", "version")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self._size = 0
+        self._tail = b""
+        """The last bytes of what has come, in which the empty line may begin."""
         self._target = b""
         self.complete = False
         self.headers: list[tuple[bytes, bytes]] = []
@@ -61,11 +63,12 @@ class Head:
         :raises InvalidRequest: it breaks the rules of HTTP/1.1.
         :raises HeadTooLarge: it has more than :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` headers.
         """
-        start = 0
+        data = self._tail + data
+        start, search = len(self._tail), 0
         while start < len(data) and not self.complete:
             # Up to the first empty line, so that what comes after the head is not parsed. Before a request there may be
             # empty lines (RFC 9112 section 2.2), after which it goes on.
-            found = data.find(b"\r\n\r\n", start)
+            found = data.find(b"\r\n\r\n", search)
             end = found + 4 if found >= 0 else len(data)
             self._size += end - start
             if self._size > MAX_HEAD:
@@ -78,8 +81,9 @@ class Head:
                 if not self.complete:
                     raise InvalidRequest(f"The request is not HTTP/1.1: {error!s:.100}.") from None
                 raise InvalidRequest(f"The request cannot be read: {error!s:.100}.") from None
-            start = end
+            start = search = end
         if not self.complete:
+            self._tail = data[-3:]
             return None
         self._check()
         return data[start:]
