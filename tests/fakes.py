@@ -12,9 +12,10 @@ from urllib.parse import unquote
 import pytest
 from channels import layers as channels_layers
 
+from eventcast.engine.closing import Closing
 from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import Subscriber, Transport
-from eventcast.server.daphne import compatibility
+from eventcast.engine.subscribers import Subscriber
+from eventcast.server import daphne
 
 TIMEOUT = 10.0
 """Seconds after which what a test waits for is taken not to come."""
@@ -56,50 +57,48 @@ def frames_in(data: bytes) -> Iterator[tuple[int, bytes]]:
         position += size
 
 
-class FakeTransport(Transport):
-    """A transport whose peer takes everything that is written, and remembers it."""
+class FakeSubscriber(Subscriber):
+    """A subscriber whose client takes everything that is written, and remembers it."""
 
-    name = "fake"
+    transport = "fake"
 
-    def __init__(self) -> None:
+    def __init__(self, **described: str) -> None:
+        super().__init__(**described)
         self.messages: list[Message] = []
-        self.opened = False
-        self.released = False
         self.close_code: int | None = None
 
     @property
     def data(self) -> list[str | bytes]:
-        """What the peer has got."""
+        """What the client has got."""
         return [message.data for message in self.messages]
-
-    def open(self, subscriber: Subscriber) -> None:
-        self.opened = True
 
     def write(self, batch: Batch) -> bool:
         self.messages += batch.messages
         return True
 
-    def close(self, code: int, reason: str) -> None:
-        self.closed, self.close_code = True, code
-
-    def release(self) -> None:
-        self.released = True
+    def close(self, closing: Closing) -> None:
+        self.closed, self.close_code = True, closing.code
 
 
-class StuckTransport(FakeTransport):
-    """A transport whose peer takes nothing: all that is written is pending."""
+class StuckSubscriber(FakeSubscriber):
+    """A subscriber whose client takes nothing: all that is written is pending."""
 
-    def __init__(self, pending: int = 0) -> None:
-        super().__init__()
+    def __init__(self, pending: int = 0, **described: str) -> None:
+        super().__init__(**described)
         self.pending = pending
 
     def write(self, batch: Batch) -> bool:
-        self.pending += len(batch.frames)
+        self.pending += len(batch.piece(self.form).data)
         return super().write(batch)
 
+    def read(self, left: int = 0) -> None:
+        """The client reads, but for ``left`` bytes."""
+        self.pending = left
+        self.note_progress()
 
-class FailingTransport(FakeTransport):
-    """A transport with a bug: whatever is written, it raises."""
+
+class FailingSubscriber(FakeSubscriber):
+    """A subscriber with a bug: whatever is written, it raises."""
 
     def write(self, batch: Batch) -> bool:
         raise RuntimeError("a bug")
@@ -237,9 +236,5 @@ def layer_in_use(layer: Any) -> Iterator[Any]:
 def insides_with(problem: str) -> Iterator[None]:
     """A Daphne whose insides are not what they should be."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(compatibility, "_find_problems", lambda: [problem])
-        compatibility.problems.cache_clear()
-        try:
-            yield
-        finally:
-            compatibility.problems.cache_clear()
+        monkeypatch.setattr(daphne, "problems", lambda: (problem,))
+        yield
