@@ -15,7 +15,7 @@ class Figures:
     delivered: int = 0
     """Messages times subscribers they were handed to."""
     lost: int = 0
-    """Messages times subscribers who did not get them: too slow, or too much at once."""
+    """Messages times subscribers that did not get them: too slow, or too much at once."""
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)

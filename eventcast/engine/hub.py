@@ -290,7 +290,7 @@ class Hub:
         return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
 
     def say_goodbye(self) -> list[Subscriber]:
-        """The server stops: let nobody in any more and close all subscribers, with a reason. Returns them."""
+        """The server stops: let no subscriber in any more and close all, with a reason. Returns them."""
         self.stopping = True
         found = self.subscribers()
         for subscriber in found:

@@ -2,7 +2,7 @@
 channel for all of them.
 
 It is robust against what layers do: forget memberships (after ``group_expiry``, or with a restart of Redis), fail for a
-while, or send on what nobody wants any more.
+while, or go on sending to a channel that has no subscribers any more.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ class Memberships:
             self._in_background(self._discard(channel, membership, unwanted=True))
 
     async def _discard(self, channel: str, membership: _Membership, *, unwanted: bool = False) -> None:
-        """Leave the group, unless somebody has come meanwhile."""
+        """Leave the group, unless a subscriber has come meanwhile."""
         try:
             async with membership.lock:
                 if (membership.joined or unwanted) and not membership.users:
                     membership.joined = False
                     await self._layer.group_discard(names.group_name(channel), self._layer_channel)
         except Exception as error:
-            # The layer may go on sending what nobody hears; the group is left again when it does.
+            # The layer may go on sending what has no subscriber; the group is left again when it does.
             logger.warning("Leaving the group of %s failed: %r", names.quoted(channel), error)
         finally:
             if not membership.users and self._memberships.get(channel) is membership:

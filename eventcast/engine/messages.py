@@ -18,7 +18,7 @@ LAYER_TYPE = "eventcast.messages"
 """The ``type`` of what eventcast puts on the channel layer."""
 
 PATTERNS_TYPE = "eventcast.patterns"
-"""The ``type`` of the same, once more for those who listen to many channels by a pattern."""
+"""The ``type`` of the same, once more, for subscribers to patterns."""
 
 # RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
 _TEXT, _BINARY = 0x81, 0x82
@@ -213,7 +213,7 @@ def to_layer(channel: str, messages: Iterable[str | bytes]) -> dict[str, Any]:
 
 
 def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`to_layer` made, for the group of those who listen by a pattern."""
+    """What :func:`to_layer` made, for the group of processes that have subscribers to patterns."""
     return {**event, "type": PATTERNS_TYPE}
 
 

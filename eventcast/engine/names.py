@@ -62,7 +62,8 @@ def url_path(channel: str) -> str:
     """The path of a URL that means ``channel``, percent-encoded; the opposite of :func:`channel_from_target`.
 
     Browsers take ``//host`` for another host and resolve ``/a/../b``, proxies make one slash of two: in such paths all
-    slashes but the first are encoded, which nobody touches. Only ``/.`` and ``/..`` are out of a browser's reach.
+    slashes but the first are encoded, which no browser or proxy touches. Only ``/.`` and ``/..`` are out of a browser's
+    reach.
     """
     treacherous = "//" in channel or re.search(r"/\.\.?(/|\Z)", channel)
     return "/" + quote(channel[1:], safe="" if treacherous else "/")
@@ -79,7 +80,7 @@ def printable(channel: str) -> str:
 
 def quoted(text: str | bytes) -> str:
     """What a client chose for a line in the log: in quotes, without line feeds or anything else that a terminal obeys,
-    and not over :data:`LONGEST_QUOTED`, for whoever chooses it sends as many as he likes."""
+    and not over :data:`LONGEST_QUOTED`, because a client may send any number of them."""
     shown = repr(text[:LONGEST_QUOTED])
     return shown if len(shown) <= LONGEST_QUOTED else f"{shown[: LONGEST_QUOTED - 1]}…"
 

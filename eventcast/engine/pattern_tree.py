@@ -57,7 +57,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.channel: LocalChannel | None = None
-        """What those hear whose pattern ends here."""
+        """The local channel of the pattern that ends here."""
         self.literals: dict[str, _Node] = {}
         # Most nodes have neither, and a name may come by thousands.
         self.converters: _Beginnings[_Beginnings[dict[str, _Node]]] | None = None

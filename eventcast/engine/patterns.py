@@ -55,7 +55,7 @@ class Segment:
         return re.compile(self.expression, re.DOTALL).fullmatch
 
     def covers(self, other: Segment) -> bool:
-        """Whether everything that ``other`` matches is matched by this one; may be False where nobody can tell."""
+        """Whether everything that ``other`` matches is matched by this one; may be False where that is not known."""
         same_shape = (self.before, self.after) == (other.before, other.after)
         if not other.kind:
             return self.matches(other.before) is not None

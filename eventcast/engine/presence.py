@@ -1,4 +1,4 @@
-"""Who is there, and what passes: counts and figures of this process, readable from any thread."""
+"""Counts and figures of this process: its subscribers, and what passes. Readable from any thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PatternInfo:
     """What is known of the subscriptions to a pattern in this process."""
 
     pattern: str
-    """As the first of those who listen now has written it."""
+    """As the first of its present subscribers has written it."""
     subscribers: int
     """Live connections that listen by it now."""
     figures: Figures
@@ -74,13 +74,13 @@ class Totals:
     subscribers: int
     """Live connections that listen now."""
     figures: Figures
-    """What has come to pass since the process began, on channels nobody listens to any more too."""
+    """What has come to pass since the process began, on channels without subscribers by now too."""
 
 
 def subscriber_count(channel: str, *, patterns: bool = True) -> int:
     """How many subscribers that hear ``channel`` are connected to this process right now.
 
-    :param patterns: whether those count who hear it by a pattern.
+    :param patterns: whether subscribers to patterns that match it count.
     """
     if not patterns:
         return sum(local.count for hub in hubs() if (local := hub.channels.get(channel)) is not None)
@@ -88,7 +88,7 @@ def subscriber_count(channel: str, *, patterns: bool = True) -> int:
 
 
 def channel_info(channel: str) -> ChannelInfo:
-    """What is known of ``channel`` in this process; zeros if nobody listens to it."""
+    """What is known of ``channel`` in this process; zeros if it has no subscribers."""
     found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
     return ChannelInfo(
         channel,
@@ -115,7 +115,7 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
 
 
 def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[PatternInfo]:
-    """The patterns that somebody listens by in this process, in the order of their texts.
+    """The patterns that have subscribers in this process, in the order of their texts.
 
     :param prefix: only those all of whose channels' names begin with it.
     :param limit: how many at most.
@@ -145,7 +145,7 @@ def figure_of_all(figure: FigureName) -> dict[str, float]:
 
 
 def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[SubscriberInfo]:
-    """The subscribers of ``channel`` in this process, those who came first at the top.
+    """The subscribers of ``channel`` in this process, the first to come at the top.
 
     :param limit: how many at most.
     :param offset: how many to leave out at the top.
@@ -186,7 +186,7 @@ def _describe(subscriber: Subscriber, channel: str) -> SubscriberInfo:
 def disconnect(channel: str, id: int | None = None) -> None:
     """Close the subscriber with this ``id`` that hears ``channel``, or all of the channel's own; safe in any thread.
 
-    Those who hear it by a pattern, and others with it, are closed only by their ``id``.
+    Subscribers to patterns hear other channels too, and are closed only by their ``id``.
     """
     for hub in hubs():
         hub.disconnect(channel, id)

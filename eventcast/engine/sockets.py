@@ -33,7 +33,7 @@ CLOSE_TIMEOUT = 2.0
 class SocketSubscriber(Subscriber):
     """A subscriber on a non-blocking stream socket, which it owns from now on.
 
-    :param sock: the socket; nobody else reads, writes or closes it.
+    :param sock: the socket; nothing else reads, writes or closes it.
     """
 
     __slots__ = ("_loop", "_offset", "_on_close", "_opened", "_owed", "_socket", "heard", "send")

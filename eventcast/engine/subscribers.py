@@ -72,7 +72,7 @@ class Subscriber:
     )
 
     transport = "asgi"
-    """How it is written to, for people who read figures and logs."""
+    """How it is written to, as figures and logs show it."""
 
     form: Form = FRAMES
     """The form in which its client gets messages."""
@@ -150,7 +150,7 @@ class Subscriber:
         return now - self._behind_since < PATIENCE
 
     def note_progress(self) -> None:
-        """Bytes have left. Whoever writes them calls this."""
+        """Bytes have left. To be called by the code that writes them."""
         if self._behind_since and self.pending <= conf.SUBSCRIBER_BUFFER // 2:
             self._behind_since, self.losing = 0.0, False
             if self.channel is not None:

@@ -44,7 +44,7 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
 def form_of(request: HttpRequest) -> str | None:
     """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON.
 
-    :raises Refused: nobody can tell.
+    :raises Refused: the header cannot be read.
     """
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
     return preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])

@@ -1,7 +1,7 @@
-"""What browsers are told of who may read our answers (CORS, the Fetch standard), for the pages that may ask.
+"""Headers that let pages of other origins read our answers (CORS, the Fetch standard), if they may send the request.
 
 The package django-cors-headers says the same for a whole site, as a middleware: a POST on the short way past the
-middleware would go without, a WebSocket has no such headers at all, and it refuses nobody. Where a site has it, it
+middleware would go without, a WebSocket has no such headers at all, and it refuses no request. Where a site has it, it
 comes after us and its headers replace ours one by one, so none is there twice.
 """
 
@@ -34,12 +34,12 @@ def is_preflight(request: HttpRequest) -> bool:
 
 
 def preflight(request: HttpRequest, *, cookies: bool = False) -> HttpResponse:
-    """The answer to such a question; :func:`share` adds for whom it is.
+    """The answer to such a question; :func:`share` adds the origin.
 
-    :raises OriginNotAllowed: it may not be sent. Browsers don't tell a page so, but people who look at the network.
+    :raises OriginNotAllowed: it may not be sent. Browsers don't tell the page why, but developer tools show it.
     """
     origins.check(request, cookies=cookies)
-    # 200 and not 204, whose answers must not have the Content-Length that everybody adds.
+    # 200 and not 204, whose answers must not have the Content-Length that servers add.
     response = HttpResponse(content_type="text/plain")
     response["Access-Control-Allow-Methods"] = METHODS
     response["Access-Control-Allow-Headers"] = HEADERS

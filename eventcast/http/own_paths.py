@@ -20,7 +20,7 @@ PAGE, LARGEST_PAGE = 100, 1000
 """Channels in one answer of the list, if ``limit`` says nothing, and at most."""
 
 EVERYTHING = patterns.parse("/<path:any>")
-"""What has to be allowed to whoever asks for figures of the whole process."""
+"""A client that asks for figures of the whole process must be allowed to listen to all of this."""
 
 
 async def channels(request: HttpRequest) -> Answer:

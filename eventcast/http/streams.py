@@ -50,7 +50,7 @@ RETRY = (1.0, 5.0)
 """Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
 
 MAX_UNASKED = 64 * 1024
-"""Bytes that a client may send while it listens, which nobody reads."""
+"""Bytes that a client may send while it listens. They are thrown away."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 """Ends the body of a response in chunks (RFC 9112 section 7.1)."""
@@ -88,7 +88,7 @@ FORMATS = {
 
 
 class Stream(Answer):
-    """The answer to a client that is let in to listen; who serves the connection opens the stream."""
+    """The answer to a client that is let in to listen; the code that serves the connection opens the stream."""
 
     __slots__ = ("format", "permit", "request", "wanted")
 

@@ -8,10 +8,10 @@ import re
 from eventcast.exceptions import InvalidRequest
 
 LONGEST_CHUNK_LINE = 1024
-"""Bytes of the line before a chunk: its size and extensions, which nobody reads."""
+"""Bytes of the line before a chunk: its size, and extensions, which are ignored."""
 
 LONGEST_TRAILER = 8 * 1024
-"""Bytes of the headers behind the last chunk, which nobody reads either."""
+"""Bytes of the headers behind the last chunk, which are ignored too."""
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
 _EXTENSIONS = re.compile(rb"(?:[\t\x20-\x7e\x80-\xff])*\Z")

@@ -26,7 +26,7 @@ class DoorConnection(HTTPConnection):
     __slots__ = ()
 
     def begin(self) -> None:
-        """The head is complete: find out whom the request is for."""
+        """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive and not self._door.stopping
         path = unquote_to_bytes(head.target.partition(b"?")[0])

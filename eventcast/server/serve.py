@@ -54,7 +54,7 @@ class Serve(Subcommand):
 
     def handle(self, **options: Any) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # in a pipe or a file too, where somebody may be waiting
+            sys.stdout.reconfigure(line_buffering=True)  # in a pipe or a file too, where a program may be waiting
         if options["verbosity"] < 2:
             # What Daphne says while it starts, the banner says better.
             logging.getLogger("daphne").setLevel(logging.WARNING)
