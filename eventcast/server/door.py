@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from eventcast.engine.hub import Hub
 from eventcast.routing import EventcastRouter
@@ -45,6 +46,8 @@ class Door:
 
     :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
     :param hand_over: gives a socket, and what was read from it, to Daphne.
+    :param on_closed: called when a connection is closed.
+    :param log: writes the access log, as Daphne calls it.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class Door:
         hand_over: Callable[[socket.socket, bytes], None],
         times: Times,
         on_closed: Callable[[], None] = lambda: None,
+        log: Callable[[str, str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.hub = hub
         self.router = router
         self.hand_over = hand_over
         self.times = times
         self.on_closed = on_closed
+        self.log = log
         self.rhythm = hub.pulse.rhythm(times.ping_interval, times.ping_timeout or None)
         self.connections: set[HTTPConnection] = set()
         """Connections that are neither a subscriber's nor Daphne's."""

@@ -112,6 +112,8 @@ class Head:
             raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
         if not _HOST.match(self.fields.get(b"host", b"")):
             raise InvalidRequest("The Host header is not the name of a host.")
+        if not target.startswith(b"/") and target != b"*":
+            raise InvalidRequest("The target of a request is a path, such as /orders/42.")
         self.target = target
         encoding = self.fields.get(b"transfer-encoding")
         if encoding is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -86,17 +87,30 @@ class DoorConnection(HTTPConnection):
 
     async def _admit_then_read(self, request: Request) -> None:
         """Check the publisher before its body is read: a stranger's is not worth the memory."""
-        answer = await _admit(request)
-        if isinstance(answer, Answer):
-            self._answer(answer, close=True)
+        refusal: Refused | None = None
+        try:
+            check_host(request)
+            name = names.channel_from_target(request.target)
+            permit = await admission.check_publish(request, name)
+        except Refused as error:
+            refusal = error
+
+        @answering
+        async def answer(request: Any) -> Any:
+            if refusal is not None:
+                raise refusal
+            return await channels.publish(request, name, permit)
+
+        async def publish(body: bytes) -> None:
+            request.set_body(body)
+            self._answer(await answer(request))
+
+        if refusal is not None:
+            self._answer(await answer(request), close=True)
             return
         self._busy = False
-        self._read_body(lambda body: self._start(self._publish_admitted(request, body)))
+        self._read_body(lambda body: self._start(publish(body)))
         self._resume()
-
-    async def _publish_admitted(self, request: Request, body: bytes) -> None:
-        request.set_body(body)
-        self._answer(await _publish(request))
 
     def _stream_of_pattern(self) -> None:
         request = self._request()
@@ -144,7 +158,23 @@ class DoorConnection(HTTPConnection):
             return
         received = self._buffer
         sock = self._give_away(watched=is_local())
-        await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
+        connection = await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
+        if self._door.log is not None and connection is not None:
+            self._log("websocket", "connected")
+            forget, log = connection.on_end or _nothing, functools.partial(self._log, "websocket", "disconnected")
+            connection.on_end = lambda: (forget(), log())
+
+    def _answer(self, answer: Answer, *, close: bool = False) -> None:
+        if self._door.log is not None:
+            self._log("http", "complete", status=answer.status_code, size=len(answer.content))
+        super()._answer(answer, close=close)
+
+    def _log(self, protocol: str, action: str, **details: Any) -> None:
+        """Write a line in the access log, as Daphne does for its connections."""
+        client = f"{self._address[0]}:{self._address[1]}" if isinstance(self._address, tuple) else None
+        path = self._head.target.decode("latin-1")
+        assert self._door.log is not None
+        self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
     def _hand_over(self, received: bytes, length: int | None = None) -> None:
         """Give the connection to Daphne.
@@ -164,15 +194,5 @@ async def _serve(request: Any) -> Any:
     return await channels.serve(request, names.channel_from_target(request.target))
 
 
-@answering
-async def _admit(request: Any) -> Any:
-    """Check a publisher; returns what :func:`_publish` needs."""
-    check_host(request)
-    request.channel = names.channel_from_target(request.target)
-    request.permit = await admission.check_publish(request, request.channel)
-    return request
-
-
-@answering
-async def _publish(request: Any) -> Any:
-    return await channels.publish(request, request.channel, request.permit)
+def _nothing() -> None:
+    pass

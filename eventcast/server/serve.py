@@ -65,7 +65,7 @@ class Serve(Subcommand):
             sockets,
             Times(conf.HANDSHAKE_TIMEOUT, conf.BODY_TIMEOUT, options["ping_interval"], options["ping_timeout"]),
             on_listening=lambda: self.stdout.write(_banner(sockets, open_files)),
-            action_logger=_access_logger(options["access_log"]),
+            access_log=_access_logger(options["access_log"]),
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
             websocket_timeout=-1,  # Daphne closes with 1000 after a day, which clients that reconnect take as final.
             websocket_handshake_timeout=conf.HANDSHAKE_TIMEOUT,

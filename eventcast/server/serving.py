@@ -42,6 +42,8 @@ class BroadcastServer:
     :param application: the ASGI application.
     :param sockets: listening sockets.
     :param on_listening: called once connections are accepted and signals are handled.
+    :param access_log: Daphne's, or None for no log.
+    :param options: further options of Daphne's.
     """
 
     def __init__(
@@ -51,14 +53,18 @@ class BroadcastServer:
         times: Times,
         *,
         on_listening: Callable[[], None],
+        access_log: Callable[[str, str, dict[str, Any]], None] | None,
         **options: Any,
     ) -> None:
         self._garbage = GarbageKeeper()
-        self._daphne = behind_the_door(application, on_closed=self._connection_closed, **options)
+        self._daphne = behind_the_door(
+            application, on_closed=self._connection_closed, action_logger=access_log, **options
+        )
         self._router = application if isinstance(application, EventcastRouter) else None
         self._sockets = sockets
         self._times = times
         self._on_listening = on_listening
+        self._access_log = access_log
         self._door: Door | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -73,7 +79,12 @@ class BroadcastServer:
             if hasattr(signal, name):
                 loop.add_signal_handler(getattr(signal, name), self._stop)
         self._door = Door(
-            current_hub(), self._router, self._daphne.hand_over, self._times, on_closed=self._connection_closed
+            current_hub(),
+            self._router,
+            self._daphne.hand_over,
+            self._times,
+            on_closed=self._connection_closed,
+            log=self._access_log,
         )
         for sock in self._sockets:
             self._door.listen(sock)

@@ -62,8 +62,8 @@ async def admit(request: HttpRequest, wanted: str | Pattern) -> Admitted:
 
 async def open_websocket(
     sock: socket.socket, request: HttpRequest, admitted: Admitted, rhythm: Rhythm, received: bytes = b""
-) -> None:
-    """Let a client in on a socket of our own, and answer its handshake.
+) -> WebSocketConnection | None:
+    """Let a client in on a socket of our own, and answer its handshake; returns None if it is refused after all.
 
     :param received: what the client has sent after its handshake.
     """
@@ -74,8 +74,9 @@ async def open_websocket(
     except Refused as refusal:
         note_refused(refusal, request.path, connection.peer)
         connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
-        return
+        return None
     connection.open(accepting(request), received)
+    return connection
 
 
 def check(headers: dict[bytes, bytes], method: str, version: str) -> None:
