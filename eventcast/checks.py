@@ -177,9 +177,9 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
 
 @register("eventcast")
 def check_listeners(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The apps' ``listeners.py``: imported, as ``eventcast listen`` does it.
+    """The apps' ``listeners.py``: each can be imported.
 
-    No more than a warning: what only the listeners need may be missing where something else runs.
+    This is only a warning: a package that only the listeners need may be missing in other processes.
     """
     return [
         Warning(

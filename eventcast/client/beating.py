@@ -30,7 +30,7 @@ CLOSING = 2.0
 def next_beat(last: int, every: float, elapsed: float) -> int:
     """The number of the beat after ``last``: beat n is due n times ``every`` after the first, however long one took.
 
-    Beats whose time has passed are skipped: ten at once mean no more than one.
+    Beats that are overdue are skipped: ten beats at once mean no more than one.
 
     :param elapsed: seconds since the first beat.
     """

@@ -140,8 +140,8 @@ class Course:
             self._tell(State("closed"))
 
     def _delay(self, code: int | None, reason: str) -> float:
-        # A client that an operator disconnected stays away for a while. A client whose permission is over comes back
-        # soon: the server tells it so, and the subscription ends.
+        # A client that an operator disconnected stays away for a while. A client without permission comes back soon:
+        # the server refuses it then, and the subscription ends.
         if code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
             return random.uniform(LATEST / 2, LATEST)
         self._failures += 1

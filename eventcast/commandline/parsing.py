@@ -12,8 +12,8 @@ from typing import Any
 class SubcommandParser(argparse.ArgumentParser):
     """Accepts options between the other arguments, and reports unknown arguments itself.
 
-    Python's own parser of a sub-command does neither: it accepts options at one place only, and leaves unknown
-    arguments to the parser above, whose usage does not show the sub-command's.
+    Python's own parser of a sub-command does neither: it accepts options at one place only, and the parser above it
+    reports unknown arguments with its own usage.
     """
 
     _is_parsing = False

@@ -1,4 +1,4 @@
-"""Finds what is registered: imports ``listeners.py`` of the installed apps."""
+"""Finds listeners: imports ``listeners.py`` of the installed apps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MODULE = "listeners"
 
 
 def discover(configs: Iterable[AppConfig] | None = None) -> list[BrokenListeners]:
-    """Import the listeners of apps; returns what is wrong with those that cannot be imported.
+    """Import the listeners of apps; returns an error for each module that cannot be imported.
 
-    Each by itself: one that is broken hides no other. (Django's ``autodiscover_modules`` ends with the first.)
+    An error does not end the search. (Django's ``autodiscover_modules`` ends with the first error.)
 
     :param configs: the apps; default: all that are installed.
     """
@@ -31,15 +31,15 @@ def discover(configs: Iterable[AppConfig] | None = None) -> list[BrokenListeners
             importlib.import_module(name)
         except Exception as error:
             registry.discard_unimported()
-            broken = BrokenListeners(f"{_place(error, name)}: {_said(error)}")
+            broken = BrokenListeners(f"{_place(error, name)}: {_describe(error)}")
             broken.__cause__ = error
             found.append(broken)
     return found
 
 
 def _place(error: Exception, name: str) -> str:
-    """File and line where a module got no further, wherever below it the error was raised."""
-    if isinstance(error, SyntaxError) and error.filename:  # of a file that was not run
+    """The file and line of the module's last statement, even if an imported module raised the error."""
+    if isinstance(error, SyntaxError) and error.filename:  # that file did not run
         return f"{error.filename}, line {error.lineno}"
     places = [
         f"{frame.f_code.co_filename}, line {line}"
@@ -49,7 +49,7 @@ def _place(error: Exception, name: str) -> str:
     return places[-1] if places else name
 
 
-def _said(error: Exception) -> str:
-    """The error in a line."""
-    # A SyntaxError's text has the place once more.
+def _describe(error: Exception) -> str:
+    """The error in one line."""
+    # The text of a SyntaxError would repeat the place.
     return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""The path of a listener: what it means to Django, and what to ask a server for."""
+"""The path of a listener: a route of Django's, and the pattern that a server can match."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventcast.exceptions import InvalidChannel, InvalidPattern
 
 
 class Route:
-    """A route as Django's ``path()`` has it, with a leading slash and any converters; without any, one channel.
+    """A route of Django's ``path()`` with a leading slash. Without converters, it is one channel.
 
     :param path: such as ``"/orders/<int:id>"``.
-    :raises ImproperlyConfigured: it is no such route.
+    :raises ImproperlyConfigured: ``path`` is not such a route.
     """
 
     def __init__(self, path: str) -> None:
@@ -28,38 +28,39 @@ class Route:
         try:
             names.check_channel(path)
             self._route = RoutePattern(path, is_endpoint=True)
-            self._expression = self._route.regex  # compiled only now, when two of one name are found out
+            self._expression = self._route.regex  # compiled now: this finds two converters of one name
         except InvalidChannel as error:
             raise ImproperlyConfigured(f"The path {path!r:.200} names no channel: {error}") from error
         except re.error as error:
             raise ImproperlyConfigured(f"The path {path!r:.200} cannot be compiled: {error}.") from error
         self.path = path
         self.parameters = tuple(self._route.converters)
-        """The names of what is cut out of a channel's name."""
-        self.pattern = _tightest(path) if self.parameters else None
-        """The tightest pattern that a server can match and that has all of its channels; None if it is one channel."""
+        """The names of the values that the converters cut out of a channel's name."""
+        self.pattern = _narrowest(path) if self.parameters else None
+        """The narrowest pattern that a server can match and that contains all of the route's channels; None for one
+        channel."""
 
     def has(self, channel: str) -> bool:
-        """Whether the channel looks like one of its own; what the converters make of it may still say no.
+        """Whether a channel matches the route's regular expression. The converters may still refuse it.
 
-        Cheap, and calls nothing of the site's.
+        This is cheap, and runs no code of the site.
         """
         return self.pattern in (None, self.path) or self._expression.search(channel) is not None
 
     def match(self, channel: str) -> dict[str, Any] | None:
-        """What the converters make of the channel's name, as keyword arguments; None if it is not one of its own."""
+        """The converters' values for a channel's name, as keyword arguments; None if the channel does not match."""
         found = self._route.match(channel)
         return None if found is None else found[2]
 
 
-def _tightest(path: str) -> str:
-    """``path``, or as much of it from the left as a server can match, with ``<path:rest>`` for all that follows."""
+def _narrowest(path: str) -> str:
+    """``path``, or the part from its left that a server can match, followed by ``<path:rest>``."""
     if _can_be_served(path):
         return path
     segments = path.split("/")
     for last in range(len(segments) - 1, 0, -1):
         head = "/".join(segments[:last]) + "/" + segments[last].partition("<")[0]
-        # A rest that may be nothing is not what <path:rest> matches: then there must be more of it.
+        # <path:rest> does not match an empty rest: if the rest may be empty, it must begin earlier.
         rest = RoutePattern(path[len(head) :], is_endpoint=True)
         if _can_be_served(head + "<path:rest>") and rest.regex.search("") is None:
             return head + "<path:rest>"
@@ -71,6 +72,6 @@ def _can_be_served(path: str) -> bool:
         pattern = patterns.parse(path)
     except (InvalidPattern, InvalidChannel):
         return False
-    # A site may, up to Django 5.2, have registered another converter by the name of one of Django's.
+    # Up to Django 5.2, a site may have registered its own converter with the name of one of Django's.
     known = get_converters()
     return all(known[segment.kind] is DEFAULT_CONVERTERS[segment.kind] for segment in pattern.segments if segment.kind)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @heartbeat("/heartbeat/logserver", timeout=settings.HEARTBEAT_TIMEOUT)
 def alarm_the_operators(event: Heartbeat) -> None:
-    """Called once when the log server has been silent for too long, and once when it comes back."""
+    """Tell the operators once that the log server is silent, and once that it is back."""
     if event.alive:
         told = f"The log server is back after {event.silence:.0f} s."
     else:

@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 HAPPENED = {"start": "was started", "stop": "was stopped", "restart": "was restarted"}
-"""What has happened to a service, by the action that did it."""
+"""The words for each action."""
 
 
 @dataclass
 class Service:
-    """One service, and since when it is as it is."""
+    """One service, and the time of its last change."""
 
     name: str
     purpose: str
@@ -23,10 +23,10 @@ class Service:
 
 
 class Services:
-    """All of them; safe in any thread."""
+    """All services. Threads may share them."""
 
     def __init__(self, purposes: dict[str, str]) -> None:
-        """:param purposes: what each service is for, by its name. They begin running."""
+        """:param purposes: what each service is for, by its name. All services run at first."""
         now = datetime.now(timezone.utc)
         self._services = {name: Service(name, purpose, True, now) for name, purpose in purposes.items()}
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Services:
         """Start, stop or restart a service.
 
         :param action: ``start``, ``stop`` or ``restart``.
-        :returns: what has happened, in words; None if nothing has, since the service was like that already.
+        :returns: the change in words; None if there was no change.
         :raises KeyError: there is no such service or action.
         """
         happened = HAPPENED[action]
@@ -46,7 +46,7 @@ class Services:
                 return None
             service.running = action != "stop"
             service.since = datetime.now(timezone.utc)
-            # Of the clock, so that it goes on growing when the server comes back.
+            # From the clock, so that the version grows over a restart of the server, too.
             self._version = max(self._version + 1, time.time_ns() // 1000)
         return f"{name} {happened}"
 

@@ -9,10 +9,10 @@ import eventcast
 from deployment.services import services
 
 POPUPS = "/deployment"
-"""The channel of what has happened, in words; anything else may speak there, too."""
+"""The channel of changes, in words. Other programs may publish there, too."""
 
 STATES = "/deployment/services"
-"""The channel of all services as they are now, as JSON."""
+"""The channel of the state of all services, as JSON."""
 
 
 @require_safe
@@ -25,13 +25,13 @@ def console(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def state(request: HttpRequest) -> HttpResponse:
-    """What the channel of states tells, for a page that may have missed some."""
+    """The last message of the channel of states, for a page that may have missed it."""
     return JsonResponse(services.snapshot())
 
 
 @require_POST
 def act(request: HttpRequest, name: str) -> HttpResponse:
-    """Start, stop or restart a service, and tell every open console."""
+    """Start, stop or restart a service, and publish the change to every open console."""
     try:
         happened = services.act(name, request.POST.get("do", ""))
     except KeyError as error:

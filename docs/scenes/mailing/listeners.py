@@ -1,4 +1,4 @@
-"""Mails the company about each payment: its own process, and no line of the payment's code."""
+"""Mails the company about each payment, without any change in the payment's code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from eventcast import listener
 
 @listener("/eventcast/user/<str:key>")
 def mail_the_company(order: dict[str, Any], key: str) -> None:
-    """A mail to the company for an order that is paid."""
+    """Send a mail about a paid order to the company."""
     context = {"order": order, "key": key}
-    # A name with a line break in it must not make a header of its own.
+    # A line break in a name must not start another header.
     subject = " ".join(render_to_string("mailing/paid_subject.txt", context).split())
     send_mail(subject, render_to_string("mailing/paid.txt", context), None, [settings.COMPANY_EMAIL])

@@ -6,7 +6,7 @@ from django import forms
 
 
 class OrderForm(forms.Form):
-    """An order, as a customer writes it or as the command ``pay`` is given it."""
+    """An order, from the page or from the command ``pay``."""
 
     name = forms.CharField(max_length=100, initial="Ada Lovelace", widget=forms.TextInput({"autocomplete": "name"}))
     amount = forms.DecimalField(

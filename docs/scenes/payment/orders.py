@@ -1,5 +1,4 @@
-"""Paying an order, and telling it to the address of the setting ``PAYMENT_WEBHOOK``. What becomes of it is not for
-this app to know."""
+"""Pays an order, and POSTs it to the address in the setting ``PAYMENT_WEBHOOK``. What happens then is not its part."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
-"""Seconds that the announcement of a payment may take: the customer waits for it."""
+"""Seconds that the POST may take: the customer waits for it."""
 
 
 def pay(order: dict[str, Any], key: str = "") -> str:
@@ -33,7 +32,7 @@ def pay(order: dict[str, Any], key: str = "") -> str:
 
 
 def announce(order: dict[str, Any]) -> None:
-    """POST a paid order as JSON. It stays paid if that fails: the failure is logged."""
+    """POST a paid order as JSON. A failure is logged, and the order stays paid."""
     request = urllib.request.Request(
         settings.PAYMENT_WEBHOOK + quote(order["key"], safe=""),
         json.dumps(order, cls=DjangoJSONEncoder).encode(),

@@ -14,7 +14,7 @@ HEADER = "Content-Security-Policy"
 
 @sync_and_async_middleware
 def content_security_policy(get_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Middleware that sets the policy wherever a view has set none, as eventcast's own pages do."""
+    """Middleware that sets the policy of each response that has none; eventcast's own pages have one."""
 
     def with_policy(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault(HEADER, policy(request.get_host()))
@@ -36,7 +36,7 @@ def content_security_policy(get_response: Callable[..., Any]) -> Callable[..., A
 def policy(host: str) -> str:
     """The header's value.
 
-    :param host: the request's, whose sockets are named because older browsers don't count them as ``'self'``.
+    :param host: of the request. Its WebSockets are named, because older browsers do not count them as ``'self'``.
     """
     return "; ".join(
         (

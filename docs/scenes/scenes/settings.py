@@ -1,6 +1,6 @@
 """Settings of the scenes: plain Django with eventcast, and no database.
 
-What a reader may want to change is in an environment variable; the README lists them.
+Environment variables change some of them; the README lists these variables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.core.management.utils import get_random_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-SECRET_KEY = get_random_secret_key()  # signs the notices of one page for the next, and nothing that has to last
+SECRET_KEY = get_random_secret_key()  # signs only the notices that one page leaves for the next
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
@@ -21,7 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "scenes",
-    # One app a scene or less. None of them imports another, so any of them can go.
+    # Each scene is one app or more. No app imports another, so each can be removed.
     "payment",
     "mailing",
     "texting",
@@ -62,15 +62,15 @@ STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# Where the server is, for the commands that talk to it.
+# The server's URL, for the commands that talk to the server.
 URL = os.environ.get("SCENES_URL", "http://127.0.0.1:8000")
-# Open to every program that reaches the server, and in browsers to its own pages alone: enough for one machine, whose
-# programs may all speak. Anywhere else, AUTHORIZATION says who may; see docs/security.md.
+# Every program that reaches the server may publish and subscribe; in browsers, only the server's own pages may. This is
+# enough on one machine. On any other, AUTHORIZATION decides which clients may; see docs/security.md.
 EVENTCAST = {"URL": URL}
 
 OUTBOX = BASE_DIR / "outbox"  # what the scenes send
 
-# payment: each order that is paid is POSTed to this address and its key.
+# payment: each paid order is POSTed to this address, with the order's key at its end.
 PAYMENT_WEBHOOK = f"{URL}/eventcast/user/"
 
 # mailing and alarms: a file for each mail, or a real server, as in SCENES_SMTP=mail.example.com:25.
@@ -83,11 +83,11 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = OUTBOX / "mail"
 
-# texting: the class that sends a text, and where the default one writes it.
+# texting: the class that sends a text, and the file of the default class.
 TEXT_GATEWAY = "texting.gateways.FileGateway"
 TEXT_FILE = OUTBOX / "texts.txt"
 
-# alarms: seconds of silence until there is one, who gets a mail, and where it is written.
+# alarms: seconds of silence until an alarm, the address of its mail, and the file of all alarms.
 HEARTBEAT_TIMEOUT = float(os.environ.get("SCENES_HEARTBEAT_TIMEOUT", "30"))
 ALARM_EMAIL = "operators@example.com"
 ALARM_FILE = OUTBOX / "alarms.txt"

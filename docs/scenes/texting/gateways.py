@@ -1,4 +1,4 @@
-"""Where texts go: the class that the setting ``TEXT_GATEWAY`` names, which any provider's can take the place of."""
+"""Sends texts through the class in the setting ``TEXT_GATEWAY``. A provider's class may replace the default."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.utils.module_loading import import_string
 
 
 class Gateway(Protocol):
-    """Sends texts. Made anew for each, without arguments."""
+    """Sends texts. Each text gets a new instance, made without arguments."""
 
     def send(self, phone: str, text: str) -> None:
-        """Send ``text``, which is one line, to the number ``phone``. Any exception means that it was not sent."""
+        """Send ``text``, one line, to the number ``phone``. Any exception means that the text was not sent."""
 
 
 class FileGateway:
-    """Appends each text to the file ``TEXT_FILE``, for trying things out."""
+    """Appends each text to the file ``TEXT_FILE``, for trials."""
 
     def send(self, phone: str, text: str) -> None:
         file = Path(settings.TEXT_FILE)

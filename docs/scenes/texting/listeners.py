@@ -1,4 +1,4 @@
-"""Texts the customer about the payment: knows nothing of the mails, nor they of it."""
+"""Texts the customer about each payment, independently of the mails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from texting.gateways import get_gateway
 
 @listener("/eventcast/user/<str:key>")
 def text_the_customer(order: dict[str, Any], key: str) -> None:
-    """A text to the customer whose order is paid."""
+    """Send a text to the customer of a paid order."""
     text = render_to_string("texting/paid.txt", {"order": order, "key": key})
     get_gateway().send(order["phone"], " ".join(text.split()))

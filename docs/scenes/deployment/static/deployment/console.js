@@ -11,7 +11,7 @@ function showSince(time, since) {
 }
 
 function show({ version, services }) {
-  if (version < +list.dataset.version) return; // an answer that was under way while news came in
+  if (version < +list.dataset.version) return; // an answer that was older than a message
   list.dataset.version = version;
   for (const { name, running, since } of services) {
     const row = list.querySelector(`[data-service="${CSS.escape(name)}"]`);
@@ -20,7 +20,7 @@ function show({ version, services }) {
     row.querySelector(".what").textContent = running ? "running" : "stopped";
     showSince(row.querySelector("time"), since);
     for (const button of row.querySelectorAll("button")) {
-      // Not "disabled", which would take the focus from somebody who is about to press it.
+      // Not "disabled", which would take the focus from the button.
       button.ariaDisabled = running == (button.value == "start");
     }
   }
@@ -32,7 +32,7 @@ async function catchUp() {
 }
 
 const channel = eventcast(list.dataset.channel, { json: true }).on(show)
-  // What happened before the channel was open, or while the connection was lost, was not heard.
+  // The page has missed changes before the channel was open, and while the connection was lost.
   .on("state", (state) => state == "open" && catchUp().catch(console.warn));
 showConnection(channel, document.getElementById("state"));
 
@@ -44,6 +44,6 @@ list.addEventListener("submit", async (event) => {
   if (button.ariaDisabled == "true") return;
   const body = new FormData(form, button);
   const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => null);
-  // The redirect is for browsers without this script. What is refused had a form of yesterday: a new page has a new one.
+  // The redirect is for browsers without this script. A refusal means that the form is too old: reload the page.
   if (answer && answer.type != "opaqueredirect") location.reload();
 });

@@ -1,4 +1,4 @@
-/* Log lines as they come, of one host (data-channel) or of many (data-pattern); the last thousand are kept. */
+/* Shows log lines of one host (data-channel) or of many (data-pattern), the last thousand. */
 "use strict";
 
 const MAX = 1000;
@@ -9,7 +9,7 @@ const SEVERE = /\b(ERROR|CRITICAL|FATAL)\b/, WORTH_A_LOOK = /\bWARN(ING)?\b/;
 let waiting = [];
 
 const channel = pattern
-  // Each message of a pattern comes in JSON: its time, its channel, and what it says.
+  // Each message of a pattern is JSON with its time, its channel, and its data.
   ? eventcast("/-/subscribe?pattern=" + encodeURIComponent(pattern), { json: true })
     .on(({ time, channel, data, base64 }) => take(data ?? bytes(base64), 1000 * time, channel.split("/").at(-1)))
   : eventcast(url).on((data) => take(data, Date.now()));
@@ -25,12 +25,12 @@ channel.on("state", (state) => {
   lost = 0;
 });
 
-// A line that is not UTF-8 comes as bytes: what can be read of it is shown.
+// A line that is not UTF-8 comes as bytes. Its readable characters are shown.
 function take(data, time, host) {
   add({ text: typeof data == "string" ? data : new TextDecoder().decode(data), time, host });
 }
 
-// Shown once a frame, so that no flood freezes the page.
+// Lines are shown once in each animation frame, so that many lines do not freeze the page.
 function add(entry) {
   if (waiting.push(entry) > MAX) waiting.shift();
   if (waiting.length == 1) requestAnimationFrame(show);
@@ -65,7 +65,7 @@ function link(host) {
   const anchor = document.createElement("a");
   anchor.href = hostUrl.replace("HOST", () => encodeURIComponent(host));
   anchor.textContent = host;
-  // The same colour for a host on every page and every day; by the golden angle, so that web1 and web2 are far apart.
+  // A host has the same colour on every page. The golden angle makes the colours of web1 and web2 very different.
   let number = 0;
   for (const character of host) number = (number * 31 + character.codePointAt()) % 1e6;
   anchor.style.setProperty("--hue", (number * 137.5) % 360);

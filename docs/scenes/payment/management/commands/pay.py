@@ -1,4 +1,4 @@
-"""``manage.py pay``: what the page does, without a browser."""
+"""``manage.py pay``: does what the page does, without a browser."""
 
 from __future__ import annotations
 

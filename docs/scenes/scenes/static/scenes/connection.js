@@ -1,4 +1,4 @@
-/* Shows whether a page hears its channel: <p class="state" data-state="connecting"><span role="status">…</span></p> */
+/* Shows the state of a page's channel: <p class="state" data-state="connecting"><span role="status">…</span></p> */
 "use strict";
 
 const STATES = { connecting: "Connecting", open: "Live", waiting: "Connection lost", closed: "Not connected" };
