@@ -135,7 +135,9 @@ def _on_a_loop() -> bool:
 
 def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
     """Needs no event loop and waits for none: the hubs have the message when this returns."""
-    layer.group_send_nowait(names.group_name(event["channel"]), event)
+    group = names.group_name(event["channel"])
+    if group in layer.groups:
+        layer.group_send_nowait(group, event)
     if EVERYWHERE in layer.groups and conf.PATTERN_SUBSCRIPTIONS:
         layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
     published.add(len(event["messages"]))

@@ -113,6 +113,7 @@ class SocketSubscriber(Subscriber):
         self.pending += len(piece.data) - (taken if len(self._owed) == 1 else 0)
         if self.hub is not None:
             self.hub.memory.hold(piece, self)
+        self.note_pending()
 
     def flush(self) -> None:
         """Write what the socket takes of what is owed."""

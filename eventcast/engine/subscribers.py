@@ -134,20 +134,22 @@ class Subscriber:
 
     def deliver(self, batch: Batch) -> int:
         """Take a batch, within the bound; returns how many messages were taken."""
-        limit = conf.SUBSCRIBER_BUFFER
-        if self.pending > limit:
+        if self.pending > conf.SUBSCRIBER_BUFFER:
             return self._overflow(batch)
         if not self.write(batch):
             self.leave()  # The connection has been closed: that is no loss.
             return 0
-        if self.pending > limit // 2 and not self._behind_since and self.channel is not None:
-            self._behind_since = time.monotonic()
-            self.channel.behind.add(self)
         return len(batch)
 
     def holds_up(self, now: float) -> bool:
         """Whether publishers should still wait for this subscriber, which is behind."""
         return now - self._behind_since < PATIENCE
+
+    def note_pending(self) -> None:
+        """More bytes are owed. To be called by the code that keeps them."""
+        if not self._behind_since and self.pending > conf.SUBSCRIBER_BUFFER // 2 and self.channel is not None:
+            self._behind_since = time.monotonic()
+            self.channel.behind.add(self)
 
     def note_progress(self) -> None:
         """Bytes have left. To be called by the code that writes them."""

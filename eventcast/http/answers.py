@@ -77,8 +77,14 @@ def answering(view: View) -> View:
 
     @functools.wraps(view)
     async def answered(request: HttpRequest) -> Response:
-        cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
         response: Response
+        if request.method in ("POST", "PUT") and "HTTP_ORIGIN" not in request.META:
+            try:  # Most requests: a program publishes, and CORS is for browsers.
+                response = await view(request)
+            except Refused as refusal:
+                response = refused(request, refusal)
+            return response
+        cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
         try:
             response = cors.preflight(request, cookies=cookies) if cors.is_preflight(request) else await view(request)
         except Refused as refusal:

@@ -210,6 +210,7 @@ class ResponseStream(Subscriber):
         piece = batch.piece(self.form).data
         self._pieces.append(piece)
         self.pending += len(piece)
+        self.note_pending()
         self._news.set()
         return True
 

@@ -54,6 +54,7 @@ class ASGIWebSocket(Subscriber):
             return False
         self._queue.extend(batch.messages)
         self.pending += batch.size
+        self.note_pending()
         self._wake()
         return True
 
