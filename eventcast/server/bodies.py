@@ -44,7 +44,7 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._pieces: list[bytes] = []
+        self._content = bytearray()  # One object: a client may send millions of chunks.
         self._left = 0
         """Bytes of the current chunk that have not come, and of the line end behind it."""
         self._in_trailer = False
@@ -56,44 +56,50 @@ class ChunkedBody:
 
         :raises InvalidRequest: it is not what RFC 9112 section 7.1 says.
         """
-        data = self._buffer + data
+        data, at = self._buffer + data, 0  # By position: the rest is not copied for each of many chunks.
         while True:
             if self._left:
-                piece = data[: max(0, self._left - 2)]
-                self._pieces.append(piece)
+                piece = data[at : at + max(0, self._left - 2)]
+                self._content += piece
                 self.size += len(piece)
                 self._left -= len(piece)
-                data = data[len(piece) :]
-                if self._left > 2 or len(data) < 2:
-                    self._buffer = data
+                at += len(piece)
+                if self._left > 2 or len(data) - at < 2:
+                    self._buffer = data[at:]
                     return None
-                if data[:2] != b"\r\n":
+                if not data.startswith(b"\r\n", at):
                     raise InvalidRequest("A chunk is not as long as it says.")
-                data, self._left = data[2:], 0
-            end = data.find(b"\r\n")
+                at, self._left = at + 2, 0
+            end = data.find(b"\r\n", at)
             if end < 0:
-                if len(data) > (LONGEST_TRAILER if self._in_trailer else LONGEST_CHUNK_LINE) or b"\n" in data:
+                self._buffer = data[at:]
+                longest = LONGEST_TRAILER if self._in_trailer else LONGEST_CHUNK_LINE
+                if len(self._buffer) > longest or b"\n" in self._buffer:
                     raise InvalidRequest("The line before a chunk is too long, or has no CR before its LF.")
-                self._buffer = data
                 return None
-            line, data = data[:end], data[end + 2 :]
-            if self._in_trailer:
-                if not line:
-                    return data
-                self._trailer_size += len(line)
-                if self._trailer_size > LONGEST_TRAILER or b":" not in line or not _EXTENSIONS.match(line):
-                    raise InvalidRequest("The trailer of the body is too long, or is none.")
-                continue
-            size, _, extensions = line.partition(b";")
-            valid = _SIZE.match(size.rstrip(b" 	")) and _EXTENSIONS.match(extensions)
-            if len(line) > LONGEST_CHUNK_LINE or not valid:
-                raise InvalidRequest("The line before a chunk begins with its size in hexadecimal.")
-            length = int(size, 16)
-            if length:
-                self._left = length + 2
+            line, at = data[at:end], end + 2
+            if not self._in_trailer:
+                self._begin_chunk(line)
+            elif line:
+                self._check_trailer(line)
             else:
-                self._in_trailer = True
+                return data[at:]
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size, _, extensions = line.partition(b";")
+        valid = _SIZE.match(size.rstrip(b" \t")) and _EXTENSIONS.match(extensions)
+        if len(line) > LONGEST_CHUNK_LINE or not valid:
+            raise InvalidRequest("The line before a chunk begins with its size in hexadecimal.")
+        if length := int(size, 16):
+            self._left = length + 2
+        else:
+            self._in_trailer = True
+
+    def _check_trailer(self, line: bytes) -> None:
+        self._trailer_size += len(line)
+        if self._trailer_size > LONGEST_TRAILER or b":" not in line or not _EXTENSIONS.match(line):
+            raise InvalidRequest("The trailer of the body is too long, or is none.")
 
     def content(self) -> bytes:
         """The whole body."""
-        return b"".join(self._pieces)
+        return bytes(self._content)

@@ -46,6 +46,11 @@ class ClientSocket:
         """When the connection has waited long enough, on the loop's clock."""
         self._loop.add_reader(sock.fileno(), self._readable)
 
+    @property
+    def _gone(self) -> bool:
+        """Whether the connection was closed, or given away, while something was waited for."""
+        return self not in self._door.connections
+
     def _readable(self) -> None:
         raise NotImplementedError
 
@@ -93,7 +98,7 @@ class ClientSocket:
             self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def _close(self) -> None:
-        if self in self._door.connections:
+        if not self._gone:
             sock = self._give_away()
             sock.close()
             self._door.on_closed()

@@ -259,7 +259,11 @@ def behind_the_door(application: Any, *, on_closed: Callable[[], None], **option
                     transport = cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, self.http_factory)
                 except OSError:
                     return
-            transport.protocol.dataReceived(data)
+            protocol = transport.protocol
+            channel = getattr(protocol, "_channel", protocol)  # what chooses between HTTP/1.1 and HTTP/2
+            # The door has checked the head, and lets longer ones pass: Twisted would hang up without a whole answer.
+            channel.MAX_LENGTH = channel.totalHeadersSize = len(data)
+            protocol.dataReceived(data)
 
         def protocol_disconnected(self, protocol: Any) -> None:
             super().protocol_disconnected(protocol)

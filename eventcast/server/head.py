@@ -131,6 +131,11 @@ class Head:
         return b"close" not in options and (self.version == "1.1" or b"keep-alive" in options)
 
     @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for a word before it sends the body (RFC 9110 section 10.1.1)."""
+        return self.version == "1.1" and self.fields.get(b"expect", b"").lower() == b"100-continue"
+
+    @property
     def upgrades(self) -> bool:
         """Whether the client asks for a WebSocket (RFC 6455 section 4.2.1)."""
         if b"upgrade" not in self.fields:
@@ -152,6 +157,8 @@ class Head:
         :param length: the length of the body, where it was read already.
         """
         left_out = {b"daphne-root-path", b"connection"}
+        if not self.upgrades:
+            left_out.add(b"upgrade")  # Daphne would take it for a handshake, and hang up.
         if length is not None:
             left_out |= {b"content-length", b"transfer-encoding", b"expect"}
         lines = [b"%b: %b\r\n" % each for each in self.headers if each[0] not in left_out]

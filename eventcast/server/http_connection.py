@@ -111,9 +111,10 @@ class HTTPConnection(ClientSocket):
                     self._buffer = rest
                     self.begin()
                 else:
+                    before = self._body.size
                     rest = self._body.feed(data)
                     if rest is None:
-                        self.deadline = self._loop.time() + self._door.times.body + self._body.size / MIN_RATE
+                        self.deadline += (self._body.size - before) / MIN_RATE
                         self._check_size()
                         return
                     self._check_size()
@@ -142,7 +143,7 @@ class HTTPConnection(ClientSocket):
         self.deadline = self._loop.time() + self._door.times.body
         self._on_body = then
         self._body = ChunkedBody() if length is None else SizedBody(length)
-        if not self._buffer and self._head.fields.get(b"expect", b"").lower() == b"100-continue":
+        if not self._buffer and self._head.expects_continue:
             self._send(CONTINUE)
 
     def _check_size(self) -> None:
@@ -168,6 +169,9 @@ class HTTPConnection(ClientSocket):
         if isinstance(error, asyncio.CancelledError):
             self._close()
             return
+        if isinstance(error, Refused):
+            self._refuse(error)
+            return
         logger.error("Serving a request failed.", exc_info=error)
         self._refuse(InternalError("An error of the server; it is in its log."))
 
@@ -183,7 +187,7 @@ class HTTPConnection(ClientSocket):
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer a request that is not read to its end, and close the connection."""
-        if self._lingering:
+        if self._lingering or self._gone:
             return
         note_refused(self._head.method or "?", self._head.target.decode("latin-1") or "?", refusal)
         self._lingering = True
@@ -196,7 +200,7 @@ class HTTPConnection(ClientSocket):
 
     def _answered(self) -> None:
         """An answer has left."""
-        if self not in self._door.connections:
+        if self._gone:
             return
         if not self._keep_alive:
             self._linger()
@@ -207,6 +211,8 @@ class HTTPConnection(ClientSocket):
         self._resume()
 
     def _resume(self) -> None:
+        if self._gone:
+            return
         if self._paused and not self._eof:
             self._paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
@@ -215,7 +221,7 @@ class HTTPConnection(ClientSocket):
             self._loop.call_soon(self._go_on_later)
 
     def _go_on_later(self) -> None:
-        if self in self._door.connections and not self._busy:
+        if not self._gone and not self._busy:
             self._go_on()
 
     # --- the end ----------------------------------------------------------------------------------------------------

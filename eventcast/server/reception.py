@@ -31,23 +31,26 @@ class DoorConnection(HTTPConnection):
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive and not self._door.stopping
         path = unquote_to_bytes(head.target.partition(b"?")[0])
-        if router is None or not head.target.startswith(b"/") or not router.has(path):
-            self._hand_over(self._buffer)
+        if head.upgrades:
+            # Also for Daphne, which hangs up on an odd handshake without a whole answer.
+            handshake.check(head.fields, head.method, head.version)
+        if router is None or (head.target.startswith(b"/") and not path.startswith(router.prefix)):
+            self._hand_over(self._buffer)  # the site's, which may want its uploads
+        elif not head.target.startswith(b"/") or not router.has(path):
+            self._read_and_hand_over()
         elif head.upgrades:
             if router.has_own_consumer:
                 self._hand_over(self._buffer)
             else:
                 self._websocket(path)
+        elif not router.publish_directly:
+            self._read_and_hand_over()
         elif router.is_channel(path):
-            if router.publish_directly:
-                self._channel()
-            else:
-                # For Django, whose server would take a body of any size.
-                self._read_body(lambda body: self._hand_over(body + self._buffer, len(body)))
-        elif router.publish_directly and path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
+            self._channel()
+        elif path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
             self._stream_of_pattern()
         else:
-            self._hand_over(self._buffer)
+            self._read_and_hand_over()
 
     def _request(self, *, websocket: bool = False) -> Request:
         head = self._head
@@ -60,7 +63,7 @@ class DoorConnection(HTTPConnection):
         if head.method not in ("POST", "PUT"):
             accept = head.fields.get(b"accept", b"*/*")
             if accept not in (b"*/*", b"application/json") and channels.form_of(request) == pages.HTML:
-                self._hand_over(self._buffer)  # a page, with Django's templates
+                self._read_and_hand_over()  # a page, with Django's templates
                 return
             self._read_body(lambda body: self._start(self._serve(request)))
             return
@@ -79,7 +82,7 @@ class DoorConnection(HTTPConnection):
         elif isinstance(answer, Answer):
             self._answer(answer)
         else:
-            self._hand_over(self._buffer)
+            self._hand_over(self._buffer, 0)  # Its body was read.
 
     async def _publish(self, request: Request, body: bytes) -> None:
         request.set_body(body)
@@ -132,6 +135,8 @@ class DoorConnection(HTTPConnection):
         self._read_body(lambda body: self._start(serve()))
 
     async def _stream(self, answer: streams.Stream) -> None:
+        if self._gone:
+            return
         chunked = self._head.version == "1.1"
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         head = answer_head(answer, more=more + b"Connection: close\r\n")
@@ -141,7 +146,6 @@ class DoorConnection(HTTPConnection):
     def _websocket(self, path: bytes) -> None:
         head, router = self._head, self._door.router
         assert router is not None
-        handshake.check(head.fields, head.method, head.version)
         channel = names.channel_from_target(head.target)
         mount = router.prefix.decode()
         if mount != "/" and not channel.startswith(mount):
@@ -155,6 +159,8 @@ class DoorConnection(HTTPConnection):
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, request.peer)
             self._answer(refusal_answer(refusal), close=True)
+            return
+        if self._gone:
             return
         received = self._buffer
         sock = self._give_away(watched=is_local())
@@ -176,12 +182,19 @@ class DoorConnection(HTTPConnection):
         assert self._door.log is not None
         self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
+    def _read_and_hand_over(self) -> None:
+        """Read the body first: Daphne would take one of any size, and wait for it for ever."""
+        has_body = self._head.length != 0
+        self._read_body(lambda body: self._hand_over(body + self._buffer, len(body) if has_body else None))
+
     def _hand_over(self, received: bytes, length: int | None = None) -> None:
         """Give the connection to Daphne.
 
         :param received: what has come after the head.
         :param length: the length of the body, where it was read already.
         """
+        if self._gone:
+            return
         self._busy = True
         head = self._head.for_daphne(length)
         self._door.hand_over(self._give_away(), head + received)
