@@ -60,7 +60,6 @@ class Hub:
         self.past = Figures()
         """What happened on channels that have no subscribers any more."""
         self._loop = weakref.ref(loop)
-        self._thread = threading.get_ident()
         self._memberships = Memberships(self.receive)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
@@ -131,10 +130,12 @@ class Hub:
 
     def receive(self, event: dict[str, Any]) -> None:
         """Take what came from the channel layer, in any thread."""
-        if threading.get_ident() == self._thread:
+        loop = self._loop()
+        if loop is not None and loop is _running_loop():
+            if self._incoming:
+                self._take_incoming()
             self._accept(event)
             return
-        loop = self._loop()
         if loop is None or loop.is_closed():
             return
         size = sum(map(len, event["messages"]))
@@ -255,7 +256,7 @@ class Hub:
 
     def make_room_now(self, name: str) -> None:
         """Write at once what sockets take, for a publisher on this loop, which cannot wait."""
-        if self.is_crowded(name) and threading.get_ident() == self._thread:
+        if self.is_crowded(name) and _running_loop() is self._loop():
             for channel in self.heard_by(name):
                 for subscriber in list(channel.behind):
                     subscriber.flush()
@@ -297,6 +298,14 @@ class Hub:
             subscriber.close(GOING_AWAY)
             subscriber.leave()
         return found
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this call. Not told by the thread, because loops may take turns in one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _joined_for(wanted: str | Pattern) -> str:
