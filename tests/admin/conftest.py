@@ -17,8 +17,7 @@ from eventcast.admin.recorder import Rates, rates
 from eventcast.engine import presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import publish
-from eventcast.engine.subscribers import Subscriber
-from tests.fakes import FakeTransport, close_loop, until
+from tests.fakes import FakeSubscriber, close_loop, until
 from tests.layer_tools import Clock
 
 _numbers = itertools.count(1)
@@ -42,17 +41,17 @@ class Room:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._present: list[tuple[str, Subscriber]] = []
+        self._present: list[FakeSubscriber] = []
 
-    def enter(self, channel: str, transport: FakeTransport | None = None, **options: Any) -> Subscriber:
-        """A subscriber joins."""
-        subscriber = Subscriber(transport or FakeTransport(), **options)
+    def enter(self, channel: str, subscriber: FakeSubscriber | None = None, **described: str) -> FakeSubscriber:
+        """A subscriber joins: this one, or one with this description."""
+        subscriber = subscriber or FakeSubscriber(**described)
 
         async def enter() -> None:
             await current_hub().subscribe(channel, subscriber)
 
         self._loop.run_until_complete(enter())
-        self._present.append((channel, subscriber))
+        self._present.append(subscriber)
         return subscriber
 
     def fill(self, channels: list[str]) -> None:
@@ -70,18 +69,18 @@ class Room:
     def run_until(self, condition: Callable[[], Any]) -> None:
         self._loop.run_until_complete(until(condition))
 
-    def leave(self, channel: str, subscriber: Subscriber) -> None:
+    def leave(self, subscriber: FakeSubscriber) -> None:
         """A subscriber leaves."""
-        self._present.remove((channel, subscriber))
-        self._loop.run_until_complete(self._leave(channel, subscriber))
+        self._present.remove(subscriber)
+        self._loop.run_until_complete(self._leave(subscriber))
 
-    async def _leave(self, channel: str, subscriber: Subscriber) -> None:
-        await current_hub().unsubscribe(channel, subscriber)
+    async def _leave(self, subscriber: FakeSubscriber) -> None:
+        current_hub().unsubscribe(subscriber)
 
     def close(self) -> None:
         """All subscribers leave."""
-        for channel, subscriber in list(self._present):
-            self.leave(channel, subscriber)
+        for subscriber in list(self._present):
+            self.leave(subscriber)
         close_loop(self._loop)
 
 

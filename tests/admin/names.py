@@ -9,7 +9,7 @@ ODD_NAMES = [
     "/a b/中文",
     "/a%2Fb",
     "/a_2Fb",
-    "/a/../b",
+    "/a/.../b",
     "/\"quotes\"/'single'/`",
     "/new\nline\r\ttab",
     "/<script>alert(1)</script>",

@@ -13,7 +13,7 @@ from django.utils.html import escape
 from eventcast.engine.names import printable
 from tests.admin.conftest import Clock, Room, url
 from tests.admin.names import ODD_NAMES
-from tests.fakes import StuckTransport
+from tests.fakes import StuckSubscriber
 
 COLUMNS = {"channel": 0, "subscribers": 1, "rate": 2, "messages": 3, "lost": 4, "last_message": 5}
 """The columns' numbers in the admin's URLs."""
@@ -136,7 +136,7 @@ def test_search_shows_what_was_searched_as_it_is(superuser: Client) -> None:
 def busy(room: Room) -> Room:
     """/b has most subscribers, /c most messages, /d the newest, /e the only losses; /a has nothing."""
     room.fill(["/b", "/b", "/b", "/a", "/c", "/d"])
-    room.enter("/e", StuckTransport(1 << 20))
+    room.enter("/e", StuckSubscriber(1 << 20))
     for channel, count in (("/e", 1), ("/b", 2), ("/c", 3), ("/d", 1)):
         for number in range(count):
             room.publish(channel, f"message {number}")

@@ -16,7 +16,7 @@ from eventcast.engine import presence
 from eventcast.engine.names import printable
 from tests.admin.conftest import ClientOf, Room, url
 from tests.admin.names import ODD_NAMES
-from tests.fakes import FakeTransport, StuckTransport
+from tests.fakes import StuckSubscriber
 
 JSON = {"headers": {"accept": "application/json"}}
 
@@ -107,7 +107,7 @@ def test_figures_take_any_time_for_the_beginning(superuser: Client, after: str) 
 
 
 def test_subscribers_are_described(superuser: Client, room: Room) -> None:
-    known = room.enter("/a", StuckTransport(1234), peer="192.0.2.1:5000", user="ann")
+    known = room.enter("/a", StuckSubscriber(1234, peer="192.0.2.1:5000", user="ann"))
     unknown = room.enter("/a")
     rows = figures(superuser, "/a")["rows"]
     assert [row["id"] for row in rows] == [known.id, unknown.id]
@@ -147,22 +147,20 @@ def test_subscribers_are_found_by_peer_user_and_transport(superuser: Client, roo
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
 def test_publishing_reaches_the_subscribers(client_of: ClientOf, room: Room, name: str) -> None:
-    client, transport = client_of("view", "publish"), FakeTransport()
-    room.enter(name, transport)
+    client, subscriber = client_of("view", "publish"), room.enter(name)
     answer = client.post(url("publish", name), {"data": "héllo"}, **JSON)
     assert answer.json() == {"message": "Published a text message of 6 bytes to 1 subscriber."}
-    room.run_until(lambda: transport.data)
-    assert transport.data == ["héllo"]
+    room.run_until(lambda: subscriber.data)
+    assert subscriber.data == ["héllo"]
     assert history(client, name) == ["Published a text message of 6 bytes to 1 subscriber."]
 
 
 @pytest.mark.parametrize("text", ["", "a\nb", "<b>", "\0"])
 def test_publishing_sends_what_was_typed(superuser: Client, room: Room, text: str) -> None:
-    transport = FakeTransport()
-    room.enter("/a", transport)
+    subscriber = room.enter("/a")
     superuser.post(url("publish", "/a"), {"data": text.replace("\n", "\r\n")})
-    room.run_until(lambda: transport.data)
-    assert transport.data == [text]
+    room.run_until(lambda: subscriber.data)
+    assert subscriber.data == [text]
 
 
 def test_publishing_leads_back_to_the_page(client_of: ClientOf) -> None:
@@ -201,22 +199,20 @@ def test_publishing_to_an_invalid_name_is_refused(superuser: Client) -> None:
 
 def test_disconnecting_one_closes_exactly_that_one(client_of: ClientOf, room: Room) -> None:
     client = client_of("view", "disconnect")
-    transports = [FakeTransport() for _ in range(3)]
-    ids = [room.enter("/a", transport, peer=f"192.0.2.1:{n}", user="ann").id for n, transport in enumerate(transports)]
+    subscribers = [room.enter("/a", peer=f"192.0.2.1:{n}", user="ann") for n in range(3)]
+    ids = [subscriber.id for subscriber in subscribers]
     answer = client.post(url("disconnect", "/a"), {"subscriber": ids[1]}, **JSON)
     room.run_until(lambda: presence.subscriber_count("/a") == 2)
-    assert [transport.close_code for transport in transports] == [None, 3000, None]
+    assert [subscriber.close_code for subscriber in subscribers] == [None, 3000, None]
     said = f"Disconnected subscriber {ids[1]} (192.0.2.1:1, user ann, fake)."
     assert (answer.json(), history(client, "/a")) == ({"message": said}, [said])
 
 
 def test_disconnecting_all_closes_those_of_the_channel(superuser: Client, room: Room) -> None:
-    transports = [FakeTransport() for _ in range(3)]
-    for transport, channel in zip(transports, ("/a", "/a", "/b"), strict=True):
-        room.enter(channel, transport)
+    subscribers = [room.enter(channel) for channel in ("/a", "/a", "/b")]
     superuser.post(url("disconnect", "/a"), {"subscriber": "all"})
     room.run_until(lambda: presence.subscriber_count("/a") == 0)
-    assert [transport.close_code for transport in transports] == [3000, 3000, None]
+    assert [subscriber.close_code for subscriber in subscribers] == [3000, 3000, None]
     assert history(superuser, "/a") == ["Disconnected all subscribers: 2."]
 
 
@@ -255,8 +251,7 @@ def test_history_is_of_one_channel(superuser: Client) -> None:
 
 
 def test_operation_is_not_done_when_the_history_cannot_be_written(superuser: Client, room: Room) -> None:
-    transport = FakeTransport()
-    room.enter("/a", transport)
+    subscriber = room.enter("/a")
 
     def fail(**options: Any) -> None:
         raise RuntimeError("the disk is full")
@@ -268,4 +263,4 @@ def test_operation_is_not_done_when_the_history_cannot_be_written(superuser: Cli
     finally:
         pre_save.disconnect(fail, sender=LogEntry)
     room.publish("/a", "the next one")
-    assert transport.data == ["the next one"]
+    assert subscriber.data == ["the next one"]

@@ -8,7 +8,6 @@ from django.test import Client
 
 from eventcast.engine import presence
 from tests.admin.conftest import ClientOf, Room, url
-from tests.fakes import FakeTransport
 
 # Each request: the permission it needs, and the status with that permission.
 REQUESTS = {
@@ -79,11 +78,10 @@ def test_page_takes_one_method(superuser: Client, page: str, method: str) -> Non
 
 
 def test_refused_publish_reaches_no_subscriber(client_of: ClientOf, room: Room) -> None:
-    transport = FakeTransport()
-    room.enter("/a", transport)
+    subscriber = room.enter("/a")
     assert ask(client_of("view", "disconnect"), "POST", "publish") == 403
     room.publish("/a", "the next one")
-    assert transport.data == ["the next one"]
+    assert subscriber.data == ["the next one"]
     assert LogEntry.objects.count() == 0
 
 

@@ -57,7 +57,7 @@ def test_rate_counts_from_zero_when_a_channel_begins_anew(rates: Rates, room: Ro
     first = room.enter("/a")
     room.publish("/a", "one", "two", "three")
     rates.look()
-    room.leave("/a", first)
+    room.leave(first)
     room.enter("/a")
     room.publish("/a", "four", "five")
     clock.advance(2)
@@ -90,7 +90,7 @@ def test_points_hold_the_figures_of_each_reading(tape: Recorder, room: Room, clo
 def test_points_fall_to_zero_when_all_subscribers_have_left(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
     tape.record()
-    room.leave("/a", first)
+    room.leave(first)
     clock.advance(10)
     tape.record()
     assert [point.subscribers for point in tape.points("/a")] == [1, 0]
@@ -121,7 +121,7 @@ def test_points_are_forgotten_after_some_minutes(tape: Recorder, room: Room, clo
 def test_channel_that_is_gone_leaves_nothing_behind(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
     tape.record()
-    room.leave("/a", first)
+    room.leave(first)
     for _ in range(40):
         clock.advance(10)
         tape.record()
