@@ -242,17 +242,21 @@ class ResponseStream(Subscriber):
 
 
 async def _body(answer: Stream) -> AsyncIterator[bytes]:
-    """The body of a Django response. Under Daphne it ends after its first piece: the connection is taken over."""
-    yield answer.format.greeting()  # With it the server writes the head of the response.
+    """The body of a Django response, which begins when its client is subscribed. Daphne gets an empty body: the
+    connection is taken over."""
     protocol = daphne.find_request(getattr(answer.request, "scope", {})) if conf.TRANSPORT == "auto" else None
-    if protocol is not None and (taken := daphne.take_over(protocol)) is not None:
-        daphne.close_at_shutdown(protocol, current_hub())
-        # Twisted sends a body in chunks to a client of HTTP/1.1.
-        await open_stream(SocketStream(taken.sock, answer, chunked=bool(protocol.chunked)), answer, taken.unsent)
-        return
+    if protocol is not None:
+        yield b""  # With it Daphne writes the head of the response.
+        if (taken := daphne.take_over(protocol)) is not None:
+            daphne.close_at_shutdown(protocol, current_hub())
+            # Twisted sends a body in chunks to a client of HTTP/1.1.
+            stream = SocketStream(taken.sock, answer, chunked=bool(protocol.chunked))
+            await open_stream(stream, answer, taken.unsent + stream.greet())
+            return
     subscriber = ResponseStream(answer)
     try:
         await admission.let_in(subscriber, answer.wanted, answer.permit)
+        yield answer.format.greeting()
         async for piece in subscriber:
             yield piece
     except asyncio.CancelledError:
