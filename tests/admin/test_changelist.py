@@ -136,7 +136,7 @@ def test_search_shows_what_was_searched_as_it_is(superuser: Client) -> None:
 def busy(room: Room) -> Room:
     """/b has most subscribers, /c most messages, /d the newest, /e the only losses; /a has nothing."""
     room.fill(["/b", "/b", "/b", "/a", "/c", "/d"])
-    room.enter("/e", StuckSubscriber(1 << 20))
+    room.enter("/e", StuckSubscriber(1 << 30))
     for channel, count in (("/e", 1), ("/b", 2), ("/c", 3), ("/d", 1)):
         for number in range(count):
             room.publish(channel, f"message {number}")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.test import AsyncClient, override_settings
 
-from eventcast.admin import tail
 from eventcast.engine import presence
 from eventcast.engine.publishing import apublish
+from eventcast.security import revocation
 from tests.admin.conftest import ClientOf, url
 from tests.fakes import until
 
@@ -39,13 +39,8 @@ class Stream:
         return await asyncio.wait_for(anext(self._pieces), 10)
 
     async def ends(self) -> bool:
-        """Whether the stream ends at the next message."""
-        await apublish("/a", "too late")
-        try:
-            await self.next()
-        except StopAsyncIteration:
-            return True
-        return False
+        """Whether nothing more comes than the end of the stream."""
+        return await asyncio.wait_for(anext(self._pieces, None), 10) is None
 
 
 @pytest.fixture
@@ -103,11 +98,13 @@ def delete(client: AsyncClient) -> None:
     User.objects.filter(username="ann").delete()
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("happen", [log_out, deactivate, demote, forbid, change_password, delete])
+@override_settings(EVENTCAST={"RECHECK_INTERVAL": 1})
 def test_tail_ends_when_its_user_loses_the_permission(
     watcher: AsyncClient, monkeypatch: pytest.MonkeyPatch, happen: Callable[[AsyncClient], None]
 ) -> None:
-    monkeypatch.setattr(tail, "RECHECK", 0.0)
+    monkeypatch.setattr(revocation, "TICK", 0.01)
 
     async def scene() -> None:
         async with Stream(watcher) as stream:
@@ -120,10 +117,13 @@ def test_tail_ends_when_its_user_loses_the_permission(
     async_to_sync(scene)()
 
 
-def test_tail_does_not_check_at_every_message(watcher: AsyncClient) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_tail_ends_at_once_when_its_user_logs_out(watcher: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocation, "TICK", 3600.0)
+
     async def scene() -> None:
         async with Stream(watcher) as stream:
             await sync_to_async(log_out)(watcher)
-            assert not await stream.ends()
+            assert await stream.ends()
 
     async_to_sync(scene)()
