@@ -86,7 +86,12 @@ def answering(view: View) -> View:
             return response
         cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
         try:
-            response = cors.preflight(request, cookies=cookies) if cors.is_preflight(request) else await view(request)
+            if cors.is_preflight(request):
+                # 200 and not 204, whose answers must not have the Content-Length that servers add.
+                response = Answer(content_type="text/plain")
+                response.headers |= cors.preflight(request, cookies=cookies)
+            else:
+                response = await view(request)
         except Refused as refusal:
             response = refused(request, refusal)
         cors.share(request, response, cookies=cookies)  # type: ignore[arg-type]

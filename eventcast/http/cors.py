@@ -7,7 +7,7 @@ comes after us and its headers replace ours one by one, so none is there twice.
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
@@ -33,18 +33,17 @@ def is_preflight(request: HttpRequest) -> bool:
     )
 
 
-def preflight(request: HttpRequest, *, cookies: bool = False) -> HttpResponse:
-    """The answer to such a question; :func:`share` adds the origin.
+def preflight(request: HttpRequest, *, cookies: bool = False) -> dict[str, str]:
+    """The headers of the answer to such a question; :func:`share` adds the origin.
 
     :raises OriginNotAllowed: it may not be sent. Browsers don't tell the page why, but developer tools show it.
     """
     origins.check(request, cookies=cookies)
-    # 200 and not 204, whose answers must not have the Content-Length that servers add.
-    response = HttpResponse(content_type="text/plain")
-    response["Access-Control-Allow-Methods"] = METHODS
-    response["Access-Control-Allow-Headers"] = HEADERS
-    response["Access-Control-Max-Age"] = str(MAX_AGE)
-    return response
+    return {
+        "Access-Control-Allow-Methods": METHODS,
+        "Access-Control-Allow-Headers": HEADERS,
+        "Access-Control-Max-Age": str(MAX_AGE),
+    }
 
 
 def share(request: HttpRequest, response: HttpResponseBase, *, cookies: bool = False) -> None:

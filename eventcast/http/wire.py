@@ -33,13 +33,14 @@ def answer_head(answer: Answer, *, more: bytes = b"") -> bytes:
     return line + date_line() + fields.encode("latin-1", "replace") + more + b"\r\n"
 
 
-def answer_bytes(answer: Answer, *, close: bool = False, head_only: bool = False) -> bytes:
+def answer_bytes(answer: Answer, *, close: bool = False, keep_alive: bool = False, head_only: bool = False) -> bytes:
     """A whole answer.
 
     :param close: whether the connection is closed after it, which the answer then says.
+    :param keep_alive: whether the answer says that it is not, which a client of HTTP/1.0 has to be told.
     :param head_only: whether its body is left out, as for HEAD (RFC 9110 section 9.3.2).
     """
-    more = b"Connection: close\r\n" if close else b""
+    more = b"Connection: close\r\n" if close else b"Connection: keep-alive\r\n" if keep_alive else b""
     if answer.status_code not in (204, 304):
         more += b"Content-Length: %d\r\n" % len(answer.content)
     head = answer_head(answer, more=more)

@@ -181,7 +181,9 @@ class HTTPConnection(ClientSocket):
         """Write an answer, then take the next request, or close the connection."""
         close = close or not self._keep_alive or self._door.stopping or (self._eof and not self._buffer)
         self._keep_alive = not close
-        self._send(answer_bytes(answer, close=close, head_only=self._head.method == "HEAD"))
+        head = self._head
+        keep_alive = head.version == "1.0"  # and was asked for, or this is the last answer
+        self._send(answer_bytes(answer, close=close, keep_alive=keep_alive, head_only=head.method == "HEAD"))
         if not self._unsent:
             self._answered()
 
