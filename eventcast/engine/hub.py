@@ -35,6 +35,10 @@ logger = logging.getLogger("eventcast.hub")
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""
 
+AT_ONCE = 8
+"""Subscribers of a channel that is written to as soon as something is published. With more, what else is published in
+the same turn of the event loop is joined to it."""
+
 THREAD_PATIENCE = 5.0
 """Seconds that a publisher in another thread waits for room at most."""
 
@@ -186,6 +190,11 @@ class Hub:
 
     def _line_up(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
+        if channel.count <= AT_ONCE and not channel.scheduled:
+            # A second turn of the event loop would cost more than the writes.
+            channel.scheduled = True  # what a log handler publishes meanwhile waits for the end of the pass
+            channel.scheduled = not self._advance(channel, float("inf"))
+            return
         if not channel.scheduled:
             channel.scheduled = True
             self._in_line.append(channel)
@@ -201,24 +210,27 @@ class Hub:
         try:
             while self._in_line:
                 channel = self._in_line.popleft()
-                try:
-                    done = channel.advance(deadline)
-                except Exception:
-                    # A fault of one channel must not keep all others from being written.
-                    logger.exception("Writing to %s failed.", names.quoted(channel.name))
-                    done = not channel.pending
-                if done:
-                    channel.scheduled = False
-                else:
+                channel.scheduled = not self._advance(channel, deadline)
+                if channel.scheduled:
                     self._in_line.append(channel)
                 if time.monotonic() >= deadline:
                     break
-            self.memory.enforce()
         finally:
             if self._in_line:
                 asyncio.get_running_loop().call_soon(self._run)
             else:
                 self._running = False
+
+    def _advance(self, channel: LocalChannel, deadline: float) -> bool:
+        try:
+            done = channel.advance(deadline)
+        except Exception:
+            # A fault of one channel must not keep all others from being written.
+            logger.exception("Writing to %s failed.", names.quoted(channel.name))
+            done = not channel.pending
+        if self.memory.total:
+            self.memory.enforce()
+        return done
 
     # --- back-pressure ----------------------------------------------------------------------------------------------
 
