@@ -37,6 +37,9 @@ def channel_from_target(target: bytes) -> str:
     if b"#" in target:
         # No part of a request target (RFC 9112 section 3.2), and Daphne refuses it on a WebSocket.
         raise InvalidChannel("A fragment is not sent to a server. For a '#' in the channel's name write %23.")
+    if not target.startswith(b"/"):
+        # RFC 9112 section 3.2.1. Decoded first, "%2Fa" would be the channel "/a" of some servers only.
+        raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {target!r:.100}.")
     try:
         channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
     except UnicodeDecodeError:

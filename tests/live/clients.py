@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tests.live.frames import CLOSE, PING, PONG, ProtocolError, encode_frame, read_frames
-from tests.live.http_client import Headers, parse_headers, target_bytes
+from tests.live.http_client import Headers, Response, parse_headers, target_bytes
 from tests.live.waiting import TIMEOUT
 
 
@@ -25,6 +25,11 @@ class HandshakeRefused(Exception):
         self.reason = reason
         self.headers = headers
         self.body = body
+
+    @property
+    def error(self) -> str:
+        """The stable code of the refusal."""
+        return Response(self.status, self.headers, self.body).error
 
 
 class WebSocket(asyncio.Protocol):

@@ -28,6 +28,9 @@ Talk = Callable[[Server], HTTP]
 Start = Callable[..., Server]
 Open = Callable[..., Awaitable[Stream]]
 
+AT_THE_DOOR = pytest.mark.parametrize("server", ["serve"], indirect=True)
+"""For tests of what stands before a server: ``manage.py eventcast serve`` is server enough."""
+
 
 class Fleet:
     """Starts servers, ends them all, and fails if one of them has logged a traceback."""
@@ -57,18 +60,32 @@ def check_log(server: Server) -> None:
 
 
 @pytest.fixture(scope="session")
-def standalone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """``daphne eventcast_project.asgi:application``, shared by all tests that do not harm it."""
-    fleet = Fleet(tmp_path_factory.mktemp("standalone"))
-    yield fleet.start(servers.daphne)
+def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Standalone servers by their kind, each started when first asked for and shared by all tests that do not harm
+    it."""
+    fleet, started = Fleet(tmp_path_factory.mktemp("standalone")), dict[str, Server]()
+
+    def shared_server(kind: str) -> Server:
+        if kind not in started:
+            started[kind] = fleet.start(getattr(servers, kind))
+        return started[kind]
+
+    yield shared_server
     fleet.stop()
 
 
-@pytest.fixture
-def server(standalone_server: Server) -> Iterator[Server]:
-    """The shared standalone server; the test fails if it logs a traceback meanwhile."""
-    yield standalone_server
-    check_log(standalone_server)
+@pytest.fixture(scope="session")
+def standalone_server(shared_servers: Callable[[str], Server]) -> Server:
+    """``manage.py eventcast serve``, shared."""
+    return shared_servers("serve")
+
+
+@pytest.fixture(params=["serve", "daphne"])
+def server(request: pytest.FixtureRequest, shared_servers: Callable[[str], Server]) -> Iterator[Server]:
+    """A shared standalone server; the test runs for each kind, and fails if the server logs a traceback meanwhile."""
+    shared = shared_servers(request.param)
+    yield shared
+    check_log(shared)
 
 
 @pytest.fixture

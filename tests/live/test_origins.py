@@ -108,7 +108,7 @@ async def test_refused_socket_says_why_and_is_one_line_in_the_log(server: Server
     since = len(server.log)
     with pytest.raises(HandshakeRefused) as refused:
         await connect(server, "/a", headers=[("Origin", STRANGER)])
-    assert (refused.value.status, refused.value.reason) == (403, "origin_not_allowed")
+    assert (refused.value.status, refused.value.error) == (403, "origin_not_allowed")
     server.wait_for_log(r"403 origin_not_allowed.*'https://evil\.example'", since=since)
 
 

@@ -77,7 +77,7 @@ async def test_pattern_that_means_nothing_is_refused_on_both_sides(
 ) -> None:
     with pytest.raises(HandshakeRefused) as refused:
         await connect(server, f"/-/subscribe{query}")
-    assert (refused.value.status, refused.value.reason) == (status, code)
+    assert (refused.value.status, refused.value.error) == (status, code)
     answer = await http(server).request("GET", f"/-/subscribe{query}", headers=[("Accept", "application/x-ndjson")])
     assert (answer.status, answer.error) == (status, code)
     assert json.loads(refused.value.body) == answer.json()
@@ -96,14 +96,14 @@ async def test_pattern_is_held_to_the_mount(start: Start, connect: Connect, http
     for outside in ("/<path:any>", "/other", "/liv<path:any>"):
         with pytest.raises(HandshakeRefused) as refused:
             await connect(site, target(outside, "/live/"))
-        assert refused.value.reason == "invalid_pattern"
+        assert refused.value.error == "invalid_pattern"
 
 
 async def test_site_may_turn_patterns_off(start: Start, connect: Connect, http: Talk) -> None:
     server = start(servers.daphne, env={"EVENTCAST_PATTERN_SUBSCRIPTIONS": "0"})
     with pytest.raises(HandshakeRefused) as refused:
         await connect(server, target("/<x>"))
-    assert (refused.value.status, refused.value.reason) == (404, "reserved_path")
+    assert (refused.value.status, refused.value.error) == (404, "reserved_path")
     answer = await http(server).request("GET", target("/<x>"))
     assert (answer.status, answer.error) == (404, "reserved_path")
 

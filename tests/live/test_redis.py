@@ -174,7 +174,7 @@ async def test_redis_that_is_down_is_503(
     assert int(answer.headers["retry-after"]) > 0
     with pytest.raises(HandshakeRefused) as refused:
         await connect(server, channel)
-    assert (refused.value.status, refused.value.reason) == (503, "layer_unavailable")
+    assert (refused.value.status, refused.value.error) == (503, "layer_unavailable")
     assert await speaker.count(channel) == 0
     redis.come_back()
     listener = await connect(server, channel)

@@ -93,7 +93,7 @@ async def test_path_under_the_mount_is_refused_alike(target: str, site: Server, 
     answer = await http(site).post(target, "hello")
     with pytest.raises(HandshakeRefused) as refused:
         await connect(site, target)
-    assert (refused.value.status, refused.value.reason) == (answer.status, answer.error)
+    assert (refused.value.status, refused.value.error) == (answer.status, answer.error)
 
 
 async def test_path_outside_the_mount_is_no_channel(site: Server, connect: Connect, http: Talk) -> None:
@@ -121,7 +121,7 @@ async def test_root_path_of_a_client_is_no_way_around_the_mount(
 async def test_root_path_of_a_client_is_no_way_around_the_mount_for_a_socket(site: Server, connect: Connect) -> None:
     with pytest.raises(HandshakeRefused) as refused:
         await connect(site, "/live/orders/live/a", headers=[("Daphne-Root-Path", "/live/orders")])
-    assert (refused.value.status, refused.value.reason) == (404, "reserved_path")
+    assert (refused.value.status, refused.value.error) == (404, "reserved_path")
 
 
 async def test_serve_knows_no_root_path_of_a_client(start: Start, connect: Connect, http: Talk) -> None:
