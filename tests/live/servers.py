@@ -156,9 +156,9 @@ def serve(log: Path, *options: str, env: dict[str, str] | None = None) -> Server
     return Server(command, r"publish +http://127\.0\.0\.1:(\d+)/", log, env=env)
 
 
-def uvicorn(log: Path, *options: str) -> Server:
+def uvicorn(log: Path, *options: str, env: dict[str, str] | None = None) -> Server:
     command = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log", *options, STANDALONE]
-    return Server(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", log)
+    return Server(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", log, env=env)
 
 
 def hypercorn(log: Path, *options: str) -> Server:

@@ -1,0 +1,96 @@
+"""URLs of the standalone server, and below ``/admin/inside/`` what a test can only do inside the server's process.
+
+Publish from Python by one of three roads, disconnect subscribers, and count what the process holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+import eventcast
+from eventcast.engine import presence
+from eventcast.engine.hub import hubs
+from eventcast.engine.quotas import quotas
+from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast_project.urls import urlpatterns as standalone
+
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.live.inside_settings"}
+"""The environment of a server with these URLs."""
+
+
+async def on_the_loop(channel: str, messages: list[str]) -> None:
+    for message in messages:
+        eventcast.publish(channel, message)
+
+
+async def in_a_thread(channel: str, messages: list[str]) -> None:
+    def publish_all() -> None:
+        for message in messages:
+            eventcast.publish(channel, message)
+
+    await asyncio.to_thread(publish_all)
+
+
+async def awaited(channel: str, messages: list[str]) -> None:
+    for message in messages:
+        await eventcast.apublish(channel, message)
+
+
+ROADS: dict[str, Callable[[str, list[str]], Awaitable[None]]] = {
+    "loop": on_the_loop,
+    "thread": in_a_thread,
+    "apublish": awaited,
+}
+
+
+def message(publisher: str, number: int, size: int) -> str:
+    """A message of ``size`` bytes that begins with its publisher and number, if there is room for them."""
+    return f"{publisher} {number} ".ljust(size, "x")[:size]
+
+
+@csrf_exempt
+async def publish(request: HttpRequest) -> JsonResponse:
+    """Publish messages from Python: ``{"road", "channel", "publisher", "sizes"}``."""
+    wanted = json.loads(request.body)
+    made = [message(wanted["publisher"], number, size) for number, size in enumerate(wanted["sizes"])]
+    await ROADS[wanted["road"]](wanted["channel"], made)
+    return JsonResponse({"messages": len(made)})
+
+
+@csrf_exempt
+async def disconnect(request: HttpRequest) -> JsonResponse:
+    """Take the permission of all subscribers of a channel away: the body is its name."""
+    eventcast.disconnect(channel=request.body.decode())
+    return JsonResponse({})
+
+
+async def held(request: HttpRequest) -> JsonResponse:
+    """What the process holds for its subscribers, by kind."""
+    layer, total = get_layer(), presence.totals()
+    assert isinstance(layer, InMemoryChannelLayer)
+    found = {
+        "subscribers": quotas.subscribers,
+        "channels": sum(len(hub.channels) for hub in hubs()),
+        "patterns": sum(len(list(hub.patterns)) for hub in hubs()),
+        "connections that beat": sum(hub.pulse.peers for hub in hubs()),
+        "pending bytes": sum(hub.memory.total for hub in hubs()),
+        "names in the layer": layer.statistics().channels,
+        "groups in the layer": layer.statistics().groups,
+        "tasks": len(asyncio.all_tasks()),
+        "delivered and lost": total.figures.delivered + total.figures.lost,
+    }
+    return JsonResponse(found)
+
+
+urlpatterns = [
+    path("admin/inside/publish", publish),
+    path("admin/inside/disconnect", disconnect),
+    path("admin/inside/held", held),
+    *standalone,
+]
