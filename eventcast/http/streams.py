@@ -90,7 +90,7 @@ FORMATS = {
 class Stream(Answer):
     """The answer to a client that is let in to listen; the code that serves the connection opens the stream."""
 
-    __slots__ = ("format", "permit", "request", "wanted")
+    __slots__ = ("described", "format", "permit", "request", "wanted")
 
     streaming = True
 
@@ -103,15 +103,13 @@ class Stream(Answer):
         self.wanted = wanted
         self.format = format
         self.permit = permit
+        self.described = clients.described(request, permit.user, permit.identity)
+        """What a subscriber is told of its client."""
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
         response = StreamingHttpResponse(_body(self), headers=self.headers)
         return response
-
-    def described(self) -> dict[str, str]:
-        """What a subscriber is told of its client."""
-        return clients.described(self.request, self.permit.user, self.permit.identity)
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
@@ -137,7 +135,7 @@ class SocketStream(SocketSubscriber):
     __slots__ = ("_bucket", "_chunked", "_format", "_unasked", "form")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
-        super().__init__(sock, **answer.described())
+        super().__init__(sock, **answer.described)
         self.form = answer.format.form(answer.wanted, chunked=chunked)
         self._format = answer.format
         self._chunked = chunked
@@ -193,7 +191,7 @@ class ResponseStream(Subscriber):
     __slots__ = ("_format", "_news", "_pieces", "_task", "form")
 
     def __init__(self, answer: Stream) -> None:
-        super().__init__(**answer.described())
+        super().__init__(**answer.described)
         self.form = answer.format.form(answer.wanted, chunked=False)
         self._format = answer.format
         self._pieces: list[bytes] = []
