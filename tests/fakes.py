@@ -89,6 +89,7 @@ class StuckSubscriber(FakeSubscriber):
 
     def write(self, batch: Batch) -> bool:
         self.pending += len(batch.piece(self.form).data)
+        self.note_pending()
         return super().write(batch)
 
     def read(self, left: int = 0) -> None:
