@@ -17,7 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventcast.engine import messages
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.messages import (
+    ENVELOPE_LINES,
+    EVENT_CHUNKS,
+    EVENTS,
+    FRAMES,
+    LINE_CHUNKS,
+    LINES,
+    Batch,
+    Form,
+    Message,
+    envelope_of,
+)
 from eventcast.exceptions import InvalidMessage, MessageTooLarge
 from tests.fakes import frames_in
 
@@ -30,12 +41,12 @@ text_or_bytes = st.text(st.characters(exclude_categories=["Cs"])) | st.binary()
 
 @pytest.mark.parametrize("size", SIZES)
 def test_frame_of_text_holds_the_payload(size: int) -> None:
-    assert list(frames_in(Message("x" * size).frame)) == [(1, b"x" * size)]
+    assert list(frames_in(Message("x" * size).frame())) == [(1, b"x" * size)]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_frame_of_bytes_holds_the_payload(size: int) -> None:
-    assert list(frames_in(Message(b"\xff" * size).frame)) == [(2, b"\xff" * size)]
+    assert list(frames_in(Message(b"\xff" * size).frame())) == [(2, b"\xff" * size)]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -45,12 +56,7 @@ def test_frame_is_what_autobahn_would_send(size: int) -> None:
 
 
 def test_frame_length_takes_the_shortest_form() -> None:
-    assert [len(Message("x" * size).frame) - size for size in SIZES] == [2, 2, 2, 4, 4, 4, 10, 10]
-
-
-def test_frame_is_made_once() -> None:
-    message = Message("x")
-    assert message.frame is message.frame
+    assert [len(Message("x" * size).frame()) - size for size in SIZES] == [2, 2, 2, 4, 4, 4, 10, 10]
 
 
 def test_payload_of_text_is_utf8() -> None:
@@ -66,20 +72,40 @@ def test_repr_hides_the_contents() -> None:
 
 
 @given(st.lists(text_or_bytes, min_size=1, max_size=5))
-def test_batch_frames_hold_all_messages_in_order(data: list[str | bytes]) -> None:
-    batch = Batch([Message(item) for item in data])
+def test_piece_holds_all_messages_in_order(data: list[str | bytes]) -> None:
+    piece = Batch([Message(item) for item in data]).piece(FRAMES)
     expected = [(1, item.encode()) if isinstance(item, str) else (2, item) for item in data]
-    assert list(frames_in(batch.frames)) == expected
+    assert list(frames_in(piece.data)) == expected
 
 
-def test_batch_frames_are_joined_once() -> None:
+@pytest.mark.parametrize("form", [FRAMES, EVENTS, EVENT_CHUNKS, LINES, LINE_CHUNKS])
+def test_piece_of_a_form_is_made_once(form: Form) -> None:
     batch = Batch([Message("a"), Message("b")])
-    assert batch.frames is batch.frames
+    assert batch.piece(form) is batch.piece(form)
 
 
-def test_batch_of_one_shares_the_frame() -> None:
-    message = Message("a")
-    assert Batch([message]).frames is message.frame
+@pytest.mark.parametrize(("plain", "chunks"), [(EVENTS, EVENT_CHUNKS), (LINES, LINE_CHUNKS)])
+def test_chunked_form_is_one_chunk_of_the_plain_one(plain: Form, chunks: Form) -> None:
+    batch = Batch([Message("a" * 300), Message("b")])
+    size, _, rest = batch.piece(chunks).data.partition(b"\r\n")
+    assert rest == batch.piece(plain).data + b"\r\n"
+    assert int(size, 16) == len(rest) - 2
+
+
+@pytest.mark.parametrize("form", ENVELOPE_LINES)
+def test_envelope_in_a_stream_of_lines_is_the_line_of_the_message(form: Form) -> None:
+    message = Message("x", "/a")
+    assert Batch([envelope_of(message)]).piece(ENVELOPE_LINES[form]).data == Batch([message]).piece(form).data
+
+
+def test_envelope_says_on_which_channel_the_message_came() -> None:
+    message = Message(b"\xff", "/a")
+    record = json.loads(envelope_of(message).data)
+    assert (record["channel"], record["base64"], record["time"]) == ("/a", "/w==", round(message.time, 6))
+
+
+def test_batch_has_the_size_of_its_payloads() -> None:
+    assert Batch([Message("é"), Message(b"123")]).size == 5
 
 
 def test_batch_has_the_length_of_its_messages() -> None:
@@ -102,23 +128,23 @@ def sse_data(event: bytes) -> str:
     "text", ["", "x", " x", "a\nb", "a\r\nb\rc", "\n", "\n\n", "data: x", ":x", "id: 5\n\nevent: y", "张三"]
 )
 def test_event_of_text_holds_its_lines(text: str) -> None:
-    assert sse_data(Message(text).event) == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert sse_data(Message(text).event()) == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
 def test_event_of_text_round_trips(text: str) -> None:
-    assert sse_data(Message(text).event) == text
+    assert sse_data(Message(text).event()) == text
 
 
 def test_event_of_bytes_is_base64_and_says_so() -> None:
-    event = Message(b"\xff\n\n").event
+    event = Message(b"\xff\n\n").event()
     assert event.startswith(b"event: binary\n")
     assert base64.b64decode(sse_data(event)) == b"\xff\n\n"
 
 
 @given(text_or_bytes)
 def test_line_round_trips(data: str | bytes) -> None:
-    line = Message(data, "/a").line
+    line = Message(data, "/a").line()
     record = json.loads(line)
     assert (line.count(b"\n"), line[-1:]) == (1, b"\n")
     assert record["data"] == data if isinstance(data, str) else base64.b64decode(record["base64"]) == data
@@ -127,19 +153,13 @@ def test_line_round_trips(data: str | bytes) -> None:
 def test_line_names_channel_and_time() -> None:
     before = time.time()
     message = Message("x", "/张")
-    record = json.loads(message.line)
+    record = json.loads(message.line())
     assert record["channel"] == "/张"
     assert before - 0.001 <= record["time"] <= time.time() + 0.001
 
 
-@pytest.mark.parametrize("form", ["event", "line"])
-def test_form_for_streams_is_made_once(form: str) -> None:
-    message = Message("x")
-    assert getattr(message, form) is getattr(message, form)
-
-
 def test_message_from_the_layer_knows_its_channel() -> None:
-    assert messages.from_layer(messages.to_layer("/a", ["x"]))[1][0].channel == "/a"
+    assert messages.from_layer(messages.to_layer("/a", ["x"]))[0].channel == "/a"
 
 
 # --- what callers want to publish -------------------------------------------------------------------------------------
@@ -234,8 +254,8 @@ def test_check_data_passes_only_what_has_a_payload_within_the_limit(text: str, l
 
 @given(st.lists(text_or_bytes))
 def test_layer_message_round_trips(data: list[str | bytes]) -> None:
-    channel, received = messages.from_layer(messages.to_layer("/a", data))
-    assert (channel, [message.data for message in received]) == ("/a", data)
+    received = messages.from_layer(messages.to_layer("/a", data))
+    assert [message.data for message in received] == data
 
 
 def test_layer_message_has_a_type_as_channels_wants() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from eventcast.engine.closing import TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import Subscriber, Transport
-from tests.fakes import FakeTransport, StuckTransport
+from eventcast.engine.subscribers import PATIENCE, Subscriber
+from tests.fakes import FakeSubscriber, StuckSubscriber
 
 CLOSE, DROP = {"SUBSCRIBER_BUFFER": 100}, {"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSCRIBERS": "drop"}
 
@@ -18,8 +19,9 @@ def batch(*sizes: int) -> Batch:
     return Batch([Message("x" * (size - 2)) for size in sizes])
 
 
-def subscribed(transport: FakeTransport) -> Subscriber:
-    subscriber = Subscriber(transport, peer="192.0.2.1:5")
+def stuck(pending: int = 0) -> StuckSubscriber:
+    """A subscriber of a channel, with so many bytes pending."""
+    subscriber = StuckSubscriber(pending, peer="192.0.2.1:5")
     LocalChannel("/a").add(subscriber)
     return subscriber
 
@@ -27,24 +29,29 @@ def subscribed(transport: FakeTransport) -> Subscriber:
 # --- within the bound -------------------------------------------------------------------------------------------------
 
 
-def test_deliver_hands_the_batch_to_the_transport() -> None:
-    transport = FakeTransport()
-    assert subscribed(transport).deliver(batch(10, 10)) == 2
-    assert len(transport.messages) == 2
+def test_deliver_writes_the_batch() -> None:
+    subscriber = FakeSubscriber()
+    assert subscriber.deliver(batch(10, 10)) == 2
+    assert len(subscriber.messages) == 2
 
 
 @override_settings(EVENTCAST=CLOSE)
-def test_deliver_fills_the_buffer_to_the_last_byte() -> None:
-    transport = StuckTransport(pending=60)
-    assert subscribed(transport).deliver(batch(20, 20)) == 2
-    assert transport.pending == 100
+@pytest.mark.parametrize("pending", [0, 60, 100])
+def test_deliver_takes_a_batch_of_any_size_while_the_bound_is_kept(pending: int) -> None:
+    subscriber = stuck(pending)
+    assert subscriber.deliver(batch(*[100] * 50)) == 50
+    assert (subscriber.closed, subscriber.lost) == (False, 0)
 
 
-@override_settings(EVENTCAST=CLOSE)
-def test_deliver_ignores_the_bound_when_nothing_is_owed() -> None:
-    transport = StuckTransport()
-    assert subscribed(transport).deliver(batch(120)) == 1
-    assert not transport.closed
+def test_deliver_to_a_connection_that_is_over_is_no_loss() -> None:
+    class Over(FakeSubscriber):
+        def write(self, batch: Batch) -> bool:
+            return False
+
+    subscriber, channel = Over(), LocalChannel("/a")
+    channel.add(subscriber)
+    assert subscriber.deliver(batch(10)) == 0
+    assert (channel.count, channel.lost, subscriber.lost) == (0, 0, 0)
 
 
 # --- past it: close ---------------------------------------------------------------------------------------------------
@@ -52,21 +59,21 @@ def test_deliver_ignores_the_bound_when_nothing_is_owed() -> None:
 
 @override_settings(EVENTCAST=CLOSE)
 def test_deliver_closes_with_1013_past_the_bound() -> None:
-    transport = StuckTransport(pending=60)
-    assert subscribed(transport).deliver(batch(20, 21)) == 0
-    assert transport.close_code == 1013
+    subscriber = stuck(101)
+    assert subscriber.deliver(batch(10)) == 0
+    assert subscriber.close_code == TOO_SLOW.code == 1013
 
 
 @override_settings(EVENTCAST=CLOSE)
 def test_deliver_writes_nothing_when_it_closes() -> None:
-    transport = StuckTransport(pending=60)
-    subscribed(transport).deliver(batch(20, 21))
-    assert transport.messages == []
+    subscriber = stuck(101)
+    subscriber.deliver(batch(10))
+    assert subscriber.messages == []
 
 
 @override_settings(EVENTCAST=CLOSE)
 def test_closed_subscriber_is_counted_out() -> None:
-    subscriber = subscribed(StuckTransport(pending=100))
+    subscriber = stuck(101)
     channel = subscriber.channel
     assert channel is not None
     subscriber.deliver(batch(10))
@@ -74,8 +81,8 @@ def test_closed_subscriber_is_counted_out() -> None:
 
 
 @pytest.mark.parametrize("policy", [CLOSE, DROP])
-def test_deliver_counts_what_is_lost(policy: dict[str, Any]) -> None:
-    subscriber = subscribed(StuckTransport(pending=100))
+def test_deliver_counts_what_is_lost_for_subscriber_and_channel(policy: dict[str, Any]) -> None:
+    subscriber = stuck(101)
     channel = subscriber.channel
     assert channel is not None
     with override_settings(EVENTCAST=policy):
@@ -84,49 +91,34 @@ def test_deliver_counts_what_is_lost(policy: dict[str, Any]) -> None:
 
 
 def test_deliver_survives_overflow_without_a_channel() -> None:
-    subscriber = Subscriber(StuckTransport(pending=100))
     with override_settings(EVENTCAST=CLOSE):
-        assert subscriber.deliver(batch(10)) == 0
+        assert StuckSubscriber(101).deliver(batch(10)) == 0
 
 
 # --- past it: drop ----------------------------------------------------------------------------------------------------
 
 
 @override_settings(EVENTCAST=DROP)
-def test_deliver_drops_whole_messages_that_have_no_room() -> None:
-    transport = StuckTransport(pending=60)
-    assert subscribed(transport).deliver(batch(30, 20, 10)) == 2
-    assert [len(message.frame) for message in transport.messages] == [30, 10]
-
-
-@override_settings(EVENTCAST=DROP)
-def test_deliver_never_exceeds_the_bound_when_it_drops() -> None:
-    transport = StuckTransport(pending=1)
-    subscribed(transport).deliver(batch(*[9] * 20))
-    assert transport.pending <= 100
+def test_deliver_drops_whole_batches_until_there_is_room() -> None:
+    subscriber = stuck(60)
+    taken = [subscriber.deliver(batch(30, 20)), subscriber.deliver(batch(10, 10))]
+    subscriber.read(left=100)
+    taken.append(subscriber.deliver(batch(10)))
+    assert taken == [2, 0, 1]
+    assert [len(message.frame()) for message in subscriber.messages] == [30, 20, 10]
 
 
 @override_settings(EVENTCAST=DROP)
 def test_dropping_subscriber_stays() -> None:
-    transport = StuckTransport(pending=100)
-    subscriber = subscribed(transport)
+    subscriber = stuck(101)
     subscriber.deliver(batch(10))
     assert subscriber.channel is not None
-    assert not transport.closed
-
-
-@override_settings(EVENTCAST=DROP)
-def test_dropping_subscriber_hears_again_when_there_is_room() -> None:
-    transport = StuckTransport(pending=100)
-    subscriber = subscribed(transport)
-    subscriber.deliver(batch(10))
-    transport.pending = 0
-    assert subscriber.deliver(batch(10)) == 1
+    assert not subscriber.closed
 
 
 @override_settings(EVENTCAST=DROP)
 def test_burst_of_losses_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    subscriber = subscribed(StuckTransport(pending=100))
+    subscriber = stuck(101)
     for _ in range(5):
         subscriber.deliver(batch(10))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -134,46 +126,84 @@ def test_burst_of_losses_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture
 
 @override_settings(EVENTCAST=DROP)
 def test_burst_of_losses_stays_one_line_while_room_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
-    transport = StuckTransport(pending=100)
-    subscriber = subscribed(transport)
+    subscriber = stuck(90)
     for _ in range(5):
-        subscriber.deliver(batch(10))
-        transport.pending = 90  # the peer reads a little
-        subscriber.deliver(batch(10))
+        subscriber.deliver(batch(20))
+        subscriber.deliver(batch(20))
+        subscriber.read(left=90)
     assert len(caplog.records) == 1
 
 
 @override_settings(EVENTCAST=DROP)
-def test_next_burst_of_losses_is_logged_again_after_the_peer_caught_up(caplog: pytest.LogCaptureFixture) -> None:
-    transport = StuckTransport(pending=100)
-    subscriber = subscribed(transport)
+def test_next_burst_of_losses_is_logged_again_after_the_client_caught_up(caplog: pytest.LogCaptureFixture) -> None:
+    subscriber = stuck()
     for _ in range(2):
+        subscriber.deliver(batch(120))
         subscriber.deliver(batch(10))
-        transport.pending = 0
-        subscriber.deliver(batch(10))
-        transport.pending = 100
+        subscriber.read()
     assert len(caplog.records) == 2
 
 
 @override_settings(EVENTCAST=CLOSE)
 def test_log_names_channel_and_peer_of_a_slow_subscriber(caplog: pytest.LogCaptureFixture) -> None:
-    subscribed(StuckTransport(pending=100)).deliver(batch(10))
+    stuck(101).deliver(batch(10))
     assert "/a" in caplog.text
     assert "192.0.2.1:5" in caplog.text
+
+
+# --- publishers that wait for it --------------------------------------------------------------------------------------
+
+
+@override_settings(EVENTCAST=CLOSE)
+def test_subscriber_is_behind_from_half_the_bound_on() -> None:
+    subscriber = stuck()
+    assert subscriber.channel is not None
+    subscriber.deliver(batch(50))
+    at_half = set(subscriber.channel.behind)
+    subscriber.deliver(batch(2))
+    assert (at_half, subscriber.channel.behind) == (set(), {subscriber})
+
+
+@override_settings(EVENTCAST=CLOSE)
+def test_subscriber_is_not_behind_when_it_has_read_down_to_half_the_bound() -> None:
+    subscriber = stuck()
+    assert subscriber.channel is not None
+    subscriber.deliver(batch(100))
+    subscriber.read(left=50)
+    assert subscriber.channel.behind == set()
+
+
+@override_settings(EVENTCAST=CLOSE)
+def test_subscriber_that_left_is_not_behind() -> None:
+    subscriber = stuck()
+    channel = subscriber.channel
+    assert channel is not None
+    subscriber.deliver(batch(100))
+    subscriber.leave()
+    assert channel.behind == set()
+
+
+@override_settings(EVENTCAST=CLOSE)
+def test_subscriber_holds_publishers_up_for_a_limited_time() -> None:
+    subscriber = stuck()
+    subscriber.deliver(batch(100))
+    since = subscriber._behind_since
+    assert subscriber.holds_up(since + PATIENCE - 0.01)
+    assert not subscriber.holds_up(since + PATIENCE)
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["straighten", "hold", "leave"])
-def test_subscriber_without_a_channel_ignores_its_transport(method: str) -> None:
-    subscriber = Subscriber(FakeTransport())
+@pytest.mark.parametrize("method", ["ready", "hold", "leave"])
+def test_subscriber_without_a_channel_stays_without(method: str) -> None:
+    subscriber = FakeSubscriber()
     getattr(subscriber, method)()
     assert subscriber.channel is None
 
 
 def test_leave_twice_counts_once() -> None:
-    subscriber = subscribed(FakeTransport())
+    subscriber = stuck()
     channel = subscriber.channel
     assert channel is not None
     subscriber.leave()
@@ -182,17 +212,16 @@ def test_leave_twice_counts_once() -> None:
 
 
 def test_repr_names_channel_peer_and_transport() -> None:
-    assert repr(subscribed(FakeTransport())) == "<Subscriber 192.0.2.1:5 of '/a' by fake>"
+    assert repr(stuck()) == "<Subscriber 192.0.2.1:5 of '/a' by fake>"
 
 
 def test_repr_of_a_subscriber_that_left_names_no_channel() -> None:
-    assert repr(Subscriber(FakeTransport())) == "<Subscriber ? of None by fake>"
+    assert repr(FakeSubscriber()) == "<Subscriber ? of None by fake>"
 
 
 @pytest.mark.parametrize(
-    ("method", "arguments"),
-    [("open", [None]), ("write", [None]), ("write_rest", [b"", 0]), ("close", [1000, ""]), ("release", [])],
+    ("method", "arguments"), [("write", [batch(2)]), ("write_rest", [batch(2), 0]), ("close", [TOO_SLOW])]
 )
-def test_transport_leaves_every_method_to_subclasses(method: str, arguments: list[Any]) -> None:
+def test_subscriber_leaves_writing_to_subclasses(method: str, arguments: list[Any]) -> None:
     with pytest.raises(NotImplementedError):
-        getattr(Transport(), method)(*arguments)
+        getattr(Subscriber(), method)(*arguments)
