@@ -95,6 +95,7 @@ class LocalChannel:
         "_todo",
         "_todo_cursor",
         "_waiting",
+        "_writing",
         "backlog",
         "behind",
         "count",
@@ -130,6 +131,7 @@ class LocalChannel:
         self._todo: list[Subscriber] = []
         self._todo_cursor = 0
         self._overrun = 0
+        self._writing = False
 
     @property
     def figures(self) -> Figures:
@@ -222,23 +224,47 @@ class LocalChannel:
 
     def advance(self, deadline: float) -> bool:
         """Write until ``deadline`` (seconds of ``time.monotonic()``) has passed; returns whether all is written."""
-        while self._batch is not None or self.pending:
-            batch = self._batch or self._begin()
-            for form, lane in list(self._lanes.items()):
-                if lane.cursor < lane.end and not self._write_lane(batch, form, lane, deadline):
+        if self._writing:
+            return False  # Called from within, by a log handler that publishes: the call outside goes on.
+        self._writing = True
+        try:
+            while self._batch is not None or self.pending:
+                batch = self._batch or self._begin()
+                for form, lane in list(self._lanes.items()):
+                    if lane.cursor < lane.end and not self._write_lane(batch, form, lane, deadline):
+                        return False
+                if not self._write_waiting(batch, deadline):
                     return False
-            if not self._write_waiting(batch, deadline):
-                return False
-            self._finish()
-            if self.pending and time.monotonic() >= deadline:
-                return False
-        return True
+                self._finish()
+                if self.pending and time.monotonic() >= deadline:
+                    return False
+            return True
+        finally:
+            self._writing = False
+
+    def abandon(self) -> None:
+        """Give up the batch under way, which could not be written: it is lost for those that have not had it."""
+        batch, missing = self._batch, self._todo[self._todo_cursor :]
+        for lane in self._lanes.values():
+            missing += [each for each in lane.subscribers[lane.cursor : lane.end] if each is not None]
+        if batch is not None:
+            self.lost += len(batch) * sum(each.channel is self for each in missing)
+        elif self.pending:
+            messages = self.pending.popleft()
+            self.backlog -= sum([len(message.payload) for message in messages])
+            self.lost += len(messages) * self.count
+        self._finish()
 
     def _begin(self) -> Batch:
         pending = self.pending
-        batch = Batch(pending.popleft())
-        while pending and batch.size < JOIN_LIMIT:
-            batch = Batch(batch.messages + pending.popleft())
+        messages = pending.popleft()
+        if pending:
+            messages, size = list(messages), sum([len(message.payload) for message in messages])
+            while pending and size < JOIN_LIMIT:
+                more = pending.popleft()
+                messages += more
+                size += sum([len(message.payload) for message in more])
+        batch = Batch(messages)
         self.backlog -= batch.size
         self._batch = batch
         for lane in self._lanes.values():

@@ -58,7 +58,7 @@ class Hub:
         self.channels: dict[str, LocalChannel] = {}
         self.patterns = PatternTree()
         self.memory = PendingMemory()
-        self.pulse = Pulse(loop)
+        self.pulse = Pulse()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
         self.past = Figures()
@@ -190,14 +190,14 @@ class Hub:
 
     def _line_up(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
-        if channel.count <= AT_ONCE and not channel.scheduled:
-            # A second turn of the event loop would cost more than the writes.
-            channel.scheduled = True  # what a log handler publishes meanwhile waits for the end of the pass
-            channel.scheduled = not self._advance(channel, float("inf"))
+        if channel.scheduled:
             return
-        if not channel.scheduled:
-            channel.scheduled = True
-            self._in_line.append(channel)
+        channel.scheduled = True  # what a log handler publishes meanwhile waits for the end of the pass
+        # A second turn of the event loop would cost more than the writes to a few subscribers.
+        if channel.count <= AT_ONCE and self._advance(channel, float("inf")):
+            channel.scheduled = False
+            return
+        self._in_line.append(channel)
         if not self._running:
             # Not at once: what else came in this turn of the event loop is joined to it.
             self._running = True
@@ -225,8 +225,9 @@ class Hub:
         try:
             done = channel.advance(deadline)
         except Exception:
-            # A fault of one channel must not keep all others from being written.
-            logger.exception("Writing to %s failed.", names.quoted(channel.name))
+            # A fault of one channel must not keep all others from being written, nor be met again at every turn.
+            logger.exception("Writing to %s failed; a batch is lost.", names.quoted(channel.name))
+            channel.abandon()
             done = not channel.pending
         if self.memory.total:
             self.memory.enforce()

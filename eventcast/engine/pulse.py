@@ -78,10 +78,12 @@ class Rhythm:
 
 
 class Pulse:
-    """The rhythms of one event loop, and their timer, which runs while there is a connection."""
+    """The rhythms of one event loop, and their timer, which runs while there is a connection.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    Everything happens on that loop. The pulse keeps no reference to it, so that a loop that has ended can be freed.
+    """
+
+    def __init__(self) -> None:
         self._rhythms: dict[tuple[float, float | None], Rhythm] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -101,10 +103,10 @@ class Pulse:
 
     def _start(self) -> None:
         # In an empty context: that of the request which happens to be the first would be kept.
-        self._timer = self._loop.call_later(TICK, self._tick, context=contextvars.Context())
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick, context=contextvars.Context())
 
     def _tick(self) -> None:
-        now = self._loop.time()
+        now = asyncio.get_running_loop().time()
         for rhythm in list(self._rhythms.values()):
             rhythm.tick(now)
         if self.peers:
