@@ -9,7 +9,7 @@ import pytest
 
 from tests.live import servers
 from tests.live.clients import HandshakeRefused, WebSocket
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Open, Start, Talk
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 from tests.live.waiting import until
@@ -135,3 +135,15 @@ async def test_client_is_not_let_in_while_the_server_goes(start: Start, channel:
     assert await listener.wait_closed() == 1001
     for client in late:
         assert await client.wait_closed() == 1001
+
+
+@pytest.mark.parametrize("form", ["text/event-stream", "application/x-ndjson"])
+@pytest.mark.parametrize("start_server", [servers.serve, servers.daphne, servers.uvicorn, servers.granian])
+async def test_open_stream_does_not_keep_the_server_from_stopping(
+    start_server: servers.Starter, form: str, start: Start, channel: str, listen: Open, http: Talk
+) -> None:
+    server = start(start_server)
+    await listen(server, channel, form)
+    assert await http(server).count(channel) == 1
+    server.terminate()
+    await exit_of(server)
