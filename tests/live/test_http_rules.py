@@ -184,7 +184,7 @@ def test_chunks_may_come_byte_by_byte(wire: Wire, channel: str, events: Wire) ->
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
-def test_body_of_a_request_that_has_no_use_for_it_is_read(method: str, wire: Wire, channel: str) -> None:
+def test_body_of_a_request_that_has_no_use_for_it_is_read(method: str, wire: Wire, channel: str, events: Wire) -> None:
     inner = publish(channel)
     for framed in [
         request(method, channel, inner),
