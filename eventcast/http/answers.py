@@ -16,7 +16,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from eventcast.engine import names, presence
-from eventcast.exceptions import Refused
+from eventcast.exceptions import InvalidRequest, Refused
 from eventcast.http import cors
 from eventcast.security import admission, refusals
 
@@ -127,7 +127,9 @@ def refusal_answer(refusal: Refused) -> Answer:
 def note_refused(method: str, path: str, refusal: Refused) -> None:
     """Count a refusal, and write its line in the log."""
     if refusals.count(refusal.code):
-        level = logging.ERROR if refusal.status >= 500 else logging.WARNING
+        # 501 and 505 may be said of what a client wants.
+        ours = refusal.status >= 500 and not isinstance(refusal, InvalidRequest)
+        level = logging.ERROR if ours else logging.WARNING
         line = "Refused: %s %s, %s %s. %s"
         logger.log(level, line, refusal.status, refusal.code, f"{method:.20}", names.quoted(path), refusal.detail)
 

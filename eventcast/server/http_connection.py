@@ -107,7 +107,7 @@ class HTTPConnection(ClientSocket):
                         self.deadline = self._loop.time() + self._door.times.head
                     rest = self._head.feed(data)
                     if rest is None:
-                        return
+                        break
                     self._buffer = rest
                     self.begin()
                 else:
@@ -116,11 +116,13 @@ class HTTPConnection(ClientSocket):
                     if rest is None:
                         self.deadline += (self._body.size - before) / MIN_RATE
                         self._check_size()
-                        return
+                        break
                     self._check_size()
                     self._buffer = rest
                     if not self._lingering:
                         self._body_complete()
+            if self._eof and not self._buffer and not self._busy:
+                self._close()  # Half a request, whose rest will never come.
         except Refused as refusal:
             self._refuse(refusal)
         except Exception as error:
@@ -218,6 +220,8 @@ class HTTPConnection(ClientSocket):
         if self._paused and not self._eof:
             self._paused = False
             self._loop.add_reader(self._socket.fileno(), self._readable)
+        elif self._eof and not self._buffer:
+            self._close()
         if self._buffer:
             # Not from here: a thousand requests in one packet would be as many calls deep.
             self._loop.call_soon(self._go_on_later)

@@ -24,7 +24,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = fleet.start(servers.serve, env={"EVENTCAST_HANDSHAKE_TIMEOUT": "1", "EVENTCAST_BODY_TIMEOUT": "1"})
     # Messages are counted where there is a subscriber.
     with Wire(server.port, request("GET", "/smuggled", b"", "Accept: application/x-ndjson")) as stream:
-        stream.read_until(b"\n")
+        stream.read_until(b"\r\n\r\n")
+        stream.read_until(b"\n")  # The greeting: from here on it is subscribed.
         assert published(server) == 0
         with Wire(server.port, INNER) as wire:
             assert wire.answer().status == 201
