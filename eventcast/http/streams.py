@@ -33,10 +33,11 @@ from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
+from eventcast.http import stopping
 from eventcast.http.answers import Answer, note_refused
 from eventcast.security import admission, clients
 from eventcast.security.admission import Permit
-from eventcast.server import daphne, stopping
+from eventcast.server import daphne
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
@@ -254,7 +255,7 @@ async def _body(answer: Stream) -> AsyncIterator[bytes]:
     subscriber = ResponseStream(answer)
     try:
         await admission.let_in(subscriber, answer.wanted, answer.permit)
-        stopping.tell_when_stopping(_end_all)
+        stopping.end_when_stopping(ResponseStream)
         yield answer.format.greeting()
         async for piece in subscriber:
             yield piece
@@ -267,16 +268,6 @@ async def _body(answer: Stream) -> AsyncIterator[bytes]:
         note_refused("GET", str(answer.wanted), refusal)
     finally:
         current_hub().unsubscribe(subscriber)
-
-
-def _end_all() -> None:
-    """The server begins to stop, and waits for all responses to end."""
-    hub = current_hub()
-    hub.stopping = True
-    for subscriber in hub.subscribers():
-        if isinstance(subscriber, ResponseStream):
-            subscriber.close(GOING_AWAY)
-            subscriber.leave()
 
 
 async def open_stream(subscriber: SocketStream, answer: Stream, first: bytes) -> None:
