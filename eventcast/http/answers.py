@@ -131,7 +131,9 @@ def note_refused(method: str, path: str, refusal: Refused) -> None:
         ours = refusal.status >= 500 and not isinstance(refusal, InvalidRequest)
         level = logging.ERROR if ours else logging.WARNING
         line = "Refused: %s %s, %s %s. %s"
-        logger.log(level, line, refusal.status, refusal.code, f"{method:.20}", names.quoted(path), refusal.detail)
+        logger.log(
+            level, line, refusal.status, refusal.code, names.printable(method[:20]), names.quoted(path), refusal.detail
+        )
 
 
 def described(info: presence.ChannelInfo) -> dict[str, Any]:
