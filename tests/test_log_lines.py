@@ -19,12 +19,11 @@ from eventcast.engine.publishing import apublish
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.http import answers, streams
-from eventcast.http.stream_transport import StreamTransport
 from eventcast.security import clients, revocation
 from eventcast.security.authorization import Permit
 from eventcast.websocket import consumer as consumers
-from eventcast.websocket import speaking
-from tests.fakes import FakeTransport, FlakyLayer, layer_in_use
+from eventcast.websocket import handshake, speaking
+from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use
 
 LIES = "/a\n2026-01-01 ERROR all is lost\r\x1b[2J\u2028\u202e"
 LONG = LIES + "x" * 15_000
@@ -51,7 +50,7 @@ def request_to(channel: str) -> ASGIRequest:
 
 
 def subscriber_of(channel: str) -> Subscriber:
-    subscriber = Subscriber(FakeTransport(), peer=clients.describe(scope_of(channel)), user=channel)
+    subscriber = FakeSubscriber(peer=clients.describe(scope_of(channel)), user=channel)
     LocalChannel(channel).add(subscriber)
     return subscriber
 
@@ -61,16 +60,24 @@ async def refuse_request(channel: str) -> None:
 
 
 async def refuse_socket(channel: str) -> None:
-    consumers.note(Refused("No."), scope_of(channel))
+    await consumers.refuse(Refused("No."), scope_of(channel), _swallow, None)
 
 
 async def refuse_socket_without_a_raw_path(channel: str) -> None:
-    consumers.note(Refused("No."), {**scope_of(channel), "raw_path": None})
+    await consumers.refuse(Refused("No."), {**scope_of(channel), "raw_path": None}, _swallow, None)
+
+
+async def refuse_socket_at_the_door(channel: str) -> None:
+    handshake.note_refused(Refused("No."), quote(channel).encode(), clients.describe(scope_of(channel)))
+
+
+async def _swallow(event: dict[str, Any]) -> None:
+    """What an ASGI server would send."""
 
 
 async def refuse_message(channel: str) -> None:
-    speaker = speaking.Speaker(request_to(channel), Permit(), channel, subscriber_of(channel), None)
-    speaker._close(MessageTooLarge("No."))
+    speaker = speaking.Speaker(request_to(channel), Permit(), channel)
+    speaker._close(MessageTooLarge("No."), subscriber_of(channel))
 
 
 async def close_slow_subscriber(channel: str) -> None:
@@ -87,7 +94,8 @@ async def leave_out_subscriber(channel: str) -> None:
 
 async def overrun_channel(channel: str) -> None:
     local = LocalChannel(channel)
-    local.publish([Message("x"), Message("x" * BACKLOG_LIMIT)])
+    local.publish([Message("x")])
+    local.publish([Message("x" * BACKLOG_LIMIT)])
     while not local.advance(float("inf")):
         pass
 
@@ -101,10 +109,10 @@ async def publish_by_a_layer_that_is_down(channel: str) -> None:
 
 async def stream_from_a_layer_that_is_down(channel: str) -> None:
     layer = FlakyLayer()
-    transport = StreamTransport("sse", lambda message: message.event, keep_alive=b":\n", keep_alive_interval=15)
+    answer = streams.Stream(request_to(channel), channel, streams.FORMATS[streams.SSE], Permit())
     layer.failing = {"group_add", "group_discard"}
     with layer_in_use(layer):
-        async for _ in streams._body(channel, Subscriber(transport), transport, Permit()):
+        async for _ in streams._body(answer):
             pass
 
 
@@ -112,6 +120,7 @@ WAYS: list[Callable[[str], Awaitable[None]]] = [
     refuse_request,
     refuse_socket,
     refuse_socket_without_a_raw_path,
+    refuse_socket_at_the_door,
     refuse_message,
     close_slow_subscriber,
     close_subscriber,

@@ -12,9 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from eventcast import metrics
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish_many
-from eventcast.engine.subscribers import Subscriber
 from eventcast.security import refusals
-from tests.fakes import FakeTransport, until
+from tests.fakes import FakeSubscriber, until
 from tests.test_views import call
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
@@ -32,12 +31,12 @@ def samples() -> dict[str, float]:
 
 async def test_figures_count_messages_and_subscribers() -> None:
     before = samples()
-    subscriber, hub = Subscriber(FakeTransport()), current_hub()
+    subscriber, hub = FakeSubscriber(), current_hub()
     await hub.subscribe("/a", subscriber)
     await apublish_many("/a", ["1", "2", "3"])
-    await until(lambda: len(subscriber.transport.messages) == 3)  # type: ignore[attr-defined]
+    await until(lambda: len(subscriber.messages) == 3)
     now = samples()
-    await hub.unsubscribe("/a", subscriber)
+    hub.unsubscribe(subscriber)
     names = ["subscribers", "channels", "published_total", "messages_total", "deliveries_total", "lost_total"]
     grown = {name: now[f"eventcast_{name}"] - before[f"eventcast_{name}"] for name in names}
     assert grown == dict(zip(names, [1, 1, 3, 3, 3, 0], strict=True))

@@ -10,7 +10,7 @@ from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.quotas import Quotas, quotas
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import ChannelFull, LayerUnavailable, Refused, ServerFull, TooManyConnections, TooManyPatterns
-from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until
+from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use, until
 
 
 def limited(**limits: int) -> override_settings:
@@ -109,7 +109,7 @@ def test_pattern_is_counted_until_its_last_subscriber_leaves() -> None:
 
 
 async def listening(hub: Hub, address: str = "") -> Subscriber:
-    subscriber = Subscriber(FakeTransport(), address=address)
+    subscriber = FakeSubscriber(address=address)
     await hub.subscribe("/a", subscriber)
     return subscriber
 
@@ -118,7 +118,7 @@ async def test_hub_takes_a_place_and_gives_it_back_once() -> None:
     hub, before = current_hub(), quotas.subscribers
     subscriber = await listening(hub)
     assert quotas.subscribers == before + 1
-    await hub.unsubscribe("/a", subscriber)
+    hub.unsubscribe(subscriber)
     assert quotas.subscribers == before
 
 
@@ -154,7 +154,7 @@ async def test_hub_counts_those_exactly_who_come_while_others_join() -> None:
         assert sum(isinstance(result, ChannelFull) for result in results) == 7
         for subscriber in results:
             if isinstance(subscriber, Subscriber):
-                await hub.unsubscribe("/a", subscriber)
+                hub.unsubscribe(subscriber)
 
 
 @limited(MAX_SUBSCRIBERS_PER_ADDRESS=1)
@@ -163,4 +163,4 @@ async def test_hub_counts_the_address_of_a_subscriber() -> None:
     subscriber = await listening(hub, "192.0.2.1")
     with pytest.raises(TooManyConnections):
         await listening(hub, "192.0.2.1")
-    await hub.unsubscribe("/a", subscriber)
+    hub.unsubscribe(subscriber)
