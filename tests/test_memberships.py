@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eventcast.engine import memberships, names
+from eventcast.engine import names
 from eventcast.engine.memberships import Memberships
-from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer
 from tests.fakes import FlakyLayer, layer_in_use, until
+from tests.layer_tools import remembered
 
 
 @pytest.fixture
@@ -67,20 +67,21 @@ async def test_join_uses_one_layer_channel_for_all(joined: Memberships, layer: F
 async def test_leave_keeps_group_that_others_need(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/a")
     await joined.join("/a")
-    assert not await joined.leave("/a")
+    joined.leave("/a")
+    assert not joined._tasks
     assert members(layer, "/a") == 1
 
 
 async def test_leave_of_the_last_leaves_the_group(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/a")
-    assert await joined.leave("/a")
-    assert members(layer, "/a") == 0
+    joined.leave("/a")
+    await until(lambda: members(layer, "/a") == 0)
 
 
 async def test_leave_of_the_last_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
     before = asyncio.all_tasks()
     await joined.join("/a")
-    await joined.leave("/a")
+    joined.leave("/a")
     await until(lambda: asyncio.all_tasks() == before)
     assert ("/a" in joined, joined._memberships) == (False, {})
 
@@ -89,8 +90,20 @@ async def test_join_after_the_last_left_hears_again(
     joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
 ) -> None:
     await joined.join("/a")
-    await joined.leave("/a")
+    joined.leave("/a")
+    await until(lambda: "/a" not in joined)
     await joined.join("/a")
+    await send(layer, "/a", {"number": 1})
+    await until(lambda: accepted == [{"number": 1}])
+
+
+async def test_join_at_once_after_the_last_left_ends_as_a_member(
+    joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
+) -> None:
+    await joined.join("/a")
+    joined.leave("/a")
+    await joined.join("/a")
+    await until(lambda: not joined._tasks)
     await send(layer, "/a", {"number": 1})
     await until(lambda: accepted == [{"number": 1}])
 
@@ -98,13 +111,13 @@ async def test_join_after_the_last_left_hears_again(
 async def test_join_while_the_last_is_leaving_ends_as_a_member(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/a")
     layer.gate = asyncio.Event()
-    leaving = asyncio.create_task(joined.leave("/a"))
+    joined.leave("/a")
     await until(lambda: "group_discard" in layer.calls)
     joining = asyncio.create_task(joined.join("/a"))
     await asyncio.sleep(0)
     layer.gate.set()
-    assert not await leaving
     await joining
+    await until(lambda: not joined._tasks)
     assert members(layer, "/a") == 1
 
 
@@ -114,7 +127,7 @@ async def test_leave_while_others_join_keeps_the_group(joined: Memberships, laye
     await until(lambda: "group_add" in layer.calls)
     layer.gate.set()
     await joining[0]
-    await joined.leave("/a")
+    joined.leave("/a")
     await joining[1]
     assert members(layer, "/a") == 1
 
@@ -126,7 +139,8 @@ async def test_cancelled_join_leaves_no_trace(joined: Memberships, layer: FlakyL
     for task in joining:
         task.cancel()
     await asyncio.wait(joining)
-    assert "/a" not in joined
+    layer.gate.set()
+    await until(lambda: "/a" not in joined)
 
 
 async def test_cancelled_join_keeps_the_group_for_others(joined: Memberships, layer: FlakyLayer) -> None:
@@ -139,219 +153,36 @@ async def test_cancelled_join_keeps_the_group_for_others(joined: Memberships, la
     assert members(layer, "/a") == 1
 
 
-async def test_cancelled_leave_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
-    await joined.join("/a")
-    layer.gate = asyncio.Event()
-    leaving = asyncio.create_task(joined.leave("/a"))
-    await until(lambda: "group_discard" in layer.calls)
-    leaving.cancel()
-    await asyncio.wait([leaving])
-    assert "/a" not in joined
-
-
-# --- a layer that fails -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["new_channel", "group_add"])
-async def test_join_raises_when_the_layer_is_down(joined: Memberships, layer: FlakyLayer, method: str) -> None:
-    layer.failing = {method}
-    with pytest.raises(LayerUnavailable):
-        await joined.join("/a")
-
-
-@pytest.mark.parametrize("method", ["new_channel", "group_add"])
-async def test_join_that_raised_leaves_no_trace(joined: Memberships, layer: FlakyLayer, method: str) -> None:
-    before = asyncio.all_tasks()
-    layer.failing = {method}
-    with pytest.raises(LayerUnavailable):
-        await joined.join("/a")
-    await until(lambda: asyncio.all_tasks() == before)
-    assert "/a" not in joined
-
-
-async def test_join_works_again_when_the_layer_is_back(joined: Memberships, layer: FlakyLayer) -> None:
-    layer.failing = {"new_channel"}
-    with pytest.raises(LayerUnavailable):
-        await joined.join("/a")
-    layer.failing = set()
-    await joined.join("/a")
-    assert members(layer, "/a") == 1
-
-
-async def test_leave_never_raises_when_the_layer_is_down(
-    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    await joined.join("/a")
-    layer.failing = {"group_discard"}
-    await joined.leave("/a")
-    assert "/a" not in joined
-    assert "Leaving the group of '/a' failed" in caplog.text
+# --- the in-memory layer ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memberships, "LONGEST_RETRY", 0.001)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_receiving_that_fails_while_joining_works_is_one_line_in_the_log(
-    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    layer.failing = {"receive"}
-    await joined.join("/a")
-    await until(lambda: layer.calls.count("receive") > 20)
-    assert caplog.text.count("Receiving from the channel layer fails") == 1
-    assert "is back" not in caplog.text
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_receiving_waits_longer_with_each_failure(
-    joined: Memberships, layer: FlakyLayer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    longest: list[float] = []
-    monkeypatch.setattr(memberships, "LONGEST_RETRY", 1000)
-    monkeypatch.setattr(memberships.random, "uniform", lambda low, high: longest.append(high) or 0)
-    layer.failing = {"receive"}  # and joining works all the time
-    await joined.join("/a")
-    await until(lambda: len(longest) > 4)
-    assert longest[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_layer_counts_as_back_when_nothing_comes_for_a_while(
-    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memberships, "STEADY", 0.001)
-    layer.failing = {"receive", "group_add"}
-    with pytest.raises(LayerUnavailable):
-        await joined.join("/a")
-    layer.failing = {"receive"}
-    await joined.join("/a")
-    await until(lambda: "fails, trying on" in caplog.text)
-    layer.failing = set()
-    await until(lambda: "is back" in caplog.text)
-    assert joined._failures == 0
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_receiving_goes_on_when_the_layer_is_back(
-    joined: Memberships, layer: FlakyLayer, accepted: list[dict[str, Any]]
-) -> None:
-    await joined.join("/b")  # while this is joined, the receiver runs
-    await until(lambda: "receive" in layer.calls)
-    layer.failing = {"receive", "group_add"}
-    await send(layer, "/b", {"number": 1})  # wakes the receiver, which then runs into the failure
-    await until(lambda: layer.calls.count("group_add") > 3)
-    await layer.flush()  # as a Redis that was restarted
-    layer.failing = set()
-    await until(lambda: members(layer, "/b") == 1)
-    await send(layer, "/b", {"number": 2})
-    await until(lambda: accepted[-1:] == [{"number": 2}])
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_failing_layer_is_logged_once_and_when_it_is_back(
-    joined: Memberships, layer: FlakyLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    layer.failing = {"receive"}
-    await joined.join("/a")
-    layer.failing = {"receive", "group_add"}
-    await until(lambda: layer.calls.count("group_add") > 5)
-    layer.failing = set()
-    await until(lambda: "is back" in caplog.text)
-    assert caplog.text.count("Receiving from the channel layer fails") == 1
-
-
-async def test_receiving_goes_on_when_a_message_cannot_be_handed_on(
-    layer: FlakyLayer, caplog: pytest.LogCaptureFixture
-) -> None:
-    accepted: list[Any] = []
-    found = Memberships(lambda event: accepted.append(event["number"]))
-    await found.join("/a")
-    await send(layer, "/a", {"nonsense": 1})
-    await send(layer, "/a", {"number": 2})
-    await until(lambda: accepted == [2])
-    await found.leave("/a")
-    assert "could not be passed on" in caplog.text
-
-
-# --- what keeps memberships right -------------------------------------------------------------------------------------
-
-
-async def test_memberships_are_renewed_well_before_the_layer_forgets_them(
-    joined: Memberships, layer: FlakyLayer
-) -> None:
-    layer.group_expiry = 0.02
-    await joined.join("/a")
-    layer.groups.clear()  # as if it had forgotten
-    await until(lambda: members(layer, "/a") == 1)
-    assert layer.calls.count("group_add") >= 2
-
-
-async def test_renewal_goes_on_after_one_that_failed(joined: Memberships, layer: FlakyLayer) -> None:
-    layer.group_expiry = 0.01
-    await joined.join("/a")
-    layer.failing = {"group_add"}
-    await until(lambda: layer.calls.count("group_add") >= 3)
-    layer.groups.clear()
-    layer.failing = set()
-    await until(lambda: members(layer, "/a") == 1)
-
-
-async def test_renewal_ends_with_the_last_member(joined: Memberships, layer: FlakyLayer) -> None:
-    layer.group_expiry = 0.001
-    await joined.join("/a")
-    await joined.leave("/a")
-    assert joined._renewal is None
-
-
-async def test_unwanted_group_is_left_again(joined: Memberships, layer: FlakyLayer) -> None:
-    await joined.join("/a")
-    await layer.group_add(names.group_name("/b"), joined._layer_channel)
-    joined.leave_unwanted("/b")
-    await until(lambda: members(layer, "/b") == 0)
-
-
-async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_left(
-    joined: Memberships, layer: FlakyLayer
-) -> None:
-    # The other way round, on two connections to a Redis, whoever has come would never hear anything.
-    await joined.join("/b")
-    layer.gate = asyncio.Event()
-    joined.leave_unwanted("/a")
-    await until(lambda: layer.calls[-1] == "group_discard")
-    joining = asyncio.create_task(joined.join("/a"))
-    await asyncio.sleep(0)
-    layer.gate.set()
-    await joining
-    assert [call for call in layer.calls if call.startswith("group_")] == ["group_add", "group_discard", "group_add"]
-    assert members(layer, "/a") == 1
-
-
-async def test_unwanted_group_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
-    await joined.join("/b")
-    joined.leave_unwanted("/a")
-    await until(lambda: not joined._tasks)
-    assert list(joined._memberships) == ["/b"]
-
-
-async def test_unwanted_group_is_kept_when_somebody_has_come(joined: Memberships, layer: FlakyLayer) -> None:
-    joined.leave_unwanted("/a")
-    await joined.join("/a")
-    await until(lambda: not joined._tasks)
-    assert members(layer, "/a") == 1
-
-
-async def test_receiving_lets_others_have_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memberships, "DRAIN", 5)
-    accepted: list[dict[str, Any]] = []
-    found, seen = Memberships(accepted.append), set()
+def own_layer() -> Iterator[InMemoryChannelLayer]:
     with layer_in_use(InMemoryChannelLayer()) as layer:
-        await found.join("/a")
-        for number in range(50):
-            layer.group_send_nowait(names.group_name("/a"), {"number": number})
-        while len(accepted) < 50:
-            await asyncio.sleep(0)
-            seen.add(len(accepted))
-        await found.leave("/a")
-    assert len(seen) >= 10
+        yield layer
+
+
+async def test_join_of_the_own_layer_never_waits(own_layer: InMemoryChannelLayer) -> None:
+    found = Memberships(lambda event: None)
+    with pytest.raises(StopIteration):
+        found.join("/a").send(None)
+    found.leave("/a")
+
+
+async def test_message_of_the_own_layer_is_accepted_in_the_same_call(own_layer: InMemoryChannelLayer) -> None:
+    accepted: list[dict[str, Any]] = []
+    found = Memberships(accepted.append)
+    await found.join("/a")
+    own_layer.group_send_nowait(names.group_name("/a"), {"number": 1})
+    assert accepted == [{"number": 1}]
+    found.leave("/a")
+
+
+async def test_leave_of_the_own_layer_leaves_no_trace_at_once(own_layer: InMemoryChannelLayer) -> None:
+    found, before = Memberships(lambda event: None), asyncio.all_tasks()
+    for channel in ("/a", "/b"):
+        await found.join(channel)
+    for channel in ("/a", "/b"):
+        found.leave(channel)
+    assert remembered(own_layer) == 0
+    assert (own_layer._exchange.receivers, asyncio.all_tasks()) == ({}, before)

@@ -1,34 +1,26 @@
-"""Permission that is taken away, and whom that closes."""
+"""Permission that is taken away, and the subscribers that this closes."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_logged_out
-from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
 from django.test import override_settings
 
 import eventcast
 from eventcast.engine import patterns
-from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.hub import current_hub
-from eventcast.engine.patterns import Pattern
-from eventcast.engine.presence import subscriber_count
-from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidChannel
 from eventcast.security import revocation
-from eventcast.security.authorization import Authorization, Claim, Permit, SessionClaim
-from eventcast.websocket.consumer import EventcastConsumer
-from tests.fakes import FakeTransport, FlakyLayer, layer_in_use, until, websocket
-from tests.test_views import call
+from eventcast.security.authorization import Claim, Permit, SessionClaim
+from tests.fakes import FakeSubscriber, until
 
 
 @dataclass(frozen=True)
@@ -54,23 +46,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     Badge.taken, Badge.asked, Badge.broken = set(), [], False
 
 
-async def enter(wanted: Any = "/a", permit: Permit = Permit(), user: str = "") -> Subscriber:  # noqa: B008
-    """Somebody comes to listen, let in by a permit."""
-    subscriber = Subscriber(FakeTransport(), user=user or permit.user, identity=permit.identity)
+async def enter(wanted: Any = "/a", permit: Permit = Permit(), user: str = "") -> FakeSubscriber:  # noqa: B008
+    """A subscriber comes, let in by a permit."""
+    subscriber = FakeSubscriber(user=user or permit.user, identity=permit.identity)
     await current_hub().subscribe(wanted, subscriber)
     revocation.watch(current_hub(), wanted, subscriber, permit)
     return subscriber
 
 
-async def leave(*subscribers: Subscriber, wanted: Any = "/a", permit: Permit = Permit()) -> None:  # noqa: B008
+def leave(*subscribers: FakeSubscriber) -> None:
     for subscriber in subscribers:
-        revocation.forget(current_hub(), subscriber, permit)
-        await current_hub().unsubscribe(wanted, subscriber)
+        current_hub().unsubscribe(subscriber)
 
 
-def closed(subscriber: Subscriber) -> int | None:
-    assert isinstance(subscriber.transport, FakeTransport)
-    return subscriber.transport.close_code if subscriber.transport.closed else None
+def closed(subscriber: FakeSubscriber) -> int | None:
+    return subscriber.close_code if subscriber.closed else None
 
 
 async def test_subscriber_is_closed_when_its_permit_expires() -> None:
@@ -79,23 +69,23 @@ async def test_subscriber_is_closed_when_its_permit_expires() -> None:
     await until(lambda: closed(gone) == 3000)
     assert gone.channel is None
     assert closed(staying) is None
-    await leave(gone, permit=permit)
-    await leave(staying, permit=later)
+    leave(gone)
+    leave(staying)
 
 
-async def test_timer_is_set_anew_for_who_expires_before() -> None:
+async def test_timer_is_set_anew_for_a_permit_that_expires_before() -> None:
     later, sooner = Permit(expires_at=time.time() + 3600), Permit(expires_at=time.time() - 1)
     staying = await enter(permit=later)
     gone = await enter(permit=sooner)
     await until(lambda: closed(gone))
-    await leave(gone, permit=sooner)
-    await leave(staying, permit=later)
+    leave(gone)
+    leave(staying)
 
 
-async def test_nothing_is_kept_of_who_has_left() -> None:
+async def test_nothing_is_kept_of_a_subscriber_that_left() -> None:
     permit = Permit(expires_at=time.time() + 3600, claims=(Badge("a"),))
     for _ in range(3):
-        await leave(await enter(permit=permit), permit=permit)
+        leave(await enter(permit=permit))
     watching = revocation._watches[current_hub()]
     assert (watching._ending, watching._claims, watching._timer, watching._recheck) == ({}, {}, None, None)
 
@@ -103,7 +93,7 @@ async def test_nothing_is_kept_of_who_has_left() -> None:
 async def test_permit_without_an_end_is_not_watched() -> None:
     subscriber = await enter()
     assert current_hub() not in revocation._watches
-    await leave(subscriber)
+    leave(subscriber)
 
 
 async def test_subscribers_are_closed_when_a_claim_lapses() -> None:
@@ -113,31 +103,30 @@ async def test_subscribers_are_closed_when_a_claim_lapses() -> None:
         Badge.taken = {"bad"}
         await until(lambda: closed(one) and closed(two))
     assert closed(staying) is None
-    await leave(one, two, permit=bad)
-    await leave(staying, permit=good)
+    leave(one, two)
+    leave(staying)
 
 
 async def test_equal_claims_are_asked_about_once() -> None:
     permit = Permit(claims=(Badge("same"),))
-    everybody = [await enter(permit=permit) for _ in range(20)]
+    everyone = [await enter(permit=permit) for _ in range(20)]
     await until(lambda: len(Badge.asked) >= 2)
     assert set(Badge.asked) == {1}
-    await leave(*everybody, permit=permit)
+    leave(*everyone)
 
 
 async def test_claims_are_asked_about_in_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     permits = [Permit(claims=(Badge(str(number)),)) for number in range(10)]
-    everybody = [await enter(permit=permit) for permit in permits]
+    everyone = [await enter(permit=permit) for permit in permits]
     monkeypatch.setattr(revocation, "TICK", 0.2)
     with override_settings(EVENTCAST={"RECHECK_INTERVAL": 1}):
         revocation._watches[current_hub()]._round = []
         await until(lambda: len(Badge.asked) >= 2)
-    for subscriber, permit in zip(everybody, permits, strict=True):
-        await leave(subscriber, permit=permit)
+    leave(*everyone)
     assert max(Badge.asked) < 10
 
 
-async def test_nobody_is_closed_while_nobody_can_tell(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_subscriber_is_closed_while_rechecking_fails(caplog: pytest.LogCaptureFixture) -> None:
     permit = Permit(claims=(Badge("bad"),))
     subscriber = await enter(permit=permit)
     Badge.broken, Badge.taken = True, {"bad"}
@@ -146,10 +135,10 @@ async def test_nobody_is_closed_while_nobody_can_tell(caplog: pytest.LogCaptureF
     Badge.broken = False
     await until(lambda: closed(subscriber))
     assert "Rechecking 1 permissions failed" in caplog.text
-    await leave(subscriber, permit=permit)
+    leave(subscriber)
 
 
-async def test_who_logs_out_is_closed_at_once_and_no_other_session() -> None:
+async def test_session_that_logs_out_is_closed_at_once_and_no_other() -> None:
     mine, other = (Permit(claims=(SessionClaim(key, 1, "authenticated"),)) for key in ("mine", "other"))
     gone, staying = await enter(permit=mine), await enter(permit=other)
     request = type("Request", (), {"session": type("Session", (), {"session_key": "mine"})})
@@ -157,131 +146,8 @@ async def test_who_logs_out_is_closed_at_once_and_no_other_session() -> None:
     await asyncio.to_thread(user_logged_out.send, sender=None, request=request, user=None)
     await until(lambda: closed(gone) == 3000)
     assert closed(staying) is None
-    await leave(gone, permit=mine)
-    await leave(staying, permit=other)
-
-
-# --- during a handshake -----------------------------------------------------------------------------------------------
-
-
-class Lasting(SessionClaim):
-    """The claim of a session that no recheck finds to be over."""
-
-    @classmethod
-    def lapsed(cls, claims: Sequence[SessionClaim]) -> Collection[SessionClaim]:
-        return []
-
-
-class Slow(Authorization):
-    """Lets a user in by a session and a badge, after a while."""
-
-    uses_database = False
-    asked = asyncio.Event()
-    answer = asyncio.Event()
-    permit = Permit("zhang", identity="user 1", claims=(Badge("zhang"), Lasting("mine", 1, "authenticated")))
-
-    async def can_subscribe(self, request: HttpRequest, channel: str) -> Permit:
-        self.asked.set()
-        await self.answer.wait()
-        return self.permit
-
-    async def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Permit:
-        return await self.can_subscribe(request, "")
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Slow]]:
-    monkeypatch.setattr(Slow, "asked", asyncio.Event())
-    monkeypatch.setattr(Slow, "answer", asyncio.Event())
-    with override_settings(EVENTCAST={"AUTHORIZATION": f"{__name__}.Slow"}):
-        yield Slow
-
-
-async def log_out(session_key: str) -> None:
-    request = type("Request", (), {"session": type("Session", (), {"session_key": session_key})})
-    await asyncio.to_thread(user_logged_out.send, sender=None, request=request, user=None)
-
-
-async def lapse(name: str) -> None:
-    """A claim is found to be over, as that of another subscriber."""
-    Badge.taken = {name}
-    permit = Permit(claims=(Badge(name),))
-    other = await enter("/other", permit=permit)
-    await until(lambda: closed(other))
-    await leave(other, wanted="/other", permit=permit)
-
-
-async def disconnect(**chosen: Any) -> None:
-    eventcast.disconnect(**chosen)
-
-
-async def disconnect_many(number: int) -> None:
-    for _ in range(number):
-        eventcast.disconnect(user="li")
-
-
-@pytest.mark.parametrize(
-    ("target", "revoke", "is_closed"),
-    [
-        ("/a", lambda: disconnect(user="zhang"), True),
-        ("/a", lambda: disconnect(user=User(pk=1, username="zhang")), True),
-        ("/a", lambda: disconnect(channel="/a"), True),
-        ("/a", lambda: disconnect(channel="/<x>", user="zhang"), True),
-        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/a"), True),
-        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/<path:x>"), True),
-        ("/a", lambda: log_out("mine"), True),
-        ("/a", lambda: lapse("zhang"), True),
-        ("/a", lambda: disconnect_many(revocation.REMEMBERED + 1), True),
-        ("/a", lambda: disconnect_many(revocation.REMEMBERED), False),
-        ("/a", lambda: disconnect(user="li"), False),
-        ("/a", lambda: disconnect(channel="/b", user="zhang"), False),
-        ("/-/subscribe?pattern=/<x>", lambda: disconnect(channel="/a/b"), False),
-        ("/a", lambda: log_out("other"), False),
-        ("/a", lambda: lapse("li"), False),
-    ],
-)
-async def test_permission_that_is_revoked_during_a_handshake_is_revoked(
-    slow: type[Slow], target: str, revoke: Callable[[], Awaitable[None]], is_closed: bool
-) -> None:
-    await disconnect(user="zhang")  # An earlier revocation is not about this handshake.
-    connection = websocket(EventcastConsumer.as_asgi(), target)
-    task = connection.start()
-    connection.inbox.put_nowait({"type": "websocket.connect"})
-    await asyncio.wait_for(slow.asked.wait(), 10)
-    await revoke()
-    slow.answer.set()
-    if is_closed:
-        await asyncio.wait_for(task, 10)
-        assert (connection.sent[-1]["code"], connection.sent[-1]["reason"]) == TAKEN_AWAY
-    else:
-        await until(lambda: connection.sent)
-        assert connection.types() == ["websocket.accept"]
-        await connection.disconnect()
-    assert subscriber_count("/a", patterns=True) == 0
-
-
-async def test_permission_that_is_revoked_while_the_layer_is_slow_is_revoked(slow: type[Slow]) -> None:
-    slow.answer.set()
-    with layer_in_use(FlakyLayer()) as layer:
-        layer.gate = asyncio.Event()
-        connection = websocket(EventcastConsumer.as_asgi(), "/a")
-        task = connection.start()
-        connection.inbox.put_nowait({"type": "websocket.connect"})
-        await until(lambda: "group_add" in layer.calls)
-        await disconnect(user="zhang")
-        layer.gate.set()
-        await asyncio.wait_for(task, 10)
-    assert connection.sent[-1]["code"] == TAKEN_AWAY.code
-
-
-async def test_stream_ends_at_once_if_its_permission_was_revoked_meanwhile(slow: type[Slow]) -> None:
-    asking = asyncio.create_task(call(ASGIHandler(), "GET", "/a", headers=[("Accept", "text/event-stream")]))
-    await asyncio.wait_for(slow.asked.wait(), 10)
-    await disconnect(user="zhang")
-    slow.answer.set()
-    answer = await asyncio.wait_for(asking, 10)
-    assert answer.status == 200
-    assert subscriber_count("/a") == 0
+    leave(gone)
+    leave(staying)
 
 
 # --- on purpose -------------------------------------------------------------------------------------------------------
@@ -302,7 +168,7 @@ ALL_BELOW = patterns.parse("/a/<path:x>")
         ({"channel": "/a<b><c>"}, ""),
     ],
 )
-async def test_disconnect_closes_whom_it_names(chosen: dict[str, Any], expected: str) -> None:
+async def test_disconnect_closes_those_it_names(chosen: dict[str, Any], expected: str) -> None:
     places = {
         "exact1": ("/a/1", "zhang"),
         "exact2": ("/a/1", "li"),
@@ -316,8 +182,7 @@ async def test_disconnect_closes_whom_it_names(chosen: dict[str, Any], expected:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert " ".join(name for name, subscriber in found.items() if closed(subscriber) == 3000) == expected
-    for name, subscriber in found.items():
-        await leave(subscriber, wanted=places[name][0])
+    leave(*found.values())
 
 
 @pytest.mark.parametrize(
@@ -328,7 +193,7 @@ async def test_disconnect_closes_whom_it_names(chosen: dict[str, Any], expected:
         (User(username="zhang"), "name"),
     ],
 )
-async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expected: str) -> None:
+async def test_disconnect_takes_any_name_or_one_user(user: Any, expected: str) -> None:
     permits = {
         "key": Permit("zhang", identity="key zhang"),
         "token": Permit("zhang", identity="token zhang"),
@@ -337,7 +202,7 @@ async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expecte
         "renamed": Permit("zhang", identity="user 1"),
         "name": Permit("zhang"),
         "stranger": Permit("li", identity="user 3"),
-        "nobody": Permit(),
+        "unknown": Permit(),
     }
     found = {name: await enter(permit=permit) for name, permit in permits.items()}
     found["renamed"].user = "zhang" if user == "zhang" else "chang"
@@ -345,17 +210,17 @@ async def test_disconnect_takes_a_name_of_anybody_or_one_user(user: Any, expecte
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert " ".join(name for name, subscriber in found.items() if closed(subscriber)) == expected
-    await leave(*found.values())
+    leave(*found.values())
 
 
 @pytest.mark.parametrize("user", ["", AnonymousUser()])
 @pytest.mark.parametrize("also", [{}, {"channel": "/a"}])
-def test_disconnect_of_a_user_who_is_nobody_is_an_error(user: Any, also: dict[str, str]) -> None:
+def test_disconnect_of_a_user_without_a_name_is_an_error(user: Any, also: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="no name"):
         eventcast.disconnect(user=user, **also)
 
 
-def test_disconnect_of_nobody_in_particular_is_an_error() -> None:
+def test_disconnect_without_a_choice_is_an_error() -> None:
     with pytest.raises(ValueError, match="which subscribers"):
         eventcast.disconnect()
 
