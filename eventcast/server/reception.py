@@ -15,7 +15,7 @@ from eventcast.http.answers import Answer, answering, refusal_answer
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
 from eventcast.layers import is_local
-from eventcast.security import admission
+from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
 from eventcast.server.http_connection import HTTPConnection, too_large
 from eventcast.websocket import handshake
@@ -157,7 +157,7 @@ class DoorConnection(HTTPConnection):
         try:
             admitted = await handshake.admit(request, wanted)
         except Refused as refusal:
-            handshake.note_refused(refusal, request.target, request.peer)
+            handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             self._answer(refusal_answer(refusal), close=True)
             return
         if self._gone:
