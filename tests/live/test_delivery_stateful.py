@@ -297,7 +297,9 @@ def storied(request: pytest.FixtureRequest, start: Start) -> type[Story]:
         "EVENTCAST_MAX_MESSAGE_SIZE": str(8 * MIB),
         "EVENTCAST_SLOW_SUBSCRIBERS": "drop" if drops else "close",
     }
-    server = start(getattr(servers, request.param), env=env)
+    # The test's own connection may be idle between two steps.
+    options = ["--timeout-keep-alive", "300"] if request.param == "uvicorn" else []
+    server = start(getattr(servers, request.param), *options, env=env)
     at_first = asyncio.run(warm_up(server))
     return type("Story", (Story,), {"server": server, "drops": drops, "at_first": at_first})
 
