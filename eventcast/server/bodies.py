@@ -15,6 +15,7 @@ LONGEST_TRAILER = 8 * 1024
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
 _EXTENSIONS = re.compile(rb"(?:[\t\x20-\x7e\x80-\xff])*\Z")
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\Z")
 
 
 class SizedBody:
@@ -97,7 +98,7 @@ class ChunkedBody:
 
     def _check_trailer(self, line: bytes) -> None:
         self._trailer_size += len(line)
-        if self._trailer_size > LONGEST_TRAILER or b":" not in line or not _EXTENSIONS.match(line):
+        if self._trailer_size > LONGEST_TRAILER or not _FIELD.match(line):
             raise InvalidRequest("The trailer of the body is too long, or is none.")
 
     def content(self) -> bytes:
