@@ -51,6 +51,19 @@ def enter(door: Door) -> socket.socket:
     return client
 
 
+async def vanish(door: Door, *pieces: bytes) -> None:
+    """Send pieces, each in a packet of its own, and be gone without reading anything."""
+    client = enter(door)
+    try:
+        for piece in pieces:
+            client.send(piece)
+            await asyncio.sleep(0)
+    except BrokenPipeError:
+        pass  # The door has closed the connection.
+    finally:
+        client.close()
+
+
 async def converse(door: Door, *pieces: bytes) -> bytes:
     """Send pieces, each in a packet of its own, and close this side; returns what the door says before it closes."""
     client = enter(door)

@@ -16,8 +16,8 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from eventcast.authorization import Authorization
-from eventcast.engine.hub import current_hub
-from tests.doors import Daphne, converse, open_door
+from eventcast.server.door import Door
+from tests.doors import Daphne, converse, open_door, vanish
 from tests.live.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
 from tests.live.raw import HANDSHAKE
 from tests.live.waiting import until
@@ -150,12 +150,19 @@ def check_answers(said: bytes, sent: list[bytes]) -> None:
     assert not re.search(rb"HTTP/1\.1 50[02346-9]", said), (sent, said)
 
 
+async def check_nothing_is_left(door: Door) -> None:
+    hub = door.hub
+    await until(lambda: not (door.connections or hub.channels or hub.pulse.peers), "nothing is left")
+    await until(lambda: len(asyncio.all_tasks()) == 1, "no task is left")
+    assert hub.subscribers() == []
+    assert hub.memory.total == 0
+
+
 @pytest.mark.parametrize("settings", SETTINGS)
 async def test_changed_bytes_do_no_harm(settings: str, errors: list[str]) -> None:
     chance = random.Random(f"{settings} {SEED}")
-    hub, daphne = current_hub(), Daphne()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(repr(context)))
-    with override_settings(EVENTCAST=SETTINGS[settings]), open_door(daphne) as door:
+    with override_settings(EVENTCAST=SETTINGS[settings]), open_door(Daphne()) as door:
         left = INPUTS // len(SETTINGS)
         while left > 0:
             inputs = [mutated(chance) for _ in range(AT_ONCE)]
@@ -164,7 +171,17 @@ async def test_changed_bytes_do_no_harm(settings: str, errors: list[str]) -> Non
                 check_answers(said, sent)
             assert not errors, inputs
             left -= AT_ONCE
-        await until(lambda: not (door.connections or hub.channels or hub.pulse.peers), "nothing is left")
-        await until(lambda: len(asyncio.all_tasks()) == 1, "no task is left")
-    assert hub.subscribers() == []
-    assert hub.memory.total == 0
+        await check_nothing_is_left(door)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+async def test_clients_that_vanish_leave_nothing(settings: str, errors: list[str]) -> None:
+    chance = random.Random(f"{settings} {SEED}")
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(repr(context)))
+    with override_settings(EVENTCAST=SETTINGS[settings]), open_door(Daphne()) as door:
+        for _ in range(INPUTS // len(SETTINGS) // AT_ONCE // 4):
+            inputs = [mutated(chance) if chance.random() < 0.5 else [chance.choice(VALID)] for _ in range(AT_ONCE)]
+            await asyncio.gather(*(vanish(door, *each) for each in inputs))
+            assert not errors, inputs
+        await check_nothing_is_left(door)
+        assert not errors
