@@ -32,7 +32,6 @@ README = ROOT / "README.md"
 PACKAGE = ROOT / "eventcast"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 LARGEST_README = 8192  # bytes
-CODES_OF_THE_PROTOCOL = {1002, 1007}
 """Close codes of RFC 6455 that the code which reads frames sends, whatever it is."""
 
 
@@ -140,7 +139,7 @@ def test_error_codes_have_one_status_each() -> None:
 def test_close_codes_are_those_of_the_code() -> None:
     values = [getattr(value, "code", value) for value in vars(closing).values()]
     in_code = {value for value in values if type(value) is int}
-    assert {int(name) for name in names("protocol.md", "Close codes")} == in_code | CODES_OF_THE_PROTOCOL
+    assert {int(name) for name in names("protocol.md", "Close codes")} == in_code
 
 
 def test_classes_of_authorization_are_those_of_the_code() -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventcast.engine import hub, presence
+from eventcast.engine import hub, incoming, presence
 from eventcast.engine.hub import Hub, current_hub, hubs
 from eventcast.engine.messages import to_layer
 from eventcast.engine.publishing import apublish, publish
@@ -151,7 +151,7 @@ async def test_finalizer_may_publish_while_hubs_are_counted(audience: Audience) 
 async def test_more_than_a_blocked_loop_may_owe_is_lost_and_counted(
     audience: Audience, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(hub, "INCOMING_LIMIT", 10)
+    monkeypatch.setattr(incoming, "LIMIT", 10)
     subscriber = await audience.join("/a")
 
     def speak() -> None:

@@ -15,6 +15,9 @@ class Closing(NamedTuple):
     reason: str
 
 
+PROTOCOL_ERROR, INVALID_DATA = 1002, 1007
+"""For a client that breaks the rules of RFC 6455: of frames, and of text, which is UTF-8."""
+
 POLICY_VIOLATION = 1008
 """For a handshake that the server cannot refuse otherwise (the reason is the code of the refusal), and for a message
 that is not allowed (the reason is the detail of the refusal)."""
@@ -41,3 +44,8 @@ TAKEN_AWAY = Closing(DISCONNECTED, "The permission was taken away.")
 
 PERMISSION_IS_OVER = frozenset({EXPIRED, TAKEN_AWAY})
 """After these a client comes back at once, because the server then asks for its permission again."""
+
+
+def may_be_sent(code: int) -> bool:
+    """Whether a client may send a close code (RFC 6455 section 7.4, and the IANA registry)."""
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999

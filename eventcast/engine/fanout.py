@@ -18,68 +18,27 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from eventcast.engine import names
 from eventcast.engine.figures import Figures
+from eventcast.engine.lanes import Lane, gap
 from eventcast.engine.messages import Batch, Form, Message
 from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.hub")
 
-STRIDE = 128
-"""Writes between two looks at the clock: at 5 to 8 µs each about a millisecond."""
-
-STRIDE_BYTES = 2 * 1024 * 1024
-"""Bytes written between two looks at the clock: large messages take the kernel longer."""
+STRIDE, STRIDE_BYTES = 128, 2 * 1024 * 1024
+"""Writes, and bytes of them, between two looks at the clock: about a millisecond."""
 
 WAITING_STRIDE = 16
 """Waiting subscribers between two looks at the clock, at some 40 µs each."""
 
 JOIN_LIMIT = 128 * 1024
-"""Bytes of messages joined into one write: what a socket's send buffer takes at once. Larger joins gain nothing,
-because a write's fixed cost is long spread."""
+"""Bytes of messages joined into one write: what a socket's send buffer takes at once."""
 
 BACKLOG_LIMIT = 16 * 1024 * 1024
 """Bytes that may wait for their turn on one channel; what is published beyond is lost, and counted."""
-
-
-def _gap(data: bytes) -> int:
-    """Stands in a lane for a subscriber that left during a pass."""
-    return len(data)
-
-
-class Lane:
-    """The subscribers of one form to whose clients nothing is owed."""
-
-    __slots__ = ("cursor", "end", "gaps", "sends", "subscribers")
-
-    def __init__(self) -> None:
-        self.subscribers: list[Subscriber | None] = []
-        self.sends: list[Callable[[bytes], int]] = []
-        # Of the pass that is under way:
-        self.cursor = self.end = 0
-        self.gaps: list[int] = []
-
-    def append(self, subscriber: Subscriber, send: Callable[[bytes], int]) -> None:
-        subscriber.position = len(self.subscribers)
-        self.subscribers.append(subscriber)
-        self.sends.append(send)
-
-    def fill(self, position: int) -> None:
-        """Close a gap by moving the last subscriber into it."""
-        last, send = self.subscribers.pop(), self.sends.pop()
-        if position < len(self.subscribers):
-            self.subscribers[position], self.sends[position] = last, send
-            if last is not None:
-                last.position = position
-
-    def finish(self) -> None:
-        """A pass is over. From the highest gap down, so that the subscriber that is moved is never a gap itself."""
-        for position in sorted(self.gaps, reverse=True):
-            self.fill(position)
-        self.gaps.clear()
-        self.cursor = self.end = 0
 
 
 class LocalChannel:
@@ -112,7 +71,7 @@ class LocalChannel:
         self.name = name
         self.count = 0
         """Subscribers now."""
-        # As in Figures, since the channel has had subscribers without a break.
+        # As in Figures, since the channel has had subscribers:
         self.messages = self.delivered = self.lost = 0
         self.last_message_at = 0.0
         """When the last message came, seconds since the epoch; 0 if none has."""
@@ -135,7 +94,7 @@ class LocalChannel:
 
     @property
     def figures(self) -> Figures:
-        """What happened since the channel has had subscribers without a break."""
+        """The figures as one record."""
         return Figures(self.messages, self.delivered, self.lost)
 
     def __iter__(self) -> Iterator[Subscriber]:
@@ -152,8 +111,6 @@ class LocalChannel:
             now = time.monotonic()
             self.behind = {subscriber for subscriber in self.behind if subscriber.holds_up(now)}
         return bool(self.behind)
-
-    # --- the subscribers --------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
         """A subscriber comes; it hears what is published from now on."""
@@ -197,14 +154,12 @@ class LocalChannel:
         if self._batch is None:
             lane.fill(position)
             return False
-        lane.subscribers[position], lane.sends[position] = None, _gap
+        lane.subscribers[position], lane.sends[position] = None, gap
         lane.gaps.append(position)
         missed = lane.cursor <= position < lane.end
         if missed:
             self.delivered -= len(self._batch)
         return missed
-
-    # --- what is written to them ------------------------------------------------------------------------------------
 
     def publish(self, messages: list[Message]) -> None:
         """Messages come; they wait for the channel's next pass."""

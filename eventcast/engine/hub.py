@@ -22,6 +22,7 @@ from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Figures
+from eventcast.engine.incoming import Incoming
 from eventcast.engine.memberships import Memberships
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.pattern_tree import PatternTree
@@ -38,16 +39,6 @@ SLICE = 0.005
 AT_ONCE = 8
 """Subscribers of a channel that is written to as soon as something is published. With more, what else is published in
 the same turn of the event loop is joined to it."""
-
-THREAD_PATIENCE = 5.0
-"""Seconds that a publisher in another thread waits for room at most."""
-
-STALLED = 0.25
-"""Seconds without a turn after which a loop counts as blocked: a publisher does not wait for it, for it may be waiting
-for the publisher's own thread."""
-
-INCOMING_LIMIT = 64 * 1024 * 1024
-"""Bytes published in other threads that may wait for the loop; what is published beyond is lost, and counted."""
 
 
 class Hub:
@@ -67,15 +58,7 @@ class Hub:
         self._memberships = Memberships(self.receive)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
-        # What other threads have published, in their order:
-        self._incoming: deque[dict[str, Any]] = deque()
-        self._incoming_size = 0
-        self._incoming_lock = threading.RLock()
-        self._turns = 0
-        """Counts the turns in which this hub did something, so that other threads see whether the loop is blocked."""
-        self._stalled_at = -1
-
-    # --- coming and going -------------------------------------------------------------------------------------------
+        self._incoming = Incoming(self._loop, self._accept, self._lose)
 
     async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
         """Let ``subscriber`` hear a channel, or all that match a pattern, until :meth:`unsubscribe`.
@@ -130,39 +113,18 @@ class Hub:
             found.append(channel)
         return found
 
-    # --- what is published ------------------------------------------------------------------------------------------
-
     def receive(self, event: dict[str, Any]) -> None:
         """Take what came from the channel layer, in any thread."""
         loop = self._loop()
         if loop is not None and loop is _running_loop():
             if self._incoming:
-                self._take_incoming()
+                self._incoming.take()
             self._accept(event)
-            return
-        if loop is None or loop.is_closed():
-            return
-        size = sum(map(len, event["messages"]))
-        with self._incoming_lock:
-            lost = self._incoming_size + size > INCOMING_LIMIT
-            if not lost:
-                self._incoming_size += size
-        if lost:
-            self.call(self._lose, event["channel"], len(event["messages"]))
-            return
-        self._incoming.append(event)
-        with contextlib.suppress(RuntimeError):  # closed meanwhile
-            loop.call_soon_threadsafe(self._take_incoming)
+        else:
+            self._incoming.put(event)
 
-    def _take_incoming(self) -> None:
-        self._turns += 1
-        while self._incoming:
-            event = self._incoming.popleft()
-            with self._incoming_lock:
-                self._incoming_size -= sum(map(len, event["messages"]))
-            self._accept(event)
-
-    def _lose(self, name: str, count: int) -> None:
+    def _lose(self, event: dict[str, Any]) -> None:
+        name, count = event["channel"], len(event["messages"])
         for channel in self.heard_by(name):
             channel.lost += channel.count * count
         logger.warning("%s: %d messages are lost, the event loop is blocked.", names.quoted(name), count)
@@ -205,7 +167,7 @@ class Hub:
 
     def _run(self) -> None:
         """Write for the length of a slice, then let others have the event loop."""
-        self._turns += 1
+        self._incoming.turns += 1
         deadline = time.monotonic() + SLICE
         try:
             while self._in_line:
@@ -233,16 +195,9 @@ class Hub:
             self.memory.enforce()
         return done
 
-    # --- back-pressure ----------------------------------------------------------------------------------------------
-
     def is_crowded(self, name: str) -> bool:
         """Whether a publisher of a channel should wait. Safe in any thread."""
-        if self._incoming_size > INCOMING_LIMIT // 4:
-            return True
-        channel = self.channels.get(name)
-        if channel is not None and channel.crowded:
-            return True
-        return bool(self.patterns) and any(each.crowded for each in self.patterns.matching(name))
+        return self._incoming.crowded or any(channel.crowded for channel in self.heard_by(name))
 
     async def wait_for_room(self, name: str) -> None:
         """Wait while :meth:`is_crowded`. On any event loop; not for a loop that has ended."""
@@ -251,21 +206,8 @@ class Hub:
             await asyncio.sleep(SLICE)
 
     def wait_for_room_in_thread(self, name: str) -> None:
-        """The same for a thread without an event loop, for :data:`THREAD_PATIENCE` seconds, and not while the hub's
-        loop is blocked."""
-        loop = self._loop()
-        now = began = turned = time.monotonic()
-        turns = self._turns
-        while self.is_crowded(name) and loop is not None and loop.is_running():
-            if self._turns != turns:
-                turns, turned = self._turns, now
-            if self._stalled_at == turns or now - turned > STALLED:
-                self._stalled_at = turns
-                return
-            if now - began > THREAD_PATIENCE:
-                return
-            time.sleep(SLICE)
-            now = time.monotonic()
+        """The same for a thread without an event loop: for five seconds, and not while the hub's loop is blocked."""
+        self._incoming.wait_while(lambda: self.is_crowded(name))
 
     def make_room_now(self, name: str) -> None:
         """Write at once what sockets take, for a publisher on this loop, which cannot wait."""
@@ -274,8 +216,6 @@ class Hub:
                 for subscriber in list(channel.behind):
                     subscriber.flush()
                 channel.advance(float("inf"))
-
-    # --- operators and the end --------------------------------------------------------------------------------------
 
     def disconnect(self, name: str, id: int | None = None) -> None:
         """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own.

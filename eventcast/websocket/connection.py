@@ -12,7 +12,7 @@ import socket
 from collections import deque
 
 from eventcast.conf import conf
-from eventcast.engine.closing import ONLY_LISTENS, TRY_AGAIN_LATER, Closing
+from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
 from eventcast.engine.messages import FRAMES
 from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sockets import SocketSubscriber
@@ -24,7 +24,6 @@ from eventcast.websocket.frames import (
     PING,
     PONG,
     TEXT,
-    TOO_BIG,
     BrokenRule,
     FrameReader,
     check_utf8,
@@ -126,7 +125,7 @@ class WebSocketConnection(SocketSubscriber):
             self.closed = True
             self.leave()
             self.drop_owed()
-            self.write_bytes(close_frame(1000 if code == 1005 else code))
+            self.write_bytes(close_frame(code))
         self._deaf = True
         if self._owed is None:
             self.connection_lost()
@@ -154,7 +153,7 @@ class WebSocketConnection(SocketSubscriber):
     def _fail(self, rule: BrokenRule) -> None:
         """Tell the client which rule it has broken, and read nothing more."""
         self._deaf, self._reader = True, None
-        if rule.code == TOO_BIG:
+        if rule.code == MESSAGE_TOO_BIG:
             refusals.count("message_too_large")
         self.leave()
         self.close(Closing(rule.code, rule.reason))

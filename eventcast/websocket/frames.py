@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eventcast.engine.closing import INVALID_DATA, MESSAGE_TOO_BIG, PROTOCOL_ERROR, may_be_sent
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 KNOWN = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 
 LARGEST_CONTROL = 125
 """Bytes of payload of a control frame; RFC 6455 section 5.5."""
-
-PROTOCOL_ERROR, INVALID_DATA, TOO_BIG = 1002, 1007, 1009
-"""Close codes for a client that breaks the rules; RFC 6455 section 7.4.1."""
 
 
 class BrokenRule(Exception):
@@ -90,7 +89,7 @@ class FrameReader:
                 if length >> 63:
                     raise BrokenRule(PROTOCOL_ERROR, "The length of a frame has 63 bits.")
             if not opcode & 0x8 and self._size + length > self._max_size:
-                raise BrokenRule(TOO_BIG, f"The message is larger than {self._max_size} bytes.")
+                raise BrokenRule(MESSAGE_TOO_BIG, f"The message is larger than {self._max_size} bytes.")
             if self._discard and not opcode & 0x8:
                 if len(buffer) < start:
                     self._needed = start
@@ -131,21 +130,24 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
 
 
-def close_frame(code: int, reason: str = "") -> bytes:
-    """An unmasked close frame; a reason that is too long is cut between two characters."""
+def close_frame(code: int | None, reason: str = "") -> bytes:
+    """An unmasked close frame, without a code if there is none; a reason that is too long is cut between two
+    characters."""
+    if code is None:
+        return bytes((0x80 | CLOSE, 0))
     text = reason.encode()[: LARGEST_CONTROL - 2].decode(errors="ignore").encode()
     return bytes((0x80 | CLOSE, 2 + len(text))) + code.to_bytes(2, "big") + text
 
 
-def read_close(payload: bytes) -> int:
-    """The code of a client's close frame; 1005 if it has none (RFC 6455 section 7.1.5).
+def read_close(payload: bytes) -> int | None:
+    """The code of a client's close frame; None if it has none.
 
     :raises BrokenRule: the code may not be sent, or the reason is not UTF-8.
     """
     if not payload:
-        return 1005
+        return None
     code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not ((1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999):
+    if len(payload) == 1 or not may_be_sent(code):
         raise BrokenRule(PROTOCOL_ERROR, "The close code is not one that may be sent.")
     check_utf8(payload[2:])
     return code
