@@ -29,13 +29,16 @@ class Daphne:
 
 
 @contextmanager
-def open_door(daphne: Daphne) -> Iterator[Door]:
-    """A door whose every path but those below ``/admin/`` is a channel."""
+def open_door(daphne: Daphne, **mount: Any) -> Iterator[Door]:
+    """A door whose every path but those below ``/admin/`` is a channel.
+
+    :param mount: options of the router, to have it otherwise.
+    """
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the door asks no application")
 
-    router = EventcastRouter(application, excluded=("/admin/",), publish_directly=True)
+    router = EventcastRouter(application, **{"excluded": ("/admin/",), "publish_directly": True, **mount})
     door = Door(current_hub(), router, daphne.hand_over, Times(30, 30, 20, 30))
     yield door
     door.stop_accepting()
