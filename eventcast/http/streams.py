@@ -243,8 +243,8 @@ class ResponseStream(Subscriber):
 async def _body(answer: Stream) -> AsyncIterator[bytes]:
     """The body of a Django response, which begins when its client is subscribed. Daphne gets an empty body: the
     connection is taken over."""
-    protocol = daphne.find_request(getattr(answer.request, "scope", {})) if conf.TRANSPORT == "auto" else None
-    if protocol is not None:
+    protocol = daphne.find_request(getattr(answer.request, "scope", {}))
+    if protocol is not None and conf.TRANSPORT == "auto":
         yield b""  # With it Daphne writes the head of the response.
         if (taken := daphne.take_over(protocol)) is not None:
             daphne.close_at_shutdown(protocol, current_hub())
@@ -259,9 +259,13 @@ async def _body(answer: Stream) -> AsyncIterator[bytes]:
         yield answer.format.greeting()
         async for piece in subscriber:
             yield piece
+            if protocol is not None:
+                await daphne.wait_until_taken(protocol)
     except asyncio.CancelledError:
         if not subscriber.closed:
             raise
+        if subscriber.lost and protocol is not None:
+            daphne.abort(protocol)  # The client takes nothing: the end of the response would never reach it.
         async for piece in subscriber:  # of what was published before the server began to stop
             yield piece
     except Refused as refusal:

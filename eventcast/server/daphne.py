@@ -29,7 +29,11 @@ SEARCH_LIMIT = 64
 """Objects looked at behind a wrapped ``send`` before giving up: some ten layers of middleware."""
 
 FLUSH_INTERVAL, FLUSH_TIMEOUT = 0.01, 2.0
-"""Seconds between two looks at, and for, the close frames that leave when plain Daphne shuts down."""
+"""Seconds between two looks at what Twisted still has to write, and for the close frames that leave when plain Daphne
+shuts down."""
+
+HIGH_WATER = 64 * 1024
+"""Bytes that Twisted may have to write before a connection that was not taken over gets more."""
 
 
 @functools.cache
@@ -165,6 +169,12 @@ def hold_back(protocol: Any) -> None:
     protocol.transport.pauseProducing()
 
 
+def read_on(protocol: Any) -> None:
+    """Read again after :func:`hold_back`, once the application has taken what was read."""
+    if protocol.application_queue.empty():
+        protocol.transport.resumeProducing()
+
+
 def take_over(protocol: Any) -> TakenOver | None:
     """Take a connection from Daphne, which forgets it; None if that cannot be done, and nothing has changed.
 
@@ -200,6 +210,45 @@ def take_over(protocol: Any) -> TakenOver | None:
     for name in ("transport", "handshake_deferred", "application_deferred"):
         protocol.__dict__.pop(name, None)
     return TakenOver(sock, unsent, received)
+
+
+async def wait_until_taken(protocol: Any) -> None:
+    """Wait while Twisted still has much to write to a connection that was not taken over.
+
+    Other servers' ``send`` waits by itself. Daphne's never does, so that a client that reads nothing has no bound.
+    """
+    transport = getattr(protocol, "transport", None)
+    transport = getattr(transport, "transport", transport)  # what TLS is wrapped around
+    while (
+        getattr(transport, "connected", False)
+        and len(transport.dataBuffer) - transport.offset + transport._tempDataLen > HIGH_WATER
+    ):
+        await asyncio.sleep(FLUSH_INTERVAL)
+
+
+def mended(send: Any, protocol: Any) -> Any:
+    """An ASGI ``send`` for a WebSocket that was not taken over. Daphne's own leaves out empty messages, fails for the
+    close codes of servers (1001, 1013), forgets reasons and never waits."""
+
+    async def mended_send(event: dict[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "websocket.close" and protocol.state == protocol.STATE_OPEN:
+            protocol.sendCloseFrame(code=event["code"], reasonUtf8=event.get("reason", "").encode()[:123])
+        elif kind == "websocket.send" and not (event.get("text") or event.get("bytes")):
+            protocol.sendMessage(b"", event.get("bytes") is not None)
+        else:
+            await send(event)
+        if kind == "websocket.send":
+            await wait_until_taken(protocol)
+
+    return mended_send
+
+
+def abort(protocol: Any) -> None:
+    """Cut a connection off, whatever is still to be written."""
+    transport = getattr(protocol, "transport", None)
+    if hasattr(transport, "abortConnection"):
+        transport.abortConnection()
 
 
 def ping_times(protocol: Any) -> tuple[float, float | None]:

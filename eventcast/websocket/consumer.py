@@ -57,6 +57,8 @@ class EventcastConsumer(AsyncConsumer):
             if taken is not None:
                 await self._continue_on_own_socket(taken, protocol, request, admitted)
                 return
+            if protocol is not None:
+                send = daphne.mended(send, protocol)
             subscriber = ASGIWebSocket(send, **admitted.described)
             await admission.let_in(subscriber, wanted, admitted.permit)
         except Refused as refusal:
@@ -69,7 +71,7 @@ class EventcastConsumer(AsyncConsumer):
                 daphne.close_at_shutdown(protocol, current_hub())
             await send(accepted(scope))
             subscriber.open()
-            await _listen(subscriber, receive, admitted.speaker)
+            await _listen(subscriber, receive, admitted.speaker, protocol)
         except asyncio.CancelledError:
             if not subscriber.closed:
                 raise
@@ -88,7 +90,7 @@ class EventcastConsumer(AsyncConsumer):
         await handshake.open_websocket(taken.sock, request, admitted, rhythm, taken.received)
 
 
-async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | None) -> None:
+async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | None, protocol: Any) -> None:
     """Take what the client sends, until it is gone."""
     inbound = Inbound()
     while (event := await receive())["type"] != "websocket.disconnect":
@@ -96,7 +98,11 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
         data = event.get("bytes") if text is None else text
         if speaker is not None:
             if not subscriber.closed:
+                if protocol is not None:
+                    daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
                 await speaker.say(data, subscriber)
+                if protocol is not None:
+                    daphne.read_on(protocol)
             continue
         try:
             inbound.count(1, len(data or ""))
