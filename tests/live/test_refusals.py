@@ -81,7 +81,7 @@ REFUSALS = {
     "body far too large, ndjson": Bad(413, "message_too_large", b"1\n" * 5 * MIB, "application/x-ndjson"),
     "DELETE": Bad(405, "method_not_allowed", method="DELETE", kind=None),
     "PATCH": Bad(405, "method_not_allowed", b"data=x", method="PATCH"),
-    "made-up method": Bad(405, "method_not_allowed", method="PUBLISH", kind=None),
+    "method of others": Bad(405, "method_not_allowed", method="PROPFIND", kind=None),
     "Host that is not ours": Bad(400, "disallowed_host", b"data=x", headers=[("X-Host", "example.com")]),
 }
 

@@ -69,13 +69,13 @@ async def test_subscriber_that_never_reads_costs_less_than_four_mebibytes(
     assert lost > MESSAGES / 2, "the sleeper's losses were not counted"
 
 
-@pytest.mark.parametrize("transport", ["auto", "asgi"])
+@pytest.mark.parametrize(("kind", "transport"), [("serve", "auto"), ("daphne", "auto"), ("daphne", "asgi")])
 @pytest.mark.parametrize("policy", ["close", "drop"])
 async def test_losses_are_what_a_slow_subscriber_did_not_get(
-    start: Start, connect: Connect, http: Talk, policy: str, transport: str
+    start: Start, connect: Connect, http: Talk, policy: str, kind: str, transport: str
 ) -> None:
     env = {"EVENTCAST_SLOW_SUBSCRIBERS": policy, "EVENTCAST_TRANSPORT": transport}
-    server = start(servers.daphne, env=env | {"EVENTCAST_SUBSCRIBER_BUFFER": "100000"})
+    server = start(getattr(servers, kind), env=env | {"EVENTCAST_SUBSCRIBER_BUFFER": "100000"})
     reader = await connect(server, CHANNEL)
     sleeper = await connect(server, CHANNEL, receive_buffer=8192)
     sleeper.stop_reading()
@@ -86,26 +86,27 @@ async def test_losses_are_what_a_slow_subscriber_did_not_get(
     sleeper.read_on()
     if policy == "close":
         assert await sleeper.wait_closed() in (1013, None)
-        assert "Closing a subscriber of '/flood'" in server.log
+        assert "Closing a slow subscriber of '/flood'" in server.log
         assert await http(server).count(CHANNEL) == 1
     else:
         # In drop mode it stays, and has everything but what was counted.
         await until(lambda: len(sleeper.messages) == 1000 - lost, timeout=30)
         await sleeper.ping()
         assert len(sleeper.messages) == 1000 - lost
-        assert server.log.count("Dropping messages for a subscriber of '/flood'") >= 1
+        assert server.log.count("Dropping messages for a slow subscriber of '/flood'") >= 1
         assert (await http(server).post(CHANNEL, b"again", "application/octet-stream")).status == 201
         await until(lambda: sleeper.messages[-1] == b"again", timeout=30)
 
 
+@pytest.mark.parametrize("kind", ["serve", "daphne"])
 async def test_subscriber_closed_for_slowness_hears_why_if_it_reads_again_at_once(
-    start: Start, connect: Connect, http: Talk
+    start: Start, connect: Connect, http: Talk, kind: str
 ) -> None:
-    server = start(servers.daphne, env={"EVENTCAST_SUBSCRIBER_BUFFER": "100000"})
+    server = start(getattr(servers, kind), env={"EVENTCAST_SUBSCRIBER_BUFFER": "100000"})
     sleeper = await connect(server, CHANNEL, receive_buffer=8192)
     sleeper.stop_reading()
     speaker = http(server)
-    while "Closing a subscriber" not in server.log:
+    while "Closing a slow subscriber" not in server.log:
         await speaker.post(CHANNEL, b"x" * 50_000, "application/octet-stream")
     sleeper.read_on()
     assert await sleeper.wait_closed() == 1013

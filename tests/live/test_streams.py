@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+import signal
 
 import pytest
 
@@ -68,9 +69,12 @@ async def test_streams_and_sockets_hear_the_same(
 
 
 @pytest.mark.parametrize("policy", ["close", "drop"])
-async def test_stream_that_is_not_read_is_bounded(start: Start, listen: Open, http: Talk, policy: str) -> None:
-    server = start(servers.daphne, env={"EVENTCAST_SLOW_SUBSCRIBERS": policy, "EVENTCAST_SUBSCRIBER_BUFFER": "200000"})
-    server.allows_tracebacks = True  # Django's, when the server is stopped with a stream open: see below.
+@pytest.mark.parametrize(("kind", "transport"), [("serve", "auto"), ("daphne", "auto"), ("daphne", "asgi")])
+async def test_stream_that_is_not_read_is_bounded(
+    start: Start, listen: Open, http: Talk, kind: str, transport: str, policy: str
+) -> None:
+    env = {"EVENTCAST_SLOW_SUBSCRIBERS": policy, "EVENTCAST_SUBSCRIBER_BUFFER": "200000"}
+    server = start(getattr(servers, kind), env=env | {"EVENTCAST_TRANSPORT": transport})
     stream = await listen(server, "/slow", SSE)
     stream.writer.transport.pause_reading()
     speaker = http(server)
@@ -86,8 +90,9 @@ async def test_stream_that_is_not_read_is_bounded(start: Start, listen: Open, ht
     assert server.memory() - before < 8 * 1024 * 1024
 
 
-async def test_streams_end_when_the_server_stops(start: Start, listen: Open) -> None:
-    server = start(servers.daphne)
+@pytest.mark.parametrize("kind", ["serve", "daphne"])
+async def test_streams_end_when_the_server_stops(start: Start, listen: Open, kind: str) -> None:
+    server = start(getattr(servers, kind))
     stream = await listen(server, "/a", SSE)
     assert server.stop() < 5
     assert server.process.returncode == 0
@@ -95,17 +100,19 @@ async def test_streams_end_when_the_server_stops(start: Start, listen: Open) -> 
 
 
 @pytest.mark.parametrize("form", [SSE, NDJSON])
+@pytest.mark.parametrize("kind", ["serve", "daphne", "uvicorn"])
 async def test_stream_gets_what_was_published_before_the_server_stops(
-    start: Start, listen: Open, http: Talk, form: str
+    start: Start, listen: Open, http: Talk, kind: str, form: str
 ) -> None:
-    server = start(servers.daphne)
+    server = start(getattr(servers, kind))
     stream, speaker = await listen(server, "/a", form), http(server)
     for number in range(20):
         assert (await speaker.post("/a", f"number {number}")).status == 201
     server.terminate()
     for number in range(20):
         assert f"number {number}".encode() in await stream.read_until(b"\n\n" if form == SSE else b"\n")
-    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    # uvicorn ends by the signal that it was sent.
+    assert await asyncio.to_thread(server.process.wait, 10) == (-signal.SIGTERM if kind == "uvicorn" else 0)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
