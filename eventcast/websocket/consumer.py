@@ -135,7 +135,7 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
     mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
     if not channel.startswith(mount) or (mount.startswith("//") and mount.strip("/")):
         raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
-    return handshake.wanted_by(channel, scope["query_string"], mount)
+    return handshake.wanted_by(channel, scope.get("query_string") or b"", mount)
 
 
 async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: Any) -> None:
