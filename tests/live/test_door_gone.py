@@ -1,4 +1,4 @@
-"""A client whose connection is reset while the site's class still thinks about it becomes no subscriber."""
+"""How a connection of the door ends where the client does not end it in an orderly way."""
 
 from __future__ import annotations
 
@@ -58,3 +58,37 @@ async def test_client_that_is_reset_while_it_is_checked_leaves_nothing(
         await until(lambda: len(asyncio.all_tasks()) == 1, "no task is left")
         assert door.hub.channels == {}
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_connection_between_two_requests_outlives_that_of_a_proxy() -> None:
+    with open_door(Daphne()) as door, enter(door) as client:
+        (connection,) = door.connections
+        client.send(publish("/a"))
+        await until(lambda: select.select([client], [], [], 0)[0], "an answer")
+        # nginx and load balancers keep theirs for 60 seconds, or 75: a publish must not meet the end of one.
+        assert connection.deadline - asyncio.get_running_loop().time() > 90
+
+
+async def test_connection_that_was_silent_for_too_long_ends_without_an_answer() -> None:
+    with open_door(Daphne()) as door, enter(door) as client:
+        (connection,) = door.connections
+        client.send(publish("/a"))
+        await until(lambda: select.select([client], [], [], 0)[0], "an answer")
+        assert client.recv(65536).startswith(b"HTTP/1.1 202 ")
+        connection.timed_out()
+        assert client.recv(65536) == b""
+        assert not door.connections
+
+
+async def test_body_that_drips_has_one_second_more_for_each_kilobyte() -> None:
+    with open_door(Daphne()) as door, enter(door) as client:
+        (connection,) = door.connections
+        body = b"x" * 100_000
+        client.send(publish("/a", body)[:-100_000])
+        await until(lambda: connection._body is not None, "the body is waited for")
+        deadline = connection.deadline
+        for _ in range(10):
+            client.send(b"x" * 1000)
+            await asyncio.sleep(0)
+        await until(lambda: connection._body.size == 10_000, "ten kilobytes")
+        assert connection.deadline == pytest.approx(deadline + 10)
