@@ -154,6 +154,7 @@ class UnsupportedVersion(InvalidHandshake):
     """Raised when a WebSocket is opened by another version than 13 (426, RFC 6455 section 4.2.2)."""
 
     status = 426
+    code = "unsupported_version"
     headers: ClassVar[dict[str, str]] = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
 
 
