@@ -29,9 +29,11 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "WEBSOCKET_PUBLISH": (True, False),
 }
 COUNTS = {
+    "DRAIN",
     "MAX_INBOUND_BYTES",
     "MAX_INBOUND_FRAMES",
     "MAX_PATTERNS",
+    "MAX_PENDING_BYTES",
     "MAX_SUBSCRIBERS",
     "MAX_SUBSCRIBERS_PER_ADDRESS",
     "MAX_SUBSCRIBERS_PER_CHANNEL",
@@ -69,7 +71,7 @@ def _valid_instead_of(name: str, value: object) -> str:
     least = 0 if name in COUNTS else 1
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return ""
-    return "a whole number, 0 for no limit" if name in COUNTS else "a whole number above 0"
+    return "a whole number, 0 or more" if name in COUNTS else "a whole number above 0"
 
 
 def _are_proxies(value: object) -> bool:

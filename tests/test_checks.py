@@ -26,6 +26,7 @@ WRONG: list[tuple[str, str, Any]] = [
     ("eventcast.W001", "CHANNEL_LAYER", "default"),
     *(("eventcast.E002", "MAX_MESSAGE_SIZE", value) for value in (0, -1, "1024", 1.5, None, True)),
     *(("eventcast.E002", "MAX_SUBSCRIBERS", value) for value in (-1, None, True)),
+    *(("eventcast.E002", name, value) for name in ("MAX_PENDING_BYTES", "DRAIN") for value in (-1, 0.5, None)),
     ("eventcast.E002", "BODY_TIMEOUT", 0),
     ("eventcast.E002", "SLOW_SUBSCRIBERS", "wait"),
     *(("eventcast.E002", "CHANNEL_PAGE", value) for value in ("off", 1, [])),
