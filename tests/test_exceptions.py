@@ -49,3 +49,22 @@ def test_as_json_holds_code_and_detail() -> None:
 @pytest.mark.parametrize(("seconds", "header"), [(0.01, "1"), (1.0, "1"), (1.2, "2")])
 def test_time_to_retry_is_told_in_whole_seconds(seconds: float, header: str) -> None:
     assert Refused("wait", retry_after=seconds).answer_headers() == {"Retry-After": header}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (exceptions.InvalidRequest, 400, "invalid_request"),
+        (exceptions.HeadTooLarge, 431, "head_too_large"),
+        (exceptions.InvalidHandshake, 400, "invalid_handshake"),
+        (exceptions.UnsupportedVersion, 426, "unsupported_version"),
+        (exceptions.InternalError, 500, "internal_error"),
+    ],
+)
+def test_errors_of_http_have_their_status_and_code(error: type[Refused], status: int, code: str) -> None:
+    assert (error.status, error.code) == (status, code)
+
+
+def test_unsupported_version_says_which_one_is_supported() -> None:
+    answer = exceptions.UnsupportedVersion("another version").answer_headers()
+    assert (answer["Sec-WebSocket-Version"], answer["Upgrade"]) == ("13", "websocket")
