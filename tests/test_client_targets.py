@@ -51,13 +51,22 @@ def test_parse_url_knows_the_port_of_the_scheme() -> None:
     assert (parse_url("http://host/a").port, parse_url("wss://host/a").port) == (80, 443)
 
 
-@pytest.mark.parametrize("channel", ["/orders/42", "/a b", "/张", "//a", "/a/../b", "/a%2Fb", "/?#", "/"])
+@pytest.mark.parametrize("channel", ["/orders/42", "/a b", "/张", "//a", "/a%2Fb", "/?#", "/"])
 def test_channel_url_leads_to_the_channel(channel: str) -> None:
     url = channel_url("http://127.0.0.1:8000/live/", channel)
     assert channel_from_target(parse_url(url).path.encode()) == channel
 
 
-@pytest.mark.parametrize(("server", "channel"), [("http://host", "a"), ("host", "/a"), ("http://host", "/\udcff")])
+@pytest.mark.parametrize(
+    ("server", "channel"),
+    [
+        ("http://host", "a"),
+        ("host", "/a"),
+        ("http://host", "/\udcff"),
+        ("http://host", "/a/../b"),
+        ("http://host", "/."),
+    ],
+)
 def test_channel_url_refuses_what_is_none(server: str, channel: str) -> None:
     with pytest.raises(ValueError):
         channel_url(server, channel)
