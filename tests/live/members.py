@@ -109,6 +109,8 @@ class StreamMember(Member, asyncio.Protocol):
         size = int(self._received[:line_end], 16)
         if len(self._received) < line_end + 4 + size:
             return False
+        if not size:
+            self.over = True  # The response has ended; some servers keep the connection for another.
         self._body += self._received[line_end + 2 : line_end + 2 + size]
         del self._received[: line_end + 4 + size]
         return True
