@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from eventcast.conf import conf
+
 LIMIT = 64 * 1024 * 1024
 """Bytes that may wait for the loop; what is published beyond is lost, and counted."""
 
@@ -57,7 +59,7 @@ class Incoming:
     @property
     def crowded(self) -> bool:
         """Whether a publisher should wait."""
-        return self._size > LIMIT // 4
+        return self._size > conf.SUBSCRIBER_BUFFER // 2  # More at once would take subscribers past their bound.
 
     def put(self, event: dict[str, Any]) -> None:
         """Hand an event to the loop, from another thread."""

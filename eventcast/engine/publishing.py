@@ -38,8 +38,8 @@ def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | No
 
     In a thread without a running event loop it waits while the channel's subscribers have to catch up, for at most five
     seconds. On the thread of a running event loop it cannot wait: a loop of calls there, without an ``await``, loses
-    what is over 16 MiB a channel, and a subscriber that is over its bound is closed. Use :func:`apublish` there. What
-    is lost is counted as ``lost`` of the channel.
+    what is over 16 MiB a channel, and a subscriber that is over its bound for a second is closed. Use :func:`apublish`
+    there. What is lost is counted as ``lost`` of the channel.
 
     :param channel: an absolute path, not percent-encoded, such as ``"/orders/42"``; a mount's prefix belongs to it.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).

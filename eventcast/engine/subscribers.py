@@ -5,7 +5,9 @@ The rules:
 - A message that a client has not taken is owed to it: its subscriber keeps references to bytes that all share.
 - A batch is accepted while at most ``SUBSCRIBER_BUFFER`` bytes are owed, and then whole. So one request never closes a
   subscriber that has taken what came before, however large the request is.
-- Past that bound the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
+- A subscriber that reads may be past its bound for :data:`PATIENCE` seconds, because a publisher on the event loop
+  cannot wait for it. What all subscribers owe together is bounded by ``MAX_PENDING_BYTES``.
+- Past that time the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
   so that the client knows that it missed something and comes back; with ``SLOW_SUBSCRIBERS = "drop"`` the subscriber
   loses whole batches until it has room.
 - A subscriber that owes more than half its bound holds up the publishers of its channel, for at most
@@ -134,7 +136,7 @@ class Subscriber:
 
     def deliver(self, batch: Batch) -> int:
         """Take a batch, within the bound; returns how many messages were taken."""
-        if self.pending > conf.SUBSCRIBER_BUFFER:
+        if self.pending > conf.SUBSCRIBER_BUFFER and not self.holds_up(time.monotonic()):
             return self._overflow(batch)
         if not self.write(batch):
             self.leave()  # The connection has been closed: that is no loss.
