@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from eventcast.engine import subscribers
 from eventcast.engine.closing import TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Batch, Message
@@ -17,6 +18,12 @@ CLOSE, DROP = {"SUBSCRIBER_BUFFER": 100}, {"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSC
 def batch(*sizes: int) -> Batch:
     """A batch of messages whose frames have these sizes."""
     return Batch([Message("x" * (size - 2)) for size in sizes])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscriber past its bound has no time to catch up."""
+    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
 
 
 def stuck(pending: int = 0) -> StuckSubscriber:
@@ -41,6 +48,15 @@ def test_deliver_takes_a_batch_of_any_size_while_the_bound_is_kept(pending: int)
     subscriber = stuck(pending)
     assert subscriber.deliver(batch(*[100] * 50)) == 50
     assert (subscriber.closed, subscriber.lost) == (False, 0)
+
+
+@override_settings(EVENTCAST=CLOSE)
+def test_deliver_past_the_bound_gives_a_subscriber_time_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscribers, "PATIENCE", 3600.0)
+    subscriber = stuck()
+    assert [subscriber.deliver(batch(110)) for _ in range(3)] == [1, 1, 1]
+    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    assert subscriber.deliver(batch(110)) == 0
 
 
 def test_deliver_to_a_connection_that_is_over_is_no_loss() -> None:
@@ -98,6 +114,7 @@ def test_deliver_survives_overflow_without_a_channel() -> None:
 # --- past it: drop ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @override_settings(EVENTCAST=DROP)
 def test_deliver_drops_whole_batches_until_there_is_room() -> None:
     subscriber = stuck(60)
@@ -124,6 +141,7 @@ def test_burst_of_losses_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+@pytest.mark.usefixtures("impatient")
 @override_settings(EVENTCAST=DROP)
 def test_burst_of_losses_stays_one_line_while_room_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
     subscriber = stuck(90)
@@ -134,6 +152,7 @@ def test_burst_of_losses_stays_one_line_while_room_comes_and_goes(caplog: pytest
     assert len(caplog.records) == 1
 
 
+@pytest.mark.usefixtures("impatient")
 @override_settings(EVENTCAST=DROP)
 def test_next_burst_of_losses_is_logged_again_after_the_client_caught_up(caplog: pytest.LogCaptureFixture) -> None:
     subscriber = stuck()
