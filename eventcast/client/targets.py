@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from eventcast.engine.names import url_path
+from eventcast.engine.names import has_dot_segment, url_path
 
 SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
 """The schemes of a URL, and whether each means TLS."""
@@ -92,6 +92,8 @@ def channel_url(server: str, channel: str) -> str:
     """
     if not channel.startswith("/"):
         raise ValueError(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+    if has_dot_segment(channel):
+        raise ValueError(f"A channel has no segment '.' or '..': {channel!r:.100}.")
     _check_is_utf8(channel)
     parse_url(server)
     parts = urlsplit(server)

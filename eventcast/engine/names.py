@@ -101,12 +101,12 @@ def check_not_reserved(channel: str, mount: str) -> str:
 def check_channel(channel: str) -> str:
     """Return ``channel`` if it can be a channel's name.
 
-    :raises InvalidChannel: it does not begin with ``/``, or UTF-8 cannot encode it.
+    :raises InvalidChannel: it does not begin with ``/``, has a segment ``.`` or ``..``, or UTF-8 cannot encode it.
     :raises ChannelTooLong: it takes more than ``MAX_CHANNEL_LENGTH`` bytes of UTF-8.
     """
     if not isinstance(channel, str) or not channel.startswith("/"):
         raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
-    if "/." in channel and not {".", ".."}.isdisjoint(channel.split("/")):
+    if has_dot_segment(channel):
         raise InvalidChannel("A channel has no segment '.' or '..': proxies decide on the path without them.")
     try:
         length = len(channel) if channel.isascii() else len(channel.encode())
@@ -118,6 +118,11 @@ def check_channel(channel: str) -> str:
             "(EVENTCAST['MAX_CHANNEL_LENGTH'])."
         )
     return channel
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether a path has a segment ``.`` or ``..``, which proxies and browsers take out (RFC 3986 section 5.2.4)."""
+    return "/." in path and not {".", ".."}.isdisjoint(path.split("/"))
 
 
 @functools.lru_cache(maxsize=4096)
