@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+from collections.abc import Callable, Iterator
 
 from eventcast.engine.closing import INVALID_DATA, MESSAGE_TOO_BIG, PROTOCOL_ERROR, may_be_sent
 
@@ -32,7 +33,7 @@ class FrameReader:
     :param discard: whether data frames are only counted: their payload is thrown away as it comes.
     """
 
-    __slots__ = ("_buffer", "_data", "_discard", "_max_size", "_needed", "_opcode", "_size", "_skip")
+    __slots__ = ("_buffer", "_data", "_decoder", "_discard", "_max_size", "_needed", "_opcode", "_size", "_skip")
 
     def __init__(self, max_size: int, *, discard: bool) -> None:
         self._max_size = max_size
@@ -45,6 +46,8 @@ class FrameReader:
         self._opcode = 0
         """The opcode of the message that has begun; 0 if none has."""
         self._data: list[bytes] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+        """Checks a text message that comes in fragments, so that the first wrong byte ends it (section 8.1)."""
         self._size = 0
 
     @property
@@ -86,8 +89,8 @@ class FrameReader:
                     self._needed = 2 + size
                     return
                 length, start = int.from_bytes(buffer[2 : 2 + size], "big"), 6 + size
-                if length >> 63:
-                    raise BrokenRule(PROTOCOL_ERROR, "The length of a frame has 63 bits.")
+                if length >> 63 or length < (126 if size == 2 else 0x10000):
+                    raise BrokenRule(PROTOCOL_ERROR, "A frame's length has 63 bits, and takes as few bytes as it can.")
             if not opcode & 0x8 and self._size + length > self._max_size:
                 raise BrokenRule(MESSAGE_TOO_BIG, f"The message is larger than {self._max_size} bytes.")
             if self._discard and not opcode & 0x8:
@@ -115,9 +118,13 @@ class FrameReader:
             self._opcode = opcode or self._opcode
             if first & 0x80:
                 whole, kind = b"".join(self._data), self._opcode
-                self._data, self._size, self._opcode = [], 0, 0
+                self._data, self._size, self._opcode, self._decoder = [], 0, 0, None
                 yield kind, whole
-            elif len(self._data) > 1024:
+                continue
+            if self._opcode == TEXT:
+                self._decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
+                check_utf8(payload, self._decoder.decode)
+            if len(self._data) > 1024:
                 self._data = [b"".join(self._data)]  # pieces of one byte would take the room of fifty
 
 
@@ -153,12 +160,12 @@ def read_close(payload: bytes) -> int | None:
     return code
 
 
-def check_utf8(payload: bytes) -> str:
-    """The text of a text message.
+def check_utf8(payload: bytes, decode: Callable[[bytes], str] = bytes.decode) -> str:
+    """The text of a text message, or of a part of it.
 
     :raises BrokenRule: it is not valid UTF-8.
     """
     try:
-        return payload.decode()
+        return decode(payload)
     except UnicodeDecodeError:
         raise BrokenRule(INVALID_DATA, "A text message is not valid UTF-8.") from None
