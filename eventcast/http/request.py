@@ -13,6 +13,8 @@ from urllib.parse import unquote
 from django.core.handlers.asgi import ASGIRequest, get_script_prefix
 from django.utils.functional import cached_property
 
+from eventcast.exceptions import Refused
+
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, and values, in the order in which they came."""
 
@@ -110,14 +112,20 @@ class Request(ASGIRequest):
         kind = self.META.get("CONTENT_TYPE", "")
         if ";" not in kind:
             return str(kind.strip().lower())
-        self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        self._read_content_type()
         return str(self.__dict__["content_type"])
 
     @cached_property
     def content_params(self) -> dict[str, str]:  # type: ignore[override]
         """The parameters of the body's media type."""
-        self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        self._read_content_type()
         return dict(self.__dict__["content_params"])
+
+    def _read_content_type(self) -> None:
+        try:
+            self._set_content_type_params(self.META)  # type: ignore[attr-defined]
+        except (ValueError, TypeError) as error:  # parameters that contradict each other
+            raise Refused(f"The Content-Type cannot be read: {error!s:.200}.") from None
 
 
 _KEYS = {
