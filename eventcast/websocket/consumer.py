@@ -96,13 +96,14 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
     while (event := await receive())["type"] != "websocket.disconnect":
         text = event.get("text")
         data = event.get("bytes") if text is None else text
+        if subscriber.closed:
+            continue  # Its close frame is about to leave.
         if speaker is not None:
-            if not subscriber.closed:
-                if protocol is not None:
-                    daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
-                await speaker.say(data, subscriber)
-                if protocol is not None:
-                    daphne.read_on(protocol)
+            if protocol is not None:
+                daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
+            await speaker.say(data, subscriber)
+            if protocol is not None:
+                daphne.read_on(protocol)
             continue
         try:
             inbound.count(1, len(data or ""))
