@@ -56,7 +56,7 @@ async def refused(attempt: object) -> tuple[int, str]:
     with pytest.raises(HandshakeRefused) as refusal:
         await attempt  # type: ignore[misc]
     assert int(refusal.value.headers["retry-after"]) >= 1
-    return refusal.value.status, refusal.value.reason
+    return refusal.value.status, refusal.value.error
 
 
 async def count_of(client: HTTP, code: str) -> int:
