@@ -24,12 +24,15 @@ def check_host(request: HttpRequest) -> None:
     """
     host = request.META.get("HTTP_HOST", "")
     setting = settings.ALLOWED_HOSTS
-    if not host or (_allowed.get(host) is setting and not settings.USE_X_FORWARDED_HOST):
+    forwarded = settings.USE_X_FORWARDED_HOST  # Then Django checks another header, and nothing is known about this one.
+    if not host or (_allowed.get(host) is setting and not forwarded):
         return
     try:
         request.get_host()
     except DjangoDisallowedHost as error:
         raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
+    if forwarded:
+        return
     if len(_allowed) >= REMEMBERED:
         _allowed.clear()
     _allowed[host] = setting
