@@ -45,7 +45,7 @@ class Head:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")  # llhttp strips only what stands before (RFC 9112 section 5.1)
         self.headers.append((name, value))
         self.fields[name] = value
 
