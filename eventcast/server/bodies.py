@@ -75,7 +75,7 @@ class ChunkedBody:
             if end < 0:
                 self._buffer = data[at:]
                 longest = LONGEST_TRAILER if self._in_trailer else LONGEST_CHUNK_LINE
-                if len(self._buffer) > longest or b"\n" in self._buffer:
+                if len(self._buffer) > longest + 1 or b"\n" in self._buffer:
                     raise InvalidRequest("The line before a chunk is too long, or has no CR before its LF.")
                 return None
             line, at = data[at:end], end + 2
