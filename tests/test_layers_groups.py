@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from eventcast.layers import InMemoryChannelLayer
-from tests.layer_tools import Clock, is_silent, layer_and_clock, waiting_reader
+from tests.layer_tools import Clock, is_silent, layer_and_clock, remembered, waiting_reader
 
 
 @pytest.fixture
@@ -211,3 +211,75 @@ async def test_membership_survives_expired_message_if_its_family_is_read(
     clock.advance(61)
     await layer.group_send("group", {"number": 3})
     assert await asyncio.wait_for(layer.receive("server!"), 5) == {"number": 3}
+
+
+# --- Receivers ------------------------------------------------------------------------------------------------------
+
+
+def test_receiver_is_called_in_the_senders_call(layer: InMemoryChannelLayer) -> None:
+    received: list[dict[str, int]] = []
+    layer.receive_with("a", received.append)
+    layer.group_add_nowait("group", "a")
+    layer.group_send_nowait("group", {"number": 1})
+    assert received == [{"number": 1}]
+
+
+async def test_receiver_leaves_other_members_their_messages(layer: InMemoryChannelLayer) -> None:
+    received: list[dict[str, int]] = []
+    layer.receive_with("a", received.append)
+    for channel in ("a", "b"):
+        layer.group_add_nowait("group", channel)
+    await layer.group_send("group", {"number": 1})
+    assert (received, await layer.receive("b")) == ([{"number": 1}], {"number": 1})
+
+
+def test_receiver_has_no_capacity(layer: InMemoryChannelLayer) -> None:
+    received: list[dict[str, int]] = []
+    layer.receive_with("a", received.append)
+    layer.group_add_nowait("group", "a")
+    for number in range(layer.capacity + 1):
+        layer.group_send_nowait("group", {"number": number})
+    assert (len(received), layer.statistics().dropped) == (layer.capacity + 1, 0)
+
+
+def test_receiver_may_send_to_its_own_group(layer: InMemoryChannelLayer) -> None:
+    received: list[dict[str, int]] = []
+
+    def receive(message: dict[str, int]) -> None:
+        received.append(message)
+        if message["number"] < 3:
+            layer.group_send_nowait("group", {"number": message["number"] + 1})
+
+    layer.receive_with("a", receive)
+    layer.group_add_nowait("group", "a")
+    layer.group_send_nowait("group", {"number": 1})
+    assert [message["number"] for message in received] == [1, 2, 3]
+
+
+def test_membership_of_a_receiver_does_not_age() -> None:
+    layer, clock = layer_and_clock(group_expiry=10)
+    received: list[dict[str, int]] = []
+    layer.receive_with("a", received.append)
+    layer.group_add_nowait("group", "a")
+    for _ in range(3):
+        clock.advance(9)
+        layer.group_send_nowait("other", {"number": 0})
+    layer.group_send_nowait("group", {"number": 1})
+    assert received == [{"number": 1}]
+
+
+def test_receiver_that_is_taken_away_hears_no_more(layer: InMemoryChannelLayer) -> None:
+    received: list[dict[str, int]] = []
+    layer.receive_with("a", received.append)
+    layer.group_add_nowait("group", "a")
+    layer.receive_with("a", None)
+    layer.group_discard_nowait("group", "a")
+    layer.group_send_nowait("group", {"number": 1})
+    assert (received, remembered(layer)) == ([], 0)
+
+
+@pytest.mark.parametrize("method", ["group_add_nowait", "group_discard_nowait"])
+@pytest.mark.parametrize("names", [("not valid", "a"), ("group", "not valid")])
+def test_nowait_refuses_invalid_names(layer: InMemoryChannelLayer, method: str, names: tuple[str, str]) -> None:
+    with pytest.raises(TypeError):
+        getattr(layer, method)(*names)
