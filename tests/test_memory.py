@@ -27,6 +27,7 @@ def owing(pending: PendingMemory, *pieces: Piece) -> StuckSubscriber:
     class Owing(StuckSubscriber):
         def close(self, *closing: object) -> None:
             super().close(*closing)  # type: ignore[arg-type]
+            self.pending = 0
             for piece in pieces:
                 pending.release(piece)
             pending.forget(self)

@@ -10,13 +10,20 @@ import functools
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine.closing import TOO_MUCH
 from eventcast.engine.messages import Piece
-from eventcast.engine.subscribers import Subscriber
+
+if TYPE_CHECKING:
+    from eventcast.engine.sockets import SocketSubscriber
 
 logger = logging.getLogger("eventcast.subscribe")
+
+FAREWELL = 4096
+"""Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message
+before it, which would keep the memory that is to be freed."""
 
 LARGEST_DEFAULT = 512 * 1024 * 1024
 """Bytes."""
@@ -28,9 +35,9 @@ class PendingMemory:
     def __init__(self) -> None:
         self.total = 0
         """Bytes of all pieces that are owed, each counted once."""
-        self._owing: set[Subscriber] = set()
+        self._owing: set[SocketSubscriber] = set()
 
-    def hold(self, piece: Piece, subscriber: Subscriber) -> None:
+    def hold(self, piece: Piece, subscriber: SocketSubscriber) -> None:
         """A subscriber owes a piece."""
         if not piece.holders:
             self.total += len(piece.data)
@@ -43,7 +50,7 @@ class PendingMemory:
         if not piece.holders:
             self.total -= len(piece.data)
 
-    def forget(self, subscriber: Subscriber) -> None:
+    def forget(self, subscriber: SocketSubscriber) -> None:
         """A subscriber owes nothing any more."""
         self._owing.discard(subscriber)
 
@@ -63,6 +70,8 @@ class PendingMemory:
             subscriber.lose(1)
             subscriber.close(TOO_MUCH)
             subscriber.leave()
+            if subscriber.pending > FAREWELL:
+                subscriber.connection_lost()
 
 
 @functools.cache
