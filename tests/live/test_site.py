@@ -80,7 +80,7 @@ async def test_channels_live_under_the_mount(site: Server, channel: str, connect
 
 
 @pytest.mark.parametrize(
-    "target", ["/live/", "/live/a%2Fb", "/live//a;b", "/live/a%0Ab", "/live/%E5%BC%A0", "/live/a/../b", "/live/live/x"]
+    "target", ["/live/", "/live/a%2Fb", "/live//a;b", "/live/a%0Ab", "/live/%E5%BC%A0", "/live/live/x"]
 )
 async def test_path_under_the_mount_means_the_same(target: str, site: Server, connect: Connect, http: Talk) -> None:
     listener = await connect(site, target)
