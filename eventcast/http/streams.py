@@ -222,8 +222,15 @@ class ResponseStream(Subscriber):
             self._task.cancel()  # The client takes nothing, so the server waits, and would never come here.
         self._news.set()  # What is owed still leaves.
 
+    def _response_is_over(self, task: object) -> None:
+        if self.hub is not None:
+            self.hub.unsubscribe(self)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
+        if self._task is not None and self._task is asyncio.current_task():  # not a task for each piece
+            # A response that is cancelled in send() leaves this generator to the garbage collector, which may be late.
+            self._task.add_done_callback(self._response_is_over)
         while self._pieces or not self.closed:
             if not self._pieces:
                 # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
