@@ -12,8 +12,7 @@ from django.urls import include, path
 
 from eventcast.engine import patterns
 from eventcast.engine.hub import current_hub
-from eventcast.engine.subscribers import Subscriber
-from tests.fakes import FakeTransport
+from tests.fakes import FakeSubscriber
 from tests.test_views import Answer, call
 
 urlpatterns = [path("a/", include("eventcast.urls")), path("b/", include("eventcast.urls"))]
@@ -36,12 +35,12 @@ def two_mounts() -> Any:
 async def listeners() -> AsyncIterator[None]:
     hub = current_hub()
     everything: list[Any] = ["/a/x", "/a/y", "/b/x", *map(patterns.parse, ["/a/<m>", "/b/<n>", "/<o>/x"])]
-    heard = [(wanted, Subscriber(FakeTransport())) for wanted in everything]
+    heard = [(wanted, FakeSubscriber()) for wanted in everything]
     for wanted, subscriber in heard:
         await hub.subscribe(wanted, subscriber)
     yield
-    for wanted, subscriber in heard:
-        await hub.unsubscribe(wanted, subscriber)
+    for _, subscriber in heard:
+        hub.unsubscribe(subscriber)
 
 
 async def ask(target: str, key: str, **options: Any) -> Answer:
