@@ -70,7 +70,8 @@ async def lines() -> AsyncIterator[Reader]:
 
 async def test_server_sent_events_are_typed_and_kept_by_no_proxy(sse: Reader) -> None:
     assert (sse.status, sse.headers["content-type"]) == (200, "text/event-stream")
-    assert (sse.headers["cache-control"], sse.headers["x-accel-buffering"]) == ("no-cache", "no")
+    assert (sse.headers["cache-control"], sse.headers["x-accel-buffering"]) == ("no-cache, no-transform", "no")
+    assert sse.headers["content-encoding"] == "identity"
 
 
 async def test_server_sent_events_begin_with_when_to_come_back(sse: Reader) -> None:
@@ -172,7 +173,8 @@ async def test_stream_ends_when_the_layer_is_down(caplog: pytest.LogCaptureFixtu
         reader = Reader(streams.SSE)
         await reader.begin()
         await reader.ended()
-    assert "ends before it begins" in caplog.text
+    assert (reader.body, current_hub().channels) == (b"", {})
+    assert "layer_unavailable" in caplog.text
 
 
 @pytest.mark.parametrize(
