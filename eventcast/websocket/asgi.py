@@ -19,6 +19,9 @@ from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.subscribe")
 
+OVERHEAD = 100
+"""Bytes that a message in the queue takes beside its payload, so that empty ones count as well."""
+
 CLOSE_TIMEOUT = 5.0
 """Seconds a client has to take the close frame before its connection is given up."""
 
@@ -47,13 +50,15 @@ class ASGIWebSocket(Subscriber):
     def open(self) -> None:
         """The handshake is over: pass on what was written so far, and from now on pass on at once."""
         self._opened = True
+        if self._goodbye is not None and self._server_task is not None:
+            self._server_task.cancel()  # It was closed during the handshake.
         self._wake()
 
     def write(self, batch: Batch) -> bool:
         if self.closed:
             return False
         self._queue.extend(batch.messages)
-        self.pending += batch.size
+        self.pending += batch.size + len(batch) * OVERHEAD
         self.note_pending()
         self._wake()
         return True
@@ -61,10 +66,8 @@ class ASGIWebSocket(Subscriber):
     def close(self, closing: Closing) -> None:
         if not self.closed:
             self._stop()
-            if not self._opened:
-                return
             self._goodbye = closing
-            if self._server_task is not None:
+            if self._opened and self._server_task is not None:
                 self._server_task.cancel()
 
     async def finish(self) -> None:
@@ -103,7 +106,7 @@ class ASGIWebSocket(Subscriber):
                 message = self._queue.popleft()
                 form = "bytes" if message.binary else "text"
                 await self._send({"type": "websocket.send", form: message.data})
-                self.pending = max(0, self.pending - len(message.payload))
+                self.pending = max(0, self.pending - len(message.payload) - OVERHEAD)
                 self.note_progress()
         except Exception as error:
             # Servers raise what they like when the client has gone (ASGI says OSError); the disconnect event follows.
