@@ -22,7 +22,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "JOIN_LIMIT", 1)
 
 
-# --- who is there -----------------------------------------------------------------------------------------------------
+# --- subscribers -------------------------------------------------------------------------------------------------------
 
 
 def test_add_counts_subscriber(channel: LocalChannel) -> None:

@@ -35,7 +35,7 @@ def publish(channel: str, *data: str) -> None:
     )
 
 
-# --- who listens ------------------------------------------------------------------------------------------------------
+# --- subscribers ------------------------------------------------------------------------------------------------------
 
 
 async def test_subscribe_makes_the_channel(audience: Audience) -> None:

@@ -202,7 +202,7 @@ async def test_subscribers_are_in_the_order_in_which_they_came(guests: list[Fake
 
 
 async def test_subscribers_of_a_channel_nobody_hears_are_none() -> None:
-    assert presence.subscribers("/nobody") == []
+    assert presence.subscribers("/silent") == []
 
 
 @pytest.mark.parametrize(
@@ -259,13 +259,13 @@ async def test_disconnect_passes_over_event_loops_that_are_closed(guests: list[F
         current_hub()
 
     await asyncio.to_thread(loop.run_until_complete, make_hub())
-    loop.close()  # and still there, as long as somebody holds it
+    loop.close()  # and still there, as long as it is held
     presence.disconnect("/a")
     await until(lambda: presence.subscriber_count("/a") == 0)
 
 
 async def test_disconnect_of_nobody_does_nothing() -> None:
-    presence.disconnect("/nobody", 5)
+    presence.disconnect("/silent", 5)
 
 
 @pytest.mark.parametrize("record", [presence.ChannelInfo, presence.SubscriberInfo, presence.Totals, Figures])

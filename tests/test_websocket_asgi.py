@@ -16,7 +16,7 @@ from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Batch, Message
 from eventcast.websocket import asgi
-from eventcast.websocket.asgi import ASGIWebSocket
+from eventcast.websocket.asgi import OVERHEAD, ASGIWebSocket
 from tests.fakes import until
 
 
@@ -109,7 +109,7 @@ async def test_pending_is_what_the_server_has_not_taken(subscriber: ASGIWebSocke
     subscriber.open()
     subscriber.write(batch("123", "4567"))
     await until(lambda: server.waiting)
-    assert subscriber.pending == 7
+    assert subscriber.pending == 7 + 2 * OVERHEAD
 
 
 async def test_pending_falls_with_every_message_taken(subscriber: ASGIWebSocket, server: Server) -> None:
@@ -121,21 +121,27 @@ async def test_pending_falls_with_every_message_taken(subscriber: ASGIWebSocket,
 
 async def test_pending_counts_what_waits_for_the_handshake(subscriber: ASGIWebSocket) -> None:
     subscriber.write(batch("123"))
-    assert subscriber.pending == 3
+    assert subscriber.pending == 3 + OVERHEAD
 
 
-@override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSCRIBERS": "drop"})
+@override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 200, "SLOW_SUBSCRIBERS": "drop"})
 async def test_deliver_loses_and_counts_what_is_over_the_bound(
     subscriber: ASGIWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscribers, "PATIENCE", 0)
     taken = [subscriber.deliver(batch("x" * 60)) for _ in range(4)]
-    assert (taken, subscriber.pending, subscriber.lost) == ([1, 1, 0, 0], 120, 2)
+    assert (taken, subscriber.pending, subscriber.lost) == ([1, 1, 0, 0], 2 * (60 + OVERHEAD), 2)
 
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100})
 async def test_deliver_takes_a_batch_over_the_bound_when_nothing_is_pending(subscriber: ASGIWebSocket) -> None:
     assert subscriber.deliver(batch(*["x" * 60] * 10)) == 10
+
+
+@override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 200, "SLOW_SUBSCRIBERS": "drop"})
+async def test_empty_messages_are_bounded_too(subscriber: ASGIWebSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    assert [subscriber.deliver(batch("")) for _ in range(4)] == [1, 1, 1, 0]
 
 
 async def test_no_task_is_left_when_all_is_sent(subscriber: ASGIWebSocket, server: Server) -> None:
@@ -267,6 +273,22 @@ async def test_close_before_open_sends_nothing(subscriber: ASGIWebSocket, server
     subscriber.close(TOO_SLOW)
     await others_run()
     assert (subscriber.closed, server.sent) == (True, [])
+
+
+async def test_close_before_open_is_done_after_it(server: Server) -> None:
+    subscriber: list[ASGIWebSocket] = []
+
+    async def serve() -> None:
+        subscriber.append(ASGIWebSocket(server.send))
+        subscriber[0].close(TOO_SLOW)  # while the handshake is being answered
+        subscriber[0].open()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await subscriber[0].finish()
+
+    await asyncio.wait_for(serve(), 10)
+    assert [event["code"] for event in server.sent] == [TOO_SLOW.code]
 
 
 if sys.version_info >= (3, 11):  # a task does not know before; no skip, for that would have to be allowed
