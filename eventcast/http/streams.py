@@ -1,8 +1,8 @@
 """Listening by plain HTTP: Server-Sent Events and lines of JSON on the channel's own URL.
 
-A stream is written to its socket itself where the connection can be had: in ``eventcast serve``, and under plain
-Daphne, which it is taken over from. Then it costs what a WebSocket costs. Under other servers it is the body of a
-response.
+In ``eventcast serve`` messages are written directly to the socket of the stream (:class:`SocketStream`). Under plain
+Daphne too: the connection is taken over from Daphne first. Then a stream costs as much as a WebSocket. Under other
+servers a stream is the body of a Django response (:class:`ResponseStream`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from eventcast.conf import conf
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import (
-    ENVELOPE_LINES,
-    EVENT_CHUNKS,
-    EVENTS,
-    LINE_CHUNKS,
-    LINES,
-    Batch,
-    Form,
-)
+from eventcast.engine.messages import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.subscribers import Subscriber
@@ -42,16 +34,16 @@ from eventcast.server import daphne
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
 KEEP_ALIVE = 15.0
-"""Seconds after which a line without meaning is sent, as the HTML standard advises for proxies' sake."""
+"""Seconds of silence after which a line without meaning is sent: proxies close silent connections (HTML standard)."""
 
 DEAD_AFTER = 45.0
-"""Seconds that what was sent may go unacknowledged until the client counts as gone; with KEEP_ALIVE a minute in all."""
+"""Seconds without an acknowledgement of sent bytes after which a client is gone: with KEEP_ALIVE, one minute."""
 
 RETRY = (1.0, 5.0)
-"""Seconds after which an EventSource comes back, drawn for each: all at once would be a stampede."""
+"""Seconds after which an EventSource reconnects. Each gets a random time, so that not all come at once."""
 
 MAX_UNASKED = 64 * 1024
-"""Bytes that a client may send while it listens. They are thrown away."""
+"""Bytes that a client may send while it listens. The server discards them; past this number it disconnects."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 """Ends the body of a response in chunks (RFC 9112 section 7.1)."""
@@ -61,8 +53,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Format:
     """One of the two kinds of streams.
 
-    :param name: as the admin shows it.
-    :param keep_alive: a line without meaning.
+    :param name: the name of the transport in the admin.
+    :param plain: the form of messages; ``chunks``, the form in a body that is sent in chunks.
+    :param keep_alive: a line without meaning, sent after silence.
     """
 
     name: str
@@ -72,13 +65,13 @@ class Format:
     keep_alive: bytes
 
     def form(self, wanted: str | Pattern, *, chunked: bool) -> Form:
-        """The form of messages in such a stream."""
+        """The form of messages in a stream of this format, to a channel or to a pattern."""
         form = self.chunks if chunked else self.plain
         return ENVELOPE_LINES.get(form, form) if isinstance(wanted, Pattern) else form
 
     def greeting(self) -> bytes:
-        """What such a stream begins with."""
-        # Without a blank line, which some readers take for the end of an event without data.
+        """The first bytes of a stream."""
+        # No blank line follows retry: some clients would read an event without data.
         return b"retry: %d\n" % (1000 * random.uniform(*RETRY)) if self.name == "sse" else b"\n"
 
 
@@ -89,7 +82,7 @@ FORMATS = {
 
 
 class Stream(Answer):
-    """The answer to a client that is let in to listen; the code that serves the connection opens the stream."""
+    """The answer to a client that may listen. The code that serves the connection opens the stream."""
 
     __slots__ = ("described", "format", "permit", "request", "wanted")
 
@@ -98,26 +91,25 @@ class Stream(Answer):
     def __init__(self, request: HttpRequest, wanted: str | Pattern, format: Format, permit: Permit) -> None:
         super().__init__(content_type=format.content_type)
         self["Cache-Control"] = "no-cache, no-transform"
-        self["X-Accel-Buffering"] = "no"  # nginx would keep messages until it has a buffer full of them
-        self["Content-Encoding"] = "identity"  # GZipMiddleware would hold them back as well
+        self["X-Accel-Buffering"] = "no"  # otherwise nginx waits until its buffer is full
+        self["Content-Encoding"] = "identity"  # otherwise GZipMiddleware waits, too
         self.request = request
         self.wanted = wanted
         self.format = format
         self.permit = permit
         self.described = clients.described(request, permit.user, permit.identity)
-        """What a subscriber is told of its client."""
+        """The arguments of a subscriber that describe its client: address, user, identity."""
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
-        response = StreamingHttpResponse(_body(self), headers=self.headers)
-        return response
+        return StreamingHttpResponse(_body(self), headers=self.headers)
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
-    """Let a request subscribe to a channel, or to all that match a pattern.
+    """Check that a request may subscribe to a channel or a pattern, and make the answer.
 
     :raises StreamingUnavailable: the server is not an ASGI server.
-    :raises Refused: the client may not.
+    :raises Refused: the client may not subscribe.
     """
     if getattr(request, "scope", None) is None:
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
@@ -127,10 +119,10 @@ async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) ->
 
 
 class SocketStream(SocketSubscriber):
-    """A stream on a socket of our own.
+    """A stream that writes to its socket itself.
 
-    :param answer: what it was let in by.
-    :param chunked: whether the response's body is sent in chunks, as HTTP/1.1 has it.
+    :param answer: the answer that :func:`stream` has made.
+    :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
     """
 
     __slots__ = ("_bucket", "_chunked", "_format", "_unasked", "form")
@@ -144,7 +136,7 @@ class SocketStream(SocketSubscriber):
         self._bucket = current_hub().pulse.rhythm(KEEP_ALIVE, None).add(self)
         if sock.family != getattr(socket, "AF_UNIX", None) and hasattr(socket, "TCP_USER_TIMEOUT"):
             with contextlib.suppress(OSError):  # gone already
-                # The kernel ends a connection whose client acknowledges nothing for so long (RFC 5482).
+                # The kernel ends the connection if the client acknowledges nothing for that long (RFC 5482).
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
 
     @property
@@ -152,7 +144,7 @@ class SocketStream(SocketSubscriber):
         return self._format.name
 
     def greet(self) -> bytes:
-        """What the client gets first."""
+        """The first bytes of the body."""
         return self.form.wrap(self._format.greeting())
 
     def received(self, data: bytes) -> None:
@@ -167,7 +159,7 @@ class SocketStream(SocketSubscriber):
         if not self._opened:
             return
         if closing.code == TRY_AGAIN_LATER:
-            # The client takes nothing, so that the end of the response would never reach it either.
+            # The client reads nothing, so the end of the response would not reach it.
             self.connection_lost()
             return
         if self._chunked:
@@ -187,7 +179,7 @@ class SocketStream(SocketSubscriber):
 
 
 class ResponseStream(Subscriber):
-    """A stream that is the body of a response: iterate over it to get what is to be sent, in pieces."""
+    """A stream that is the body of a Django response. Iterate over it to get the bytes to send, piece by piece."""
 
     __slots__ = ("_format", "_news", "_pieces", "_task", "form")
 
@@ -219,8 +211,8 @@ class ResponseStream(Subscriber):
         self.closed = True
         if closing.code == TRY_AGAIN_LATER and self._task is not None:
             self._pieces, self.pending = [], 0
-            self._task.cancel()  # The client takes nothing, so the server waits, and would never come here.
-        self._news.set()  # What is owed still leaves.
+            self._task.cancel()  # It waits for a client that reads nothing.
+        self._news.set()  # __aiter__ sends the rest and ends.
 
     def _response_is_over(self, task: object) -> None:
         if self.hub is not None:
@@ -248,14 +240,14 @@ class ResponseStream(Subscriber):
 
 
 async def _body(answer: Stream) -> AsyncIterator[bytes]:
-    """The body of a Django response, which begins when its client is subscribed. Daphne gets an empty body: the
-    connection is taken over."""
+    """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
+    connection can be taken over."""
     protocol = daphne.find_request(getattr(answer.request, "scope", {}))
     if protocol is not None and conf.TRANSPORT == "auto":
-        yield b""  # With it Daphne writes the head of the response.
+        yield b""  # Daphne writes the head of the response together with the first piece.
         if (taken := daphne.take_over(protocol)) is not None:
             daphne.close_at_shutdown(protocol, current_hub())
-            # Twisted sends a body in chunks to a client of HTTP/1.1.
+            # Twisted has announced a body in chunks to a client of HTTP/1.1.
             stream = SocketStream(taken.sock, answer, chunked=bool(protocol.chunked))
             await open_stream(stream, answer, taken.unsent + stream.greet())
             return
@@ -272,8 +264,8 @@ async def _body(answer: Stream) -> AsyncIterator[bytes]:
         if not subscriber.closed:
             raise
         if subscriber.lost and protocol is not None:
-            daphne.abort(protocol)  # The client takes nothing: the end of the response would never reach it.
-        async for piece in subscriber:  # of what was published before the server began to stop
+            daphne.abort(protocol)  # The client reads nothing, so the end would not reach it.
+        async for piece in subscriber:  # the messages of the time before the server stopped
             yield piece
     except Refused as refusal:
         note_refused("GET", str(answer.wanted), refusal)
@@ -282,9 +274,9 @@ async def _body(answer: Stream) -> AsyncIterator[bytes]:
 
 
 async def open_stream(subscriber: SocketStream, answer: Stream, first: bytes) -> None:
-    """Let a stream in whose response has begun; it ends at once if there is no place for it any more.
+    """Subscribe a stream after the head of its response was sent. If the last checks refuse it, the stream ends.
 
-    :param first: bytes that the client gets before any message.
+    :param first: bytes that the client gets before the first message.
     """
     try:
         await admission.let_in(subscriber, answer.wanted, answer.permit)

@@ -1,4 +1,4 @@
-"""Runs listeners together, from the first connection to the last call."""
+"""Runs several listeners in one process: connects them to the server, and ends them on a signal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from eventcast.listeners.running import Runner
 from eventcast.listeners.sources import Server, listen
 
 LOOK = 1.0
-"""Seconds between two looks for slow calls, at most."""
+"""Seconds between two searches for slow calls, at most."""
 
 CLEANING = 1.0
-"""Seconds that threads have to end after their last call."""
+"""Seconds that the threads may take to end after their last call."""
 
 logger = logging.getLogger("eventcast.listen")
 
 Source = Callable[[Runner], Awaitable[None]]
-"""Puts calls into a runner, until cancelled."""
+"""A coroutine that gives calls to a runner until it is cancelled."""
 
 
 def source_of(url: str, headers: Mapping[str, str]) -> Source:
-    """The source of every listener's calls: a subscription to a server.
+    """Make the source of all listeners' calls. It subscribes each listener to its path on a server.
 
-    :param url: of the server with its mount, as in ``http://host/live``.
-    :param headers: more headers of each request.
+    :param url: the URL of the server with its mount, such as ``http://host/live``.
+    :param headers: headers that each request gets as well.
     """
     server = Server(url, headers)
 
@@ -51,22 +51,23 @@ class Outcome:
     """The result of :meth:`Supervisor.run`."""
 
     stopped: bool
-    """Whether it was stopped from outside. If not, the sources ended."""
+    """Whether :meth:`Supervisor.stop` ended the run. If not, the sources ended by themselves."""
     abandoned: bool
-    """Whether calls were not made."""
+    """Whether some calls were still running or waiting at the end."""
     hanging: bool
-    """Whether threads did not end."""
+    """Whether some threads did not end in time."""
     ended: tuple[str, ...] = ()
     """The names of the listeners that ended by themselves: the server refused them, or their source failed."""
 
 
 class Supervisor:
-    """Runs each listener independently: its source as a task of this event loop, its calls in a :class:`Runner`.
+    """Runs the listeners, each independently. The source of a listener is a task of this event loop; a :class:`Runner`
+    makes its calls in other threads.
 
-    Made inside the event loop that runs it.
+    Make it inside the event loop that runs it.
 
-    :param source: where calls come from.
-    :param grace: seconds that calls have to end after :meth:`stop`.
+    :param source: gives each runner its calls.
+    :param grace: seconds that running and waiting calls may take after :meth:`stop`.
     :param fail_fast: whether all listeners end when one ends by itself.
     """
 
@@ -81,13 +82,13 @@ class Supervisor:
         self._runners = [Runner(registration) for registration in registrations]
 
     def stop(self) -> None:
-        """Stop reading, and end when the calls that wait are made. The second time: end at once."""
+        """Read no more messages, and end when all calls are made. A second call of this method ends the run at once."""
         if self._stopping.is_set():
             self._hurrying.set()
         self._stopping.set()
 
     async def run(self) -> Outcome:
-        """Run until :meth:`stop`, or until all sources have ended; with ``fail_fast``, until one has."""
+        """Run until :meth:`stop` is called, or until all sources have ended. With ``fail_fast``, until one has ended."""
         for runner in self._runners:
             runner.start()
         sources = [asyncio.create_task(self._supply(runner)) for runner in self._runners]
@@ -105,7 +106,7 @@ class Supervisor:
         return self._outcome(stopped)
 
     async def _supply(self, runner: Runner) -> None:
-        """Run one source. Its end does not end the others."""
+        """Run the source of one listener. When it fails, the others go on."""
         try:
             await self._source(runner)
         except Refused as error:
@@ -125,7 +126,7 @@ class Supervisor:
                 runner.report_slow()
 
     async def _drain(self, sources: Sequence[asyncio.Task[None]]) -> None:
-        """End the sources, and wait until all calls are made."""
+        """Cancel the sources, and wait until all calls are made."""
         for source in sources:
             source.cancel()
         await asyncio.wait(sources)

@@ -1,13 +1,16 @@
 """Rate limits: the last check before a publish or a subscription is accepted.
 
 Each publisher has an allowance of messages. It refills at ``PUBLISH_RATE`` messages a second, up to ``PUBLISH_BURST``.
-A publisher is a user, a key or a named token; where none of these is known it is an address. The server knows how many
-messages a request carries only after it has read the body, so it checks twice:
+A publisher is a user, a key or a named token. A client without any of these is counted by its address. The server
+learns the number of messages in a request only when it has read the body. So it checks the allowance twice:
 
-- before the body, the allowance must have one message left; nothing is booked;
-- after the body, all messages of the request are booked, or the request is refused and none is.
+- Before it reads the body, the allowance must have one message left. This check takes nothing from the allowance.
+- After it has read the body, it takes all messages of the request from the allowance. If they are too many, it refuses
+  the request and takes none.
 
-So no booking goes beyond the burst, and no publisher waits longer than a burst takes to refill.
+So an allowance is never below zero, and no publisher waits longer than an empty allowance takes to refill.
+
+This file also limits what a WebSocket sends that only listens (:class:`Inbound`).
 """
 
 from __future__ import annotations
@@ -26,40 +29,40 @@ from eventcast.exceptions import TooManyFrames, TooManyPublishes
 from eventcast.security import clients
 
 MAX_REMEMBERED = 50_000
-"""Publishers with a remembered allowance: some 10 MB. Past that, those that were silent for longest are forgotten."""
+"""Publishers whose allowance is kept: some 10 MB. Past that, the one that has published least recently is forgotten."""
 
 INBOUND_WINDOW = 10
 """Seconds in which the frames of a client that only listens are counted."""
 
 BURST_SECONDS = 5
-"""Seconds of ``PUBLISH_RATE`` that make a burst where ``PUBLISH_BURST`` is 0."""
+"""Where ``PUBLISH_BURST`` is 0, the burst is what ``PUBLISH_RATE`` allows in so many seconds."""
 
 
 class Allowances:
-    """The allowance of each publisher, as a single number: until when it is booked out (ITU-T I.371, the generic cell
-    rate algorithm).
+    """The allowance of each publisher, kept as one time: the time at which the allowance will be full again. This is
+    the generic cell rate algorithm (ITU-T I.371).
 
-    :param remembered: how many publishers at most.
+    :param remembered: how many publishers are kept at most.
     """
 
     def __init__(self, remembered: int = MAX_REMEMBERED) -> None:
         self._remembered = remembered
         self._booked_until: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.RLock()  # The garbage collector may run a finalizer in here, which may publish.
+        self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
 
     def wait(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
-        """Seconds until so many messages are within the allowance; 0 if they are.
+        """Seconds until the allowance has so many messages; 0 if it has them now.
 
         :param rate: messages a second.
         :param burst: messages at once.
-        :param now: seconds, of any clock that does not go back.
+        :param now: seconds of a clock that never goes back.
         """
         begin = max(self._booked_until.get(publisher, now), now)
         wait = begin + (messages - burst) / rate - now
         return wait if wait > 1e-9 else 0.0
 
     def take(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
-        """Book the messages if all of them are within the allowance; otherwise as :meth:`wait`."""
+        """Take the messages from the allowance if it has all of them. Returns the same as :meth:`wait`."""
         with self._lock:
             if not (wait := self.wait(publisher, messages, rate, burst, now)):
                 self._booked_until[publisher] = max(self._booked_until.get(publisher, now), now) + messages / rate
@@ -73,7 +76,7 @@ class Allowances:
 
 
 class Inbound:
-    """What a WebSocket sends that only listens, in windows of :data:`INBOUND_WINDOW` seconds."""
+    """Counts the frames and bytes of a WebSocket that only listens, for :data:`INBOUND_WINDOW` seconds at a time."""
 
     __slots__ = ("_began", "_bytes", "_frames")
 
@@ -82,9 +85,9 @@ class Inbound:
         self._frames = self._bytes = 0
 
     def count(self, frames: int, size: int) -> None:
-        """Count so many frames, with so many bytes in them.
+        """Count more frames, with their bytes.
 
-        :raises TooManyFrames: it is one too many.
+        :raises TooManyFrames: the client has sent too many frames or bytes.
         """
         now = time.monotonic()
         if now - self._began > INBOUND_WINDOW:
@@ -106,9 +109,9 @@ allowances = Allowances()
 
 
 def check_rate(request: HttpRequest, user: str = "") -> None:
-    """Check that the publisher of a request may publish a message now. Books nothing.
+    """Check that the publisher of a request may publish a message now. Takes nothing from the allowance.
 
-    :param user: the publisher, if it is known: ``Permit.publisher``.
+    :param user: ``Permit.publisher``: the user, key or token that publishes; empty if unknown.
     :raises TooManyPublishes: the allowance is used up.
     """
     if rate := conf.PUBLISH_RATE:
@@ -116,10 +119,10 @@ def check_rate(request: HttpRequest, user: str = "") -> None:
 
 
 def book(request: HttpRequest, user: str, messages: int) -> None:
-    """Book all messages of a request, or none. A request without a message counts as one message.
+    """Take all messages of a request from the allowance, or none. A request without messages counts as one message.
 
     :param user: as in :func:`check_rate`.
-    :raises TooManyPublishes: the allowance has not that many left, or can never have.
+    :raises TooManyPublishes: the allowance has too few messages left, or the request has more than a burst.
     """
     if rate := conf.PUBLISH_RATE:
         publisher, burst, now = _publisher(request, user), _burst(rate), time.monotonic()
@@ -133,9 +136,9 @@ def book(request: HttpRequest, user: str, messages: int) -> None:
 
 
 def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Check that there is a place for a subscriber, before a response begins that can not be refused later.
+    """Check that the limits on subscribers allow one more. A response that has begun cannot be refused any more.
 
-    :raises Refused: there is none.
+    :raises Refused: a limit is reached.
     """
     quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
 
