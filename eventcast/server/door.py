@@ -4,8 +4,10 @@ Daphne."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,6 +112,10 @@ class Door:
         self.stopping = True
         for listener in self._listeners:
             self._loop.remove_reader(listener.fileno())
+            if isinstance(path := listener.getsockname(), str):
+                # Before it is closed: then the path could be another server's already.
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             listener.close()
         self._listeners.clear()
         for connection in list(self.connections):
