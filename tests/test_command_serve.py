@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import signal
 import socket
@@ -15,13 +14,9 @@ from pathlib import Path
 
 import pytest
 from django.test import override_settings
-from twisted.internet.address import IPv4Address
 
 from eventcast.conf import conf
-from eventcast.server.intake import Intake, Limits
-from eventcast.server.mounts import Mounts
 from eventcast.server.serve import _banner
-from eventcast.server.server import tcp_endpoint, unix_endpoint
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment
 
@@ -223,6 +218,21 @@ def test_serve_listens_on_unix_socket(serve: Serve, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_serve_listens_on_unix_socket_whose_name_has_a_colon(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "a:b=c"
+    serve("-u", str(path))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_serve_listens_on_ipv6_address(serve: Serve, host: str) -> None:
+    server = serve("-p", "0", "-b", host)
+    found = re.search(r"publish +http://\[::1\]:(\d+)/", server.banner)
+    assert found, server.banner
+    socket.create_connection(("::1", int(found[1])), PATIENCE).close()
+
+
 def test_serve_listens_on_both(serve: Serve, tmp_path: Path) -> None:
     server = serve("-u", str(tmp_path / "socket"), "-p", "0")
     assert server.publish("/any/path", "hello") == 202
@@ -279,7 +289,7 @@ def test_serve_refuses_a_setting_that_means_nothing() -> None:
     assert "SLOW_SUBSCRIBERS" in finished.stderr
 
 
-def test_serve_refuses_keys_that_nobody_asks_for(tmp_path: Path) -> None:
+def test_serve_refuses_keys_that_have_no_effect(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text('[{"key": "0123456789abcdef"}]')
     finished = failure("-p", "0", EVENTCAST_KEYS=str(tmp_path / "keys.json"))
     assert finished.returncode == 1
@@ -289,22 +299,6 @@ def test_serve_refuses_keys_that_nobody_asks_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"), [(conf.AUTHORIZATION, "everybody"), ("mysite.live.Members", "mysite.live.Members")]
 )
-def test_banner_says_who_gets_in(path: str, expected: str) -> None:
+def test_banner_names_the_authorization(path: str, expected: str) -> None:
     with override_settings(EVENTCAST={"AUTHORIZATION": path}):
         assert f"open to     {expected} (AUTHORIZATION)" in _banner([], "many")
-
-
-def test_tcp_endpoint_escapes_ipv6_address() -> None:
-    assert tcp_endpoint("[::1]", 8000) == r"tcp:port=8000:interface=\:\:1:backlog=4096"
-    assert tcp_endpoint("::1", 8000) == tcp_endpoint("[::1]", 8000)
-
-
-def test_unix_endpoint_escapes_path() -> None:
-    assert unix_endpoint(f"{os.sep}a:b=c") == r"unix:/a\:b\=c:backlog=4096"
-
-
-def test_requests_leave_forms_to_the_application() -> None:
-    # Twisted would parse each of them, for nobody.
-    limits = Limits(head_timeout=1, body_timeout=1, body_size=1, mounts=Mounts())
-    protocol = Intake(None, limits).buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-    assert protocol.requestFactory.keywords == {"parsePOSTFormSubmission": False}
