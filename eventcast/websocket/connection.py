@@ -188,6 +188,7 @@ class WebSocketConnection(SocketSubscriber):
         if self.closed or self._socket is None:
             return
         self.closed = True
+        self.leave()  # What a channel writes straight to the socket would follow the close frame.
         if not self._opened:
             return
         if self._inbox:
