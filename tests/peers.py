@@ -1,115 +1,115 @@
-"""Subscribers with a socket that a test makes slow, full or broken."""
+"""The client's end of a WebSocket whose handshake is over, on a socket pair and in the same event loop."""
 
 from __future__ import annotations
 
-import errno
-import time
-from collections.abc import Callable
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
-from eventcast.engine.closing import Closing
-from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import Subscriber
-from tests.fakes import frames_in
+from django.http import HttpRequest
 
-PAST = 0.0
-"""A deadline that makes each slice as short as it can be."""
-PING = b"\x89\x00"
+from eventcast.engine.hub import current_hub
+from eventcast.engine.pulse import Rhythm
+from eventcast.security.authorization import Permit
+from eventcast.websocket.connection import WebSocketConnection
+from eventcast.websocket.frames import CLOSE
+from eventcast.websocket.speaking import Speaker
+from tests.fakes import TIMEOUT, frames_in
 
-
-def never() -> float:
-    return time.monotonic() + 60
+Frame = tuple[int, bytes]
 
 
-class Peer(Subscriber):
-    """A subscriber with a socket of its own. What must never happen is noted in ``wrongs``.
+def masked(opcode: int, payload: bytes = b"", *, final: bool = True) -> bytes:
+    """A frame of a client, with a mask of zeros."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([0x80 | size])
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big") if size < 0x10000 else b"\xff" + size.to_bytes(8, "big")
+    return bytes([0x80 * final | opcode]) + length + b"\0\0\0\0" + payload
 
-    ``mood`` says what becomes of a write: it is taken whole (``all``) or in part (``part``), the socket is full
-    (``full``), the connection was reset (``reset``), or the socket is closed already (``closed``).
+
+def closed(code: int, reason: str = "") -> Frame:
+    """The close frame that a client gets."""
+    return CLOSE, code.to_bytes(2, "big") + reason.encode()
+
+
+class Peer:
+    """A client of /a. Nothing is read from its socket before it is asked for.
+
+    :param speaks: whether what it sends is published.
+    :param buffer: bytes of the socket's send buffer on the server's side, about; 0 for the system's default.
     """
 
-    transport = "peer"
+    def __init__(self, *, speaks: bool = False, buffer: int = 0, rhythm: Rhythm | None = None) -> None:
+        here, self.socket = socket.socketpair()
+        here.setblocking(False)
+        self.socket.setblocking(False)
+        if buffer:
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        self.connection = WebSocketConnection(here, rhythm or current_hub().pulse.rhythm(20, 30))
+        if speaks:
+            self.connection.speak_by(Speaker(HttpRequest(), Permit(), "/a"))
 
-    def __init__(self, mood: Callable[[], str] = lambda: "all") -> None:
-        super().__init__()
-        self.mood = mood
-        self.received = bytearray()
-        self.kept = bytearray()
-        self.handed = 0
-        self.writes = 0
-        self.dead = False
-        self.wrongs: list[str] = []
-        self.send = self._send
+    async def connect(self, first: bytes = b"", received: bytes = b"") -> Peer:
+        await current_hub().subscribe("/a", self.connection)
+        self.connection.open(first, received)
+        return self
 
-    def _send(self, data: bytes) -> int:
-        self._note("send")
-        if self.kept:
-            self.wrongs.append("a frame has overtaken what was pending")
-        self.handed += len(list(frames_in(data)))
-        self.writes += 1
-        mood = "closed" if self.dead else self.mood()
-        if mood == "full":
-            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-        if mood == "reset":
-            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-        if mood == "closed":
-            self.dead = True
-            raise OSError(errno.EBADF, "Bad file descriptor")
-        taken = len(data) if mood == "all" else len(data) // 2
-        self.received += data[:taken]
-        return taken
+    async def send(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.wait_for(loop.sock_sendall(self.socket, data), TIMEOUT)
 
-    def write_rest(self, batch: Batch, taken: int) -> None:
-        self._note("write_rest")
-        self.keep(batch.piece(self.form).data[taken:])
+    async def read(self, size: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        data = b""
+        while len(data) < size:
+            piece = await asyncio.wait_for(loop.sock_recv(self.socket, size - len(data)), TIMEOUT)
+            assert piece, f"the connection is closed after {data!r:.100}"
+            data += piece
+        return data
 
-    def write(self, batch: Batch) -> bool:
-        self._note("write")
-        self.handed += len(batch)
-        self.keep(batch.piece(self.form).data)
-        return True
+    async def frame(self) -> Frame:
+        """The next frame."""
+        head = await self.read(2)
+        extra = {126: 2, 127: 8}.get(head[1], 0)
+        head += await self.read(extra)
+        size = int.from_bytes(head[2:], "big") if extra else head[1]
+        ((opcode, payload),) = frames_in(head + await self.read(size))
+        return opcode, payload
 
-    def close(self, closing: Closing) -> None:
-        self.closed = True
+    async def rest(self) -> list[Frame]:
+        """All frames until the server closes the connection."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        while piece := await asyncio.wait_for(loop.sock_recv(self.socket, 65536), TIMEOUT):
+            data += piece
+        return list(frames_in(data))
 
-    def ping(self) -> None:
-        """The connection writes something of its own."""
-        self.keep(PING)
-
-    def drain(self) -> None:
-        """The client reads; what was pending has left."""
-        self.received += self.kept
-        self.kept.clear()
-        self.pending = 0
-        self.note_progress()
-        self.ready()
-
-    def keep(self, data: bytes) -> None:
-        if self.dead:
-            return
-        self.kept += data
-        self.pending = len(self.kept)
-        self.note_pending()
-        self.hold()
-
-    def _note(self, call: str) -> None:
-        if self.channel is None or self.closed:
-            self.wrongs.append(f"{call} after it left")
-
-    def heard(self) -> list[int]:
-        """The numbers of the messages it got or will get; fails if a frame is broken."""
-        return [int(payload) for opcode, payload in frames_in(self.received + self.kept) if opcode == 1]
+    def leave(self) -> None:
+        """Close the socket without a word."""
+        self.socket.close()
 
 
-def join(channel: LocalChannel, subscriber: Peer | None = None) -> Peer:
-    """A subscriber joins, to whose client nothing is owed."""
-    subscriber = subscriber or Peer()
-    channel.add(subscriber)
-    subscriber.ready()
-    return subscriber
+async def make_peers() -> AsyncIterator[list[Peer]]:
+    """A fixture: peers that are put into the list leave after the test, and nothing is left of them."""
+    peers: list[Peer] = []
+    yield peers
+    for peer in peers:
+        peer.connection.connection_lost()
+        peer.leave()
+    assert current_hub().channels == {}
 
 
-def publish(channel: LocalChannel, *numbers: int) -> None:
-    """Publish numbers, each on its own."""
-    for number in numbers:
-        channel.publish([Message(str(number))])
+Connect = Callable[..., Awaitable[Peer]]
+
+
+def make_connect(peers: list[Peer]) -> Connect:
+    """A fixture that connects a client."""
+
+    async def connect(first: bytes = b"", received: bytes = b"", **options: Any) -> Peer:
+        peers.append(Peer(**options))
+        return await peers[-1].connect(first, received)
+
+    return connect

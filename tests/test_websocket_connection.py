@@ -1,0 +1,217 @@
+"""A WebSocket on a socket of our own: messages, pings and the close handshake."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventcast.engine import presence, sockets
+from eventcast.engine.closing import OPERATOR, TOO_SLOW
+from eventcast.engine.hub import current_hub
+from eventcast.engine.publishing import apublish, apublish_many
+from eventcast.engine.pulse import Rhythm
+from eventcast.websocket import connection as websocket_connection
+from eventcast.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT
+from tests.fakes import until
+from tests.peers import Connect, Peer, closed, make_connect, make_peers, masked
+
+peers, connect = pytest.fixture(make_peers), pytest.fixture(make_connect)
+
+GOODBYE = masked(CLOSE, b"\x03\xe8")
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_arrive_verbatim_and_in_order(connect: Connect) -> None:
+    peer = await connect()
+    await apublish_many("/a", ["text", b"\xff", "", b"", "张三"])
+    frames = [await peer.frame() for _ in range(5)]
+    assert frames == [(TEXT, b"text"), (BINARY, b"\xff"), (TEXT, b""), (BINARY, b""), (TEXT, "张三".encode())]
+
+
+@pytest.mark.parametrize("size", [125, 126, 65535, 65536, 1_000_000])
+async def test_message_of_any_length_arrives(connect: Connect, size: int) -> None:
+    peer = await connect()
+    await apublish("/a", "x" * size)
+    assert await peer.frame() == (TEXT, b"x" * size)
+
+
+async def test_answer_of_the_handshake_comes_before_messages(connect: Connect) -> None:
+    peer = await connect(b"HTTP/1.1 101")
+    await apublish("/a", "x")
+    assert await peer.read(12) == b"HTTP/1.1 101"
+    assert await peer.frame() == (TEXT, b"x")
+
+
+async def test_bytes_that_came_with_the_handshake_are_read(connect: Connect) -> None:
+    peer = await connect(received=masked(PING, b"early"))
+    assert await peer.frame() == (PONG, b"early")
+
+
+async def test_client_that_reads_later_gets_everything_in_order(connect: Connect) -> None:
+    peer = await connect(buffer=4096)
+    sent = [str(number).encode() * 20_000 for number in range(10)]
+    await apublish_many("/a", list(sent))
+    assert peer.connection.pending > 0
+    assert [(await peer.frame())[1] for _ in sent] == sent
+    await until(lambda: peer.connection.pending == 0)
+
+
+async def test_ping_is_answered_behind_what_is_owed(connect: Connect) -> None:
+    peer = await connect(buffer=4096)
+    await apublish("/a", "x" * 500_000)
+    await peer.send(masked(PING, b"p"))
+    assert [await peer.frame(), await peer.frame()] == [(TEXT, b"x" * 500_000), (PONG, b"p")]
+
+
+# --- pings ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [b"", b"a", b"\0" * 125])
+async def test_ping_is_answered_with_its_payload(connect: Connect, payload: bytes) -> None:
+    peer = await connect()
+    await peer.send(masked(PING, payload))
+    assert await peer.frame() == (PONG, payload)
+
+
+async def test_pong_is_not_answered(connect: Connect) -> None:
+    peer = await connect()
+    await peer.send(masked(PONG, b"") + masked(PONG, b"unasked") + masked(PING, b"p"))
+    assert await peer.frame() == (PONG, b"p")
+
+
+async def test_beat_sends_a_ping(connect: Connect) -> None:
+    rhythm = Rhythm(1, 1)
+    peer = await connect(rhythm=rhythm)
+    rhythm.tick(0)
+    assert await peer.frame() == (PING, b"")
+
+
+async def test_client_that_answers_pings_stays(connect: Connect) -> None:
+    rhythm = Rhythm(1, 1)
+    peer = await connect(rhythm=rhythm)
+    for second in range(5):
+        rhythm.tick(second)
+        assert await peer.frame() == (PING, b"")
+        await peer.send(masked(PONG))
+        await until(lambda: peer.connection.heard)
+    assert presence.subscriber_count("/a") == 1
+
+
+async def test_client_that_answers_no_ping_is_cut_off(connect: Connect) -> None:
+    rhythm = Rhythm(1, 1)
+    peer = await connect(rhythm=rhythm)
+    for second in range(4):
+        rhythm.tick(second)
+    assert await peer.rest() == [(PING, b"")]
+    assert (presence.subscriber_count("/a"), rhythm.count) == (0, 0)
+
+
+async def test_client_with_something_pending_is_not_pinged(connect: Connect) -> None:
+    rhythm = Rhythm(1, 30)
+    peer = await connect(rhythm=rhythm, buffer=4096)
+    await apublish("/a", "x" * 500_000)
+    rhythm.tick(0)
+    await peer.frame()
+    await peer.send(masked(PING, b"next"))
+    assert await peer.frame() == (PONG, b"next")
+
+
+async def test_client_that_leaves_pongs_unread_is_held_to_a_bound(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_connection, "MAX_CONTROL_PENDING", 1000)
+    peer = await connect(buffer=4096)
+    peer.connection.leave()
+    for _ in range(200):
+        peer.connection.received(masked(PING, b"x" * 125))
+    assert peer.connection.pending == 0
+    assert peer.connection.closed
+
+
+# --- the close handshake ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
+async def test_close_of_the_client_is_answered_with_its_code(connect: Connect, code: int) -> None:
+    peer = await connect()
+    await peer.send(masked(CLOSE, code.to_bytes(2, "big") + b"bye"))
+    assert await peer.rest() == [closed(code)]
+    assert presence.subscriber_count("/a") == 0
+
+
+async def test_close_of_the_client_without_a_code_is_answered(connect: Connect) -> None:
+    peer = await connect()
+    await peer.send(masked(CLOSE))
+    ((opcode, _),) = await peer.rest()
+    assert opcode == CLOSE
+
+
+async def test_nothing_that_follows_a_close_of_the_client_is_read(connect: Connect) -> None:
+    peer = await connect()
+    await peer.send(GOODBYE + masked(PING, b"p") + masked(7))
+    assert await peer.rest() == [closed(1000)]
+
+
+async def test_close_of_the_server_says_code_and_reason(connect: Connect) -> None:
+    peer = await connect()
+    peer.connection.close(OPERATOR)
+    assert await peer.frame() == closed(OPERATOR.code, OPERATOR.reason)
+
+
+async def test_close_of_the_server_ends_when_the_client_answers(connect: Connect) -> None:
+    peer = await connect()
+    peer.connection.close(OPERATOR)
+    await peer.send(masked(CLOSE, b"\x0b\xb8"))
+    assert await peer.rest() == [closed(OPERATOR.code, OPERATOR.reason)]
+
+
+async def test_client_that_does_not_answer_a_close_is_cut_off(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "CLOSE_TIMEOUT", 0.01)
+    peer = await connect()
+    peer.connection.close(OPERATOR)
+    assert await peer.rest() == [closed(OPERATOR.code, OPERATOR.reason)]
+
+
+async def test_nothing_is_written_after_a_close_frame(connect: Connect) -> None:
+    rhythm = Rhythm(1, 30)
+    peer = await connect(rhythm=rhythm)
+    peer.connection.close(OPERATOR)
+    await apublish("/a", "x")
+    peer.connection.close(TOO_SLOW)
+    rhythm.tick(0)
+    await peer.send(masked(PING, b"p") + masked(CLOSE))
+    assert await peer.rest() == [closed(OPERATOR.code, OPERATOR.reason)]
+
+
+async def test_close_comes_behind_what_is_owed(connect: Connect) -> None:
+    peer = await connect(buffer=4096)
+    await apublish("/a", "x" * 500_000)
+    peer.connection.close(OPERATOR)
+    assert await peer.frame() == (TEXT, b"x" * 500_000)
+    assert await peer.frame() == closed(OPERATOR.code, OPERATOR.reason)
+
+
+async def test_close_before_the_handshake_is_answered_writes_nothing(peers: list[Peer]) -> None:
+    peer = Peer()
+    peers.append(peer)
+    peer.connection.close(OPERATOR)
+    peer.connection.connection_lost()
+    assert await peer.rest() == []
+
+
+async def test_client_that_leaves_without_a_word_is_forgotten(connect: Connect) -> None:
+    peer = await connect()
+    peer.leave()
+    await until(lambda: presence.subscriber_count("/a") == 0)
+    assert current_hub().channels == {}
+
+
+async def test_refused_handshake_gets_its_answer_and_the_end(peers: list[Peer]) -> None:
+    peer = Peer()
+    peers.append(peer)
+    peer.connection.refuse(b"HTTP/1.1 503 x\r\n\r\n")
+    assert await peer.read(18) == b"HTTP/1.1 503 x\r\n\r\n"
+    assert await peer.rest() == []
