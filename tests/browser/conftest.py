@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +12,13 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from tests.live import conftest as live
 from tests.live.clients import WebSocket
-from tests.live.conftest import Connect, Talk
+from tests.live.conftest import Connect, Talk, check_log
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 
-channel, server, standalone_server, start = live.channel, live.server, live.standalone_server, live.start
+channel, shared_servers, standalone_server, start = (
+    live.channel, live.shared_servers, live.standalone_server, live.start,
+)  # fmt: skip
 
 # One event loop for all tests, because the browser belongs to its loop and takes a second to start.
 LOOP: Any = pytest.mark.asyncio(loop_scope="session")
@@ -40,6 +42,13 @@ TIMEOUT = 20_000
 expect.set_options(timeout=TIMEOUT)
 
 Visit = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+def server(standalone_server: Server) -> Iterator[Server]:
+    """At the door only: what is tested here stands before the server."""
+    yield standalone_server
+    check_log(standalone_server)
 
 
 @pytest.fixture(scope="session")

@@ -374,7 +374,7 @@ async def test_what_means_nothing_is_a_type_error(visit: Visit, server: Server) 
 
 async def test_path_means_the_channel_of_that_name(visit: Visit, server: Server) -> None:
     page = await open_page(visit, server)
-    odd = ["/", "/a b/中文", "//host/a", "/a/../b", "/.a/b.", "/a%2Fb?c#d", "/'\"`<>\\^|[]{}", "/a\n\u202e😀", "/a//"]
+    odd = ["/", "/a b/中文", "//host/a", "/.a/b.", "/a%2Fb?c#d", "/'\"`<>\\^|[]{}", "/a\n\u202e😀", "/a//"]
     paths = await page.evaluate("odd => odd.map((name) => new URL(eventcast.path(name), location).pathname)", odd)
     assert [names.channel_from_target(path.encode()) for path in paths] == odd
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -14,11 +15,18 @@ import pytest
 from eventcast.client import Publisher, State, apublish, channel_url, publish, subscribe
 from eventcast.exceptions import ChannelTooLong, DisallowedHost, MessageTooLarge, ReservedChannel, ServerUnreachable
 from tests.live import servers
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Start, Talk, check_log
 from tests.live.servers import Server
 from tests.live.waiting import TIMEOUT, until
 
 PAYLOADS = ["hello", "", "张三 🎉", "two\r\nlines\n", "a=b&c+d %41", b"\x00\xff", b"", "\x00"]
+
+
+@pytest.fixture
+def server(standalone_server: Server) -> Iterator[Server]:
+    """At the door only: what is tested here stands before the server."""
+    yield standalone_server
+    check_log(standalone_server)
 
 
 async def next_of(messages: Any) -> str | bytes:
@@ -55,7 +63,7 @@ async def test_publish_many_keeps_order_and_every_message(server: Server, channe
     assert await listener.receive_many(len(PAYLOADS)) == PAYLOADS
 
 
-@pytest.mark.parametrize("name", ["/a b", "/张", "//double", "/dots/../x", "/per%cent", "/quest?ion#hash", "/end/"])
+@pytest.mark.parametrize("name", ["/a b", "/张", "//double", "/per%cent", "/quest?ion#hash", "/end/"])
 async def test_channel_url_leads_both_sides_to_the_channel(server: Server, name: str, connect: Connect) -> None:
     url = channel_url(server.url, "/python" + name)
     async with subscribe(url) as messages:

@@ -8,20 +8,27 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from eventcast.engine.names import url_path
 from tests.live import servers
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Start, Talk, check_log
 from tests.live.servers import ROOT, Server
 from tests.live.waiting import TIMEOUT
 from tests.test_project import own_environment
 
 LINES = 100_000
 MODULE, MANAGE = ("-m", "eventcast"), ("manage.py", "eventcast")
+
+
+@pytest.fixture
+def server(standalone_server: Server) -> Iterator[Server]:
+    """At the door only: what is tested here stands before the server."""
+    yield standalone_server
+    check_log(standalone_server)
 
 
 class Process:
