@@ -24,9 +24,9 @@ CASES = 247
 GOOD = {"OK", "NON-STRICT", "INFORMATIONAL"}
 
 
-@pytest.mark.parametrize("transport", ["auto", "asgi"])
-def test_server_passes_every_case_of_the_suite(transport: str, start: Start) -> None:
-    server = start(servers.serve, env={"EVENTCAST_WEBSOCKET_PUBLISH": "1", "EVENTCAST_TRANSPORT": transport})
+@pytest.mark.parametrize(("kind", "transport"), [("serve", "auto"), ("daphne", "auto"), ("daphne", "asgi")])
+def test_server_passes_every_case_of_the_suite(kind: str, transport: str, start: Start) -> None:
+    server = start(getattr(servers, kind), env={"EVENTCAST_WEBSOCKET_PUBLISH": "1", "EVENTCAST_TRANSPORT": transport})
     finished = subprocess.run(
         [sys.executable, "-m", "tests.live.conformance", f"ws://127.0.0.1:{server.port}/echo", *GROUPS],
         cwd=ROOT,
