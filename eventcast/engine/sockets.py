@@ -15,6 +15,7 @@ The rules:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from eventcast.engine.subscribers import Subscriber
 
 READ_SIZE = 64 * 1024
 """Bytes read from a socket at once."""
+
+MOST_AT_ONCE = 64 if hasattr(socket.socket, "sendmsg") else 1  # Windows has none
+"""Pieces written by one system call, of many small ones that a client has fallen behind with."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take the last bytes of a connection and to close its side."""
@@ -121,17 +125,8 @@ class SocketSubscriber(Subscriber):
         if owed is None:
             return
         try:
-            while owed:
-                piece = owed[0]
-                data: Any = memoryview(piece.data)[self._offset :] if self._offset else piece.data
-                taken = self.send(data)
-                self.pending -= taken
-                if taken < len(data):
-                    self._offset += taken
-                    break
-                owed.popleft()
-                self._offset = 0
-                self._release(piece)
+            while owed and self._write_owed(owed):
+                pass
         except BlockingIOError:
             pass
         except OSError:
@@ -140,6 +135,23 @@ class SocketSubscriber(Subscriber):
         self.note_progress()
         if not owed:
             self._nothing_owed()
+
+    def _write_owed(self, owed: deque[Piece]) -> bool:
+        """Write one or several pieces at once; returns whether the socket took all of them."""
+        first, sock = owed[0].data, self._socket
+        if self._offset or len(owed) == 1 or sock is None or MOST_AT_ONCE == 1:
+            data: Any = memoryview(first)[self._offset :] if self._offset else first
+            taken, wanted = self.send(data), len(data)
+        else:
+            data = [piece.data for piece in itertools.islice(owed, MOST_AT_ONCE)]
+            taken, wanted = sock.sendmsg(data), sum(map(len, data))
+        self.pending -= taken
+        left = taken + self._offset
+        while owed and left >= len(owed[0].data):
+            left -= len(owed[0].data)
+            self._release(owed.popleft())
+        self._offset = left
+        return taken == wanted
 
     def _nothing_owed(self) -> None:
         if self._socket is None:

@@ -88,7 +88,7 @@ class Supervisor:
         self._stopping.set()
 
     async def run(self) -> Outcome:
-        """Run until :meth:`stop` is called, or until all sources have ended. With ``fail_fast``, until one has ended."""
+        """Run until :meth:`stop` is called or all sources have ended; with ``fail_fast``, until one has ended."""
         for runner in self._runners:
             runner.start()
         sources = [asyncio.create_task(self._supply(runner)) for runner in self._runners]
