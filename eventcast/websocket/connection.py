@@ -191,7 +191,7 @@ class WebSocketConnection(SocketSubscriber):
         self.leave()  # What a channel writes straight to the socket would follow the close frame.
         if not self._opened:
             return
-        if self._inbox:
+        if self._inbox and not self._deaf:  # What was sent before a rule was broken is published.
             self._inbox.clear()
         if closing.code == TRY_AGAIN_LATER:
             self.drop_owed()  # The client takes nothing: the close frame would stand behind all that.
