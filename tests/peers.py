@@ -57,9 +57,9 @@ class Peer:
         self.connection.open(first, received)
         return self
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, *, timeout: float = TIMEOUT) -> None:
         loop = asyncio.get_running_loop()
-        await asyncio.wait_for(loop.sock_sendall(self.socket, data), TIMEOUT)
+        await asyncio.wait_for(loop.sock_sendall(self.socket, data), timeout)
 
     async def read(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ async def make_peers() -> AsyncIterator[list[Peer]]:
     for peer in peers:
         peer.connection.connection_lost()
         peer.leave()
-    assert current_hub().channels == {}
+    assert not {peer.connection for peer in peers}.intersection(current_hub().subscribers())
 
 
 Connect = Callable[..., Awaitable[Peer]]
