@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from eventcast.engine import names, presence
 from eventcast.exceptions import InvalidRequest, Refused
@@ -63,6 +63,22 @@ class Answer:
             del response["Content-Type"]
         response._has_been_logged = True  # type: ignore[attr-defined]  # a refusal; Django would write a second line
         return response
+
+
+class StreamedResponse(StreamingHttpResponse):
+    """A response whose body ends with it. Django cancels a response when its client leaves, and leaves a body that is
+    not being read at that moment to the garbage collector; until then the subscriber would be counted."""
+
+    def __init__(self, body: AsyncGenerator[bytes, None], **options: Any) -> None:
+        super().__init__(body, **options)
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in super().__aiter__():
+                yield piece
+        finally:
+            await self._body.aclose()
 
 
 Response = Answer | HttpResponseBase

@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 
 from eventcast.conf import conf
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
@@ -26,7 +26,7 @@ from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
-from eventcast.http.answers import Answer, note_refused
+from eventcast.http.answers import Answer, StreamedResponse, note_refused
 from eventcast.security import admission, clients
 from eventcast.security.admission import Permit
 from eventcast.server import daphne
@@ -102,7 +102,7 @@ class Stream(Answer):
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
-        return StreamingHttpResponse(_body(self), headers=self.headers)
+        return StreamedResponse(_body(self), headers=self.headers)
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
@@ -214,15 +214,8 @@ class ResponseStream(Subscriber):
             self._task.cancel()  # It waits for a client that reads nothing.
         self._news.set()  # __aiter__ sends the rest and ends.
 
-    def _response_is_over(self, task: object) -> None:
-        if self.hub is not None:
-            self.hub.unsubscribe(self)
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        if self._task is not None and self._task is asyncio.current_task():  # not a task for each piece
-            # A response that is cancelled in send() leaves this generator to the garbage collector, which may be late.
-            self._task.add_done_callback(self._response_is_over)
         while self._pieces or not self.closed:
             if not self._pieces:
                 # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
@@ -239,7 +232,7 @@ class ResponseStream(Subscriber):
             self.note_progress()
 
 
-async def _body(answer: Stream) -> AsyncIterator[bytes]:
+async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
     connection can be taken over."""
     protocol = daphne.find_request(getattr(answer.request, "scope", {}))
