@@ -41,6 +41,8 @@ COUNTS = {
     "PUBLISH_RATE",
 }
 CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
+LISTS_OF_PERMISSIONS = {f"eventcast.authorization.{name}": name.upper() for name in ("Keys", "Sessions", "Rules")}
+"""The setting that lists what clients may do, for each value of ``AUTHORIZATION`` that has one."""
 
 
 @register("eventcast")
@@ -108,7 +110,13 @@ def _check_authorization(configured: dict[str, Any]) -> list[CheckMessage]:
     except ImproperlyConfigured as error:
         return [Error(f"EVENTCAST['AUTHORIZATION']: {error}", hint=hint, id="eventcast.E004")]
     hint = "See docs/security.md. Until this is right, all requests fail."
-    return [Error(problem, hint=hint, id="eventcast.E005") for problem in kind.problems()]
+    if problems := kind.problems():
+        return [Error(problem, hint=hint, id="eventcast.E005") for problem in problems]
+    name = LISTS_OF_PERMISSIONS.get(conf.AUTHORIZATION)
+    if name is None or getattr(conf, name):
+        return []
+    text = f"EVENTCAST[{name!r}] is empty: with {conf.AUTHORIZATION!r} no client may subscribe or publish."
+    return [Warning(text, hint="docs/security.md has an example.", id="eventcast.W005")]
 
 
 @register("eventcast", deploy=True)

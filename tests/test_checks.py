@@ -85,7 +85,7 @@ def test_settings_of_the_tests_are_right() -> None:
 
 def test_ids_are_unique() -> None:
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', Path(checks.__file__).read_text())
-    assert len(used) == len(set(used)) == 14
+    assert len(used) == len(set(used)) == 15
 
 
 # --- EVENTCAST --------------------------------------------------------------------------------------------------------
@@ -163,6 +163,22 @@ def test_keys_of_a_rule_are_checked_and_not_shown() -> None:
         (found,) = run_checks(tags=["eventcast"])
     assert found.id == "eventcast.E005"
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("name", ["Keys", "Sessions", "Rules"])
+def test_empty_list_of_permissions_is_a_warning(name: str) -> None:
+    assert ids(EVENTCAST={"AUTHORIZATION": f"eventcast.authorization.{name}"}) == ["eventcast.W005"]
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        {"AUTHORIZATION": "eventcast.authorization.Tokens"},
+        {"AUTHORIZATION": "eventcast.authorization.Sessions", "SESSIONS": [{"path": "/a", "subscribe": "staff"}]},
+    ],
+)
+def test_permission_for_one_client_is_no_such_warning(configured: dict[str, Any]) -> None:
+    assert ids(EVENTCAST=configured) == []
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Open", ["eventcast.W004"]), ("Keys", []), ("Missing", [])])
