@@ -70,16 +70,16 @@ def take_over(protocol: Any) -> TakenOver | None:
 
     :param protocol: of a WebSocket that was accepted, or a request whose response has begun.
     """
-    transport = getattr(protocol, "transport", None)
-    if problems() or transport is None or getattr(transport, "socket", None) is None or not transport.connected:
-        return None
-    if transport.TLS or transport.disconnecting or getattr(protocol, "_perMessageCompress", None) is not None:
+    transport: Any = getattr(protocol, "transport", None)
+    if problems() or not _is_plain(transport):
         return None
     server = protocol.server
     sock = socket.socket(fileno=os.dup(transport.socket.fileno()))
     sock.setblocking(False)
     unsent = b"".join([transport.dataBuffer[transport.offset :], *transport._tempDataBuffer])
-    received = bytes(getattr(protocol, "data", None) or b"")
+    channel = getattr(transport, "producer", None)
+    # What came in one packet with the handshake is in Twisted's buffer for the next request, the rest in autobahn's.
+    received = b"".join([*getattr(channel, "_dataBuffer", ()), getattr(protocol, "data", None) or b""])
     transport.stopReading()
     transport.stopWriting()
     transport.socket.close()  # Our duplicate keeps the connection.
@@ -93,13 +93,24 @@ def take_over(protocol: Any) -> TakenOver | None:
                 with contextlib.suppress(Exception):  # It has run already: txaio and Twisted each say so in their way.
                     timer.cancel()
     # All these refer to each other, and would wait for Python's garbage collector, with 15 KB a connection.
-    if (channel := getattr(transport, "producer", None)) is not None:
+    if channel is not None:
         channel.setTimeout(None)
         channel.requests, channel.transport, channel._networkProducer = [], None, None
     transport.protocol = transport.producer = protocol.channel = None
     for name in ("transport", "handshake_deferred", "application_deferred"):
         protocol.__dict__.pop(name, None)
     return TakenOver(sock, unsent, received)
+
+
+def _is_plain(transport: Any) -> bool:
+    """Whether a connection is open and has nothing between it and its socket, such as TLS."""
+    from twisted.internet.tcp import Connection
+
+    return (
+        isinstance(transport, Connection)
+        and bool(transport.connected)
+        and not (transport.TLS or transport.disconnecting)
+    )
 
 
 def ping_times(protocol: Any) -> tuple[float, float | None]:
