@@ -15,7 +15,7 @@ from channels import layers as channels_layers
 from eventcast.engine.closing import Closing
 from eventcast.engine.messages import Batch, Message
 from eventcast.engine.subscribers import Subscriber
-from eventcast.server import daphne
+from eventcast.server.daphne import taking
 
 TIMEOUT = 10.0
 """Seconds after which what a test waits for is taken not to come."""
@@ -237,5 +237,5 @@ def layer_in_use(layer: Any) -> Iterator[Any]:
 def insides_with(problem: str) -> Iterator[None]:
     """A Daphne whose insides are not what they should be."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(daphne, "problems", lambda: (problem,))
+        monkeypatch.setattr(taking, "problems", lambda: (problem,))
         yield

@@ -18,7 +18,8 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def send_handshake(self, target: str, *headers: str) -> None:
+    async def send_handshake(self, target: str, *headers: str, then: bytes = b"") -> None:
+        """Send a handshake, with further bytes in the same packet."""
         lines = [
             f"GET {target} HTTP/1.1",
             "Host: localhost",
@@ -28,7 +29,7 @@ class Client:
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             *headers,
         ]
-        self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + then)
         await self.writer.drain()
 
     async def head(self) -> str:

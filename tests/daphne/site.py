@@ -1,4 +1,4 @@
-"""A Daphne in this process, on its own event loop, where the tests beside it run as well."""
+"""A plain Daphne in this process, on its own event loop, where the tests beside it run as well."""
 
 from __future__ import annotations
 
@@ -9,74 +9,25 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from daphne.server import Server, twisted_loop
+from django.core.handlers.asgi import ASGIHandler
 from twisted.internet import reactor
 
-from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import Message
+from eventcast.engine.hub import current_hub
 from eventcast.engine.subscribers import Subscriber
+from eventcast.routing import EventcastRouter
 from eventcast.server import daphne
-from eventcast.websocket.transports import for_websocket
 from tests.daphne.client import Client
 from tests.fakes import TIMEOUT, until
 
 
 def on_reactor(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on the event loop of Twisted's reactor, which is nobody else's."""
+    """Run a test on the event loop of Twisted's reactor, which runs nothing else."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         twisted_loop.run_until_complete(asyncio.wait_for(test(*args, **kwargs), 3 * TIMEOUT))
 
     return run
-
-
-class Listener:
-    """The ASGI application: whoever connects listens to one channel."""
-
-    def __init__(self) -> None:
-        self.channel = LocalChannel("/a")
-        self.protocols: list[Any] = []
-        self.subscribers: list[Subscriber] = []
-        self.running = 0
-        self.before_accept: Callable[[Any, Subscriber], None] | None = None
-        self.after_open: Callable[[], None] = lambda: None
-        self.wrap: Callable[[Any], Any] = lambda send: send
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.running += 1
-        try:
-            await self.serve(scope, receive, self.wrap(send))
-        finally:
-            self.running -= 1
-
-    async def serve(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        protocol = daphne.find_protocol(send, scope["client"])
-        assert protocol is not None
-        self.protocols.append(protocol)
-        await receive()
-        subscriber = Subscriber(for_websocket(send, protocol))
-        self.subscribers.append(subscriber)
-        self.channel.add(subscriber)
-        try:
-            if self.before_accept is not None:
-                self.before_accept(protocol, subscriber)
-            await send({"type": "websocket.accept"})
-            subscriber.transport.open(subscriber)
-            self.after_open()
-            while (await receive())["type"] != "websocket.disconnect":
-                pass
-        except asyncio.CancelledError:
-            if not subscriber.transport.closed:
-                raise
-            await subscriber.transport.finish()
-        finally:
-            subscriber.leave()
-            subscriber.transport.release()
-
-    def publish(self, *data: str | bytes) -> None:
-        """Write messages to everybody, at once."""
-        self.channel.publish([Message(item) for item in data])
-        assert self.channel.advance(float("inf"))
 
 
 class StartedServer(Server):  # type: ignore[misc]
@@ -94,16 +45,25 @@ class StartedServer(Server):  # type: ignore[misc]
 
 
 class Site:
-    """A Daphne in this process, and its clients."""
+    """A Daphne with eventcast, and its clients."""
 
     def __init__(self, endpoint: str) -> None:
-        self.server = StartedServer(self.application, endpoint)
-        self.listener = Listener()
-        self.port = self.server.port
+        self.serve: Any = EventcastRouter(ASGIHandler())
+        """The ASGI application."""
+        self.protocols: list[Any] = []
+        """Daphne's, of all connections that have come to the application."""
+        self.running = 0
         self.clients: list[Client] = []
+        self.server = StartedServer(self.application, endpoint)
+        self.port = self.server.port
 
     async def application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        await self.listener(scope, receive, send)
+        self.protocols.append(daphne.find_protocol(send, scope["client"]))
+        self.running += 1
+        try:
+            await self.serve(scope, receive, send)
+        finally:
+            self.running -= 1
 
     async def dial(self, **options: Any) -> Client:
         """A client that is connected, and has said nothing yet."""
@@ -121,22 +81,45 @@ class Site:
         client = await self.dial(**options)
         await client.send_handshake(target, *headers)
         assert " 101 " in await client.head()
-        return client, self.listener.subscribers[-1]
+        return client, current_hub().subscribers()[-1]
 
-    async def connect_straight(self, **options: Any) -> tuple[Client, Subscriber, Any]:
-        """A client that is written to straight, its subscriber and its protocol."""
-        client, subscriber = await self.connect(**options)
-        await until(lambda: subscriber.position >= 0)
-        return client, subscriber, self.listener.protocols[-1]
+    async def stream(self, accept: str = "text/event-stream", version: str = "1.1") -> tuple[Client, str]:
+        """A client whose stream has begun, and the head of the response."""
+        client = await self.dial()
+        lines = [f"GET /a HTTP/{version}", "Host: localhost", f"Accept: {accept}", "", ""]
+        client.writer.write("\r\n".join(lines).encode())
+        head = await client.head()
+        await until(lambda: current_hub().subscribers())
+        return client, head
+
+    async def request(self, handler: Any, *headers: str) -> Client:
+        """A client whose request has come to a handler, which is over."""
+        done = asyncio.Event()
+
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            try:
+                await handler(scope, receive, send)
+            finally:
+                done.set()
+
+        serve, self.serve = self.serve, application
+        try:
+            client = await self.dial()
+            client.writer.write("\r\n".join(["GET /a HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+            await asyncio.wait_for(done.wait(), TIMEOUT)
+        finally:
+            self.serve = serve
+        return client
 
     async def hang_up(self) -> None:
+        """All clients vanish; wait until nothing is left of them."""
         for client in self.clients:
             client.reset()
             with contextlib.suppress(OSError):
                 await client.writer.wait_closed()
         self.clients.clear()
-        await until(lambda: not self.listener.running)
-        self.listener = Listener()
+        self.protocols.clear()
+        await until(lambda: not self.running and not current_hub().subscribers())
 
     async def stop(self) -> None:
         await self.hang_up()
@@ -156,37 +139,3 @@ def daphne_on(endpoint: str) -> Iterator[Site]:
         twisted_loop.run_until_complete(site.stop())
         for call in set(reactor.getDelayedCalls()) - before:
             call.cancel()
-
-
-Handler = Callable[[dict[str, Any], Any, Any], Coroutine[Any, Any, None]]
-
-
-async def request(site: Site, handler: Handler, *headers: str) -> Client:
-    """A client whose request has come to the handler, which has answered or not."""
-    done = asyncio.Event()
-
-    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        try:
-            await handler(scope, receive, send)
-        finally:
-            done.set()
-
-    listener, site.listener = site.listener, application  # type: ignore[assignment]
-    try:
-        client = await site.dial()
-        client.writer.write("\r\n".join(["GET /a HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
-        await asyncio.wait_for(done.wait(), TIMEOUT)
-    finally:
-        site.listener = listener
-    return client
-
-
-@contextlib.contextmanager
-def full(protocol: Any) -> Iterator[None]:
-    """Twisted may not write to its socket meanwhile, as if it were full."""
-    descriptor = protocol.transport
-    descriptor.doWrite = lambda: None
-    try:
-        yield
-    finally:
-        del descriptor.doWrite

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from eventcast.server import daphne
-from tests.daphne.client import TEXT
-from tests.daphne.site import Site, on_reactor, request
+from tests.daphne.site import Site, on_reactor
 
 
 def through_partial(send: Any) -> Any:
@@ -97,10 +96,14 @@ WRAPPERS = [
 @pytest.mark.parametrize("wrap", WRAPPERS, ids=lambda wrap: wrap.__name__)
 @on_reactor
 async def test_protocol_is_found_behind_a_wrapper(site: Site, wrap: Any) -> None:
-    site.listener.wrap = wrap
-    client, _, _ = await site.connect_straight()
-    site.listener.publish("x")
-    assert await client.frame() == (TEXT, b"x")
+    found: list[Any] = []
+
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
+        found.append(daphne.find_protocol(wrap(send), scope["client"]))
+
+    await site.request(handler)
+    assert found == site.protocols
+    assert found[0] is not None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -108,20 +111,13 @@ async def test_protocol_is_found_behind_a_wrapper(site: Site, wrap: Any) -> None
 async def test_protocol_is_found_behind_the_auth_middleware_stack_of_channels(site: Site) -> None:
     from channels.auth import AuthMiddlewareStack
 
-    listener, found = site.listener, []
+    found: list[Any] = []
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
         found.append(daphne.find_protocol(send, scope["client"]))
-        await listener(scope, receive, send)
 
-    site.listener = AuthMiddlewareStack(application)
-    try:
-        client = await site.dial()
-        await client.send_handshake("/a")
-        assert " 101 " in await client.head()
-    finally:
-        site.listener = listener
-    assert found == listener.protocols
+    await site.request(AuthMiddlewareStack(handler))
+    assert found == site.protocols
     assert found[0] is not None
 
 
@@ -130,30 +126,20 @@ async def test_protocol_of_another_connection_is_not_taken(site: Site) -> None:
     """A middleware may hold the ``send`` of an earlier connection, and come to it before this one's."""
     others: list[Any] = []
     found: list[Any] = []
-    listener = site.listener
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
+    async def handler(scope: Any, receive: Any, send: Any) -> None:
         others.append(send)
 
-        async def tee(event: Any, first: Any = None) -> None:
-            await others[0](event)
+        async def tee(first: Any, event: Any) -> None:
+            await first(event)
             await send(event)
 
-        wrapped = functools.partial(tee, first=None)
-        wrapped = functools.partial(wrapped, others[0]) if len(others) > 1 else send
-        found.append(daphne.find_protocol(wrapped, scope["client"]))
-        await listener(scope, receive, send)
+        found.append(daphne.find_protocol(functools.partial(tee, others[0]), scope["client"]))
 
-    site.listener = application  # type: ignore[assignment]
-    try:
-        for _ in range(2):
-            client = await site.dial()
-            await client.send_handshake("/a")
-            await client.head()
-    finally:
-        site.listener = listener
-    assert found[0] is listener.protocols[0]
-    assert found[1] in (None, listener.protocols[1])
+    for _ in range(2):
+        await site.request(handler)
+    assert found[0] is site.protocols[0]
+    assert found[1] in (None, site.protocols[1])
 
 
 @pytest.mark.parametrize(
@@ -184,21 +170,21 @@ def test_protocol_is_not_looked_for_where_daphne_is_not_loaded(monkeypatch: pyte
 
 @pytest.mark.parametrize("noted", [True, False])
 @on_reactor
-async def test_descriptor_of_a_request_is_that_of_its_connection(site: Site, noted: bool) -> None:
+async def test_request_is_that_of_its_connection(site: Site, noted: bool) -> None:
     found: list[Any] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if noted:  # as EventcastRouter does
             scope["eventcast.protocol"] = daphne.find_protocol(send, scope["client"])
-        found.append(daphne.descriptor_of(daphne.find_request(scope)))
+        found.append(daphne.find_request(scope))
 
     await site.connect()  # there are others
-    client = await request(site, handler)
-    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+    client = await site.request(handler)
+    assert found[0].transport.getPeer().port == client.writer.get_extra_info("sockname")[1]
 
 
 @on_reactor
-async def test_descriptor_of_a_request_is_never_a_strangers_whatever_address_a_client_claims(
+async def test_request_is_never_a_strangers_whatever_address_a_client_claims(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # daphne --proxy-headers: the address in the scope is what the client says.
@@ -209,26 +195,26 @@ async def test_descriptor_of_a_request_is_never_a_strangers_whatever_address_a_c
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
         clients.append(scope["client"])
-        found.append(daphne.descriptor_of(daphne.find_request(scope)))
+        found.append(daphne.find_request(scope))
 
-    victim = await request(site, handler)
+    victim = await site.request(handler)
     address, port = victim.writer.get_extra_info("sockname")
-    attacker = await request(site, handler, f"X-Forwarded-For: {address}", f"X-Forwarded-Port: {port}")
+    attacker = await site.request(handler, f"X-Forwarded-For: {address}", f"X-Forwarded-Port: {port}")
     assert clients[1] == [address, port]
-    assert found[1].getPeer().port == attacker.writer.get_extra_info("sockname")[1]
+    assert found[1].transport.getPeer().port == attacker.writer.get_extra_info("sockname")[1]
 
 
 @on_reactor
-async def test_descriptor_is_found_by_a_scope_that_middleware_has_copied(site: Site) -> None:
+async def test_request_is_found_by_a_scope_that_middleware_has_copied(site: Site) -> None:
     found: list[Any] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        copied = {**scope, "user": "somebody", "client": ["192.0.2.1", 1]}
-        found.append(daphne.descriptor_of(daphne.find_request(copied)))
+        copied = {**scope, "user": "ann", "client": ["192.0.2.1", 1]}
+        found.append(daphne.find_request(copied))
 
-    client = await request(site, handler)
-    assert found[0].getPeer().port == client.writer.get_extra_info("sockname")[1]
+    client = await site.request(handler)
+    assert found[0].transport.getPeer().port == client.writer.get_extra_info("sockname")[1]
 
 
-def test_descriptor_of_a_request_of_another_server_is_none() -> None:
+def test_request_of_another_server_is_none() -> None:
     assert daphne.find_request({"client": ["192.0.2.1", 1], "headers": []}) is None
