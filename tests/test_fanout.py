@@ -6,7 +6,7 @@ from eventcast.engine import fanout
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import LINES, Batch, Message
 from tests.fakes import FailingSubscriber, FakeSubscriber
-from tests.peers import PAST, Peer, join, never, publish
+from tests.lane_peers import PAST, Peer, join, never, publish
 
 
 @pytest.fixture

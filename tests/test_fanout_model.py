@@ -12,7 +12,7 @@ from eventcast.engine import fanout
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Message
 from tests.fakes import FakeSubscriber, StuckSubscriber
-from tests.peers import PAST, Peer
+from tests.lane_peers import PAST, Peer
 
 
 class Member:

@@ -10,7 +10,7 @@ from django.test import override_settings
 from eventcast.engine import fanout, subscribers
 from eventcast.engine.fanout import LocalChannel
 from tests.fakes import FakeSubscriber
-from tests.peers import PAST, Peer, join, never, publish
+from tests.lane_peers import PAST, Peer, join, never, publish
 
 
 @pytest.fixture

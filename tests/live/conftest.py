@@ -80,7 +80,7 @@ def standalone_server(shared_servers: Callable[[str], Server]) -> Server:
     return shared_servers("serve")
 
 
-@pytest.fixture(params=["serve", "daphne"])
+@pytest.fixture(params=["serve", pytest.param("daphne", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, shared_servers: Callable[[str], Server]) -> Iterator[Server]:
     """A shared standalone server; the test runs for each kind, and fails if the server logs a traceback meanwhile."""
     shared = shared_servers(request.param)
