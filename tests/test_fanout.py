@@ -22,7 +22,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "JOIN_LIMIT", 1)
 
 
-# --- subscribers -------------------------------------------------------------------------------------------------------
+# --- subscribers ----------------------------------------------------------------------------------------------------
 
 
 def test_add_counts_subscriber(channel: LocalChannel) -> None:
