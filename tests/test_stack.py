@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,10 +22,11 @@ from channels.routing import URLRouter
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol as DaphneProtocol
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
-from django.http import QueryDict
+from django.http import QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser
 from django.test import RequestFactory
 from django.urls import path, re_path
+from httptools import HttpRequestParser
 
 # --- paths ------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +77,7 @@ def test_django_pattern_of_a_bare_caret_matches_everything() -> None:
 
 
 def test_daphne_never_sends_empty_messages() -> None:
-    # Why eventcast writes to the socket itself under Daphne: handle_reply() drops a message that is false.
+    # Why sending.mended() sends empty messages itself: handle_reply() drops a message that is false.
     sent: list[Any] = []
 
     class Protocol(DaphneProtocol):  # type: ignore[misc]
@@ -93,8 +95,8 @@ def test_daphne_never_sends_empty_messages() -> None:
 
 @pytest.mark.parametrize("code", [1001, 1013])
 def test_autobahn_refuses_to_close_with_the_codes_of_servers(code: int) -> None:
-    # Why eventcast sends close frames itself: ASGI's websocket.close ends in sendClose(), which raises for these codes,
-    # and the client gets 1011 in place of "going away" or "try again later".
+    # Why sending.mended() sends close frames itself: ASGI's websocket.close ends in sendClose(), which raises for these
+    # codes, and the client gets 1011 in place of "going away" or "try again later".
     protocol = WebSocketProtocol.__new__(WebSocketProtocol)
     with pytest.raises(Exception, match=str(code)):
         protocol.sendClose(code=code)
@@ -170,11 +172,43 @@ def test_django_starts_a_thread_for_every_request() -> None:
     assert "ThreadSensitiveContext()" in inspect.getsource(ASGIHandler.__call__)
 
 
+async def test_django_does_not_close_the_body_of_a_stream() -> None:
+    # Why a stream closes its body itself: a client that leaves while a piece is sent would stay subscribed.
+    closed = []
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            yield b"x"
+        finally:
+            closed.append(True)
+
+    response = StreamingHttpResponse(body())
+    pieces = aiter(response)
+    assert await anext(pieces) == b"x"
+    await pieces.aclose()  # type: ignore[attr-defined]
+    assert closed == []
+
+
+# --- httptools --------------------------------------------------------------------------------------------------------
+
+
+def test_httptools_leaves_spaces_behind_a_value() -> None:
+    # Why Head.on_header() strips them (RFC 9112 section 5.1).
+    values = []
+
+    class Request:
+        def on_header(self, name: bytes, value: bytes) -> None:
+            values.append(value)
+
+    HttpRequestParser(Request()).feed_data(b"GET / HTTP/1.1\r\nHost: \ta \t\r\n\r\n")
+    assert values == [b"a \t"]
+
+
 # --- asyncio ----------------------------------------------------------------------------------------------------------
 
 
 async def test_cancelled_task_runs_before_a_task_that_is_made_later() -> None:
-    # Why ASGITransport.close() need not wait: the cancelled writer has ended when the close frame is sent.
+    # Why ASGIWebSocket.close() need not wait: the cancelled writer has ended when the close frame is sent.
     order: list[str] = []
 
     async def writer() -> None:
@@ -191,19 +225,3 @@ async def test_cancelled_task_runs_before_a_task_that_is_made_later() -> None:
     task.cancel()
     await asyncio.ensure_future(close())
     assert order == ["writer", "close"]
-
-
-async def test_future_with_a_result_wakes_its_task_in_the_next_turn() -> None:
-    # Why pending messages can be joined: all that is published in one turn of the loop is there when the hub runs.
-    future, order = asyncio.get_running_loop().create_future(), []
-
-    async def wait() -> None:
-        await future
-        order.append("woken")
-
-    task = asyncio.ensure_future(wait())
-    await asyncio.sleep(0)
-    future.set_result(None)
-    order.append("set")
-    await task
-    assert order == ["set", "woken"]
