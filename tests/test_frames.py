@@ -67,8 +67,8 @@ def test_feed_reads_each_form_of_a_length(size: int) -> None:
 
 
 @pytest.mark.parametrize("head", [b"\x82\xfe\x00\x01", b"\x82\xff" + b"\0" * 7 + b"\x01"])
-def test_feed_reads_a_length_in_more_bytes_than_it_needs(head: bytes) -> None:
-    assert read(head + b"\0\0\0\0a") == [(BINARY, b"a")]
+def test_feed_refuses_a_length_in_more_bytes_than_it_needs(head: bytes) -> None:
+    assert code_of(head + b"\0\0\0\0a") == 1002
 
 
 @pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\xff\xff\xff\xff", MASK])
@@ -162,9 +162,11 @@ def test_message_of_the_largest_size_is_read(discard: bool) -> None:
 
 
 @pytest.mark.parametrize("discard", [False, True])
-@pytest.mark.parametrize("head", [b"\x82\x84", b"\x82\xfe\x00\x04", b"\x82\xff" + b"\0" * 7 + b"\x04"])
-def test_message_that_is_too_large_is_refused_by_its_head(head: bytes, discard: bool) -> None:
-    assert code_of(head, max_size=3, discard=discard) == 1009
+@pytest.mark.parametrize(
+    ("head", "max_size"), [(b"\x82\x84", 3), (b"\x82\xfe\x01\x00", 255), (b"\x82\xff" + b"\0" * 5 + b"\x01\0\0", 65535)]
+)
+def test_message_that_is_too_large_is_refused_by_its_head(head: bytes, max_size: int, discard: bool) -> None:
+    assert code_of(head, max_size=max_size, discard=discard) == 1009
 
 
 @pytest.mark.parametrize("discard", [False, True])
@@ -203,12 +205,23 @@ def test_reader_is_idle_between_messages_only(data: bytes, discard: bool) -> Non
 control = st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125))
 
 
+def halves(text_and_cut: tuple[str, int]) -> list[bytes]:
+    text, cut = text_and_cut
+    return [text.encode()[:cut], text.encode()[cut:]]
+
+
 @st.composite
 def conversations(draw: st.DrawFn) -> bytes:
     """Frames of messages, whole or in fragments, with control frames anywhere between."""
     data = b""
     for opcode, fragments in draw(
-        st.lists(st.tuples(st.sampled_from([TEXT, BINARY]), st.lists(st.binary(max_size=200), min_size=1, max_size=4)))
+        st.lists(
+            st.one_of(
+                st.tuples(st.just(BINARY), st.lists(st.binary(max_size=200), min_size=1, max_size=4)),
+                # Cut anywhere, within a character too.
+                st.tuples(st.just(TEXT), st.tuples(st.text(max_size=60), st.integers(0, 240)).map(halves)),
+            )
+        )
     ):
         for index, payload in enumerate(fragments):
             for between in draw(st.lists(control, max_size=2)):
