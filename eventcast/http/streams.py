@@ -247,7 +247,10 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     subscriber = ResponseStream(answer)
     try:
         await admission.let_in(subscriber, answer.wanted, answer.permit)
-        stopping.end_when_stopping(ResponseStream)
+        if protocol is None:
+            stopping.end_when_stopping(ResponseStream)
+        else:
+            daphne.close_at_shutdown(protocol, current_hub())
         yield answer.format.greeting()
         async for piece in subscriber:
             yield piece
