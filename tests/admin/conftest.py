@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,6 +87,7 @@ class Room:
 
 @pytest.fixture
 def room() -> Iterator[Room]:
+    gc.collect()  # a hub of a test before, freed in the middle of this one, would take its figures with it
     room = Room()
     yield room
     room.close()
