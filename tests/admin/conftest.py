@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from eventcast.admin.recorder import Rates, rates
-from eventcast.engine import presence
+from eventcast.engine import hub, presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import publish
 from tests.fakes import FakeSubscriber, close_loop, until
@@ -86,8 +86,10 @@ class Room:
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
-    gc.collect()  # a hub of a test before, freed in the middle of this one, would take its figures with it
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+    # Without the hubs of tests before: one that is freed in the middle of a test takes its figures with it.
+    monkeypatch.setattr(hub, "_hubs", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(hub, "_all", [])
     room = Room()
     yield room
     room.close()
