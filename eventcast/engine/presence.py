@@ -54,7 +54,7 @@ class SubscriberInfo:
     user: str
     """The name of its user; empty if it is not known."""
     transport: str
-    """How it is written to, see ``eventcast.websocket.transports``."""
+    """How it is written to: ``websocket``, ``sse``, ``ndjson``, or ``asgi`` under other servers."""
     pattern: str
     """The pattern by which it hears the channel; empty if it listens to the channel itself."""
     connected_at: float

@@ -3,8 +3,9 @@
 A full pass looks at every object there is, and nothing else happens meanwhile: 0.25 to 0.6 s with 10 000 connections.
 Publishing brings one about every some seconds, since what a request leaves behind for a second counts as long-lived. So
 whatever has survived a pass that took long is *frozen*: later passes leave it out. What is frozen is freed like
-everything else when nothing refers to it any more, but for cycles, and every closed WebSocket is one (the objects of
-Daphne, Twisted and autobahn refer to each other). When as many have gone as are there, all is looked at again.
+everything else when nothing refers to it any more, but for cycles. Each connection that Daphne has served is a cycle,
+because the objects of Daphne, Twisted and autobahn refer to each other. When as many have gone as are there, all is
+looked at again.
 """
 
 from __future__ import annotations
