@@ -78,17 +78,18 @@ def _read(request: HttpRequest) -> bytes:
     _check_length(request, limit)
     body: bytes = request.read(limit + 1)
     if len(body) > limit:
-        raise _too_large(limit)
+        raise body_too_large(limit)
     return body
 
 
 def _check_length(request: HttpRequest, limit: int) -> None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length) > limit:
-        raise _too_large(limit)
+        raise body_too_large(limit)
 
 
-def _too_large(limit: int) -> MessageTooLarge:
+def body_too_large(limit: int) -> MessageTooLarge:
+    """The refusal of a body that has more than ``limit`` bytes."""
     return MessageTooLarge(
         f"The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it."
     )
@@ -206,5 +207,5 @@ class _Bounded:
         data: bytes = self._request.read(self._left + 1 if size < 0 else min(size, self._left + 1))
         self._left -= len(data)
         if self._left < 0:
-            raise _too_large(self._limit)
+            raise body_too_large(self._limit)
         return data

@@ -19,8 +19,9 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from eventcast.conf import conf
-from eventcast.exceptions import InternalError, MessageTooLarge, Refused, RequestTimeout
+from eventcast.exceptions import InternalError, Refused, RequestTimeout
 from eventcast.http.answers import Answer, note_refused, refusal_answer
+from eventcast.http.bodies import body_too_large
 from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission
@@ -141,7 +142,7 @@ class HTTPConnection(ClientSocket):
             then(b"")
             return
         if length is not None and length > conf.MAX_BODY_SIZE:
-            raise too_large()
+            raise body_too_large(conf.MAX_BODY_SIZE)
         self.deadline = self._loop.time() + self._door.times.body
         self._on_body = then
         self._body = ChunkedBody() if length is None else SizedBody(length)
@@ -150,7 +151,7 @@ class HTTPConnection(ClientSocket):
 
     def _check_size(self) -> None:
         if self._body is not None and self._body.size > conf.MAX_BODY_SIZE:
-            raise too_large()
+            raise body_too_large(conf.MAX_BODY_SIZE)
 
     def _body_complete(self) -> None:
         body, then = self._body, self._on_body
@@ -244,13 +245,6 @@ class HTTPConnection(ClientSocket):
         self._keep_alive = False
         if not self._busy and not self._head.begun:
             self._close()
-
-
-def too_large() -> MessageTooLarge:
-    return MessageTooLarge(
-        f"The body is larger than {conf.MAX_BODY_SIZE} bytes (EVENTCAST['MAX_BODY_SIZE']). "
-        "Publish a link to it, or split it."
-    )
 
 
 def _ignore(body: bytes) -> None:

@@ -12,12 +12,13 @@ from eventcast.engine.patterns import SUBSCRIBE, from_query
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, answering, refusal_answer
+from eventcast.http.bodies import body_too_large
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
 from eventcast.layers import is_local
 from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
-from eventcast.server.http_connection import HTTPConnection, too_large
+from eventcast.server.http_connection import HTTPConnection
 from eventcast.websocket import handshake
 
 
@@ -68,7 +69,7 @@ class DoorConnection(HTTPConnection):
             self._read_body(lambda body: self._start(self._serve(request)))
             return
         if (head.length or 0) > conf.MAX_BODY_SIZE:
-            raise too_large()
+            raise body_too_large(conf.MAX_BODY_SIZE)
         has_all = head.length is not None and len(self._buffer) >= head.length
         if has_all:
             self._read_body(lambda body: self._start(self._publish(request, body)))
