@@ -6,11 +6,13 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.management import execute_from_command_line
+from django.test import override_settings
 
-from eventcast import commandline
+from eventcast import __main__, commandline
 from eventcast.commandline import lines, parsing, tools
 from eventcast.commandline.tools import TOOLS
 from eventcast.exceptions import MessageTooLarge, ServerUnreachable
@@ -19,16 +21,26 @@ from tests.test_project import own_environment
 
 MANAGE, MODULE = ["manage.py", "eventcast"], ["-m", "eventcast"]
 
+Run = Callable[..., tuple[int, str, str]]
 
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        cwd=ROOT,
-        env=own_environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls one of both programs in this process; returns its exit code and what it has printed on both outputs."""
+
+    def run(program: list[str], *arguments: str, url: str = "http://127.0.0.1:8000") -> tuple[int, str, str]:
+        monkeypatch.setenv("EVENTCAST_URL", url)
+        start = execute_from_command_line if program is MANAGE else _as_process
+        with override_settings(EVENTCAST={"URL": url}), pytest.raises(SystemExit) as end:
+            start([*program, *arguments])
+        assert isinstance(end.value.code, int)
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+def _as_process(arguments: list[str]) -> None:
+    sys.exit(__main__.main(arguments[len(MODULE) :]))
 
 
 @pytest.fixture
@@ -124,17 +136,34 @@ def test_help_tells_the_exit_codes(tool: type[commandline.Tool]) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_exits_with_2(program: list[str], arguments: list[str]) -> None:
-    finished = run(*program, *arguments)
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert "Traceback" not in finished.stderr
+def test_wrong_usage_exits_with_2(program: list[str], arguments: list[str], run: Run) -> None:
+    code, output, errors = run(program, *arguments)
+    assert (code, output) == (2, "")
+    assert errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("program", [MANAGE, MODULE], ids=["manage.py", "module"])
 @pytest.mark.parametrize("arguments", [["publish", "/a", "x"], ["subscribe", "/a"], ["channels"]], ids=" ".join)
-def test_unreachable_server_exits_with_3(program: list[str], arguments: list[str]) -> None:
+def test_unreachable_server_exits_with_3(program: list[str], arguments: list[str], run: Run) -> None:
     port = free_port()
-    finished = run(*program, *arguments, EVENTCAST_URL=f"http://127.0.0.1:{port}")
+    code, _, errors = run(program, *arguments, url=f"http://127.0.0.1:{port}")
+    assert code == 3
+    assert str(port) in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("program", [MANAGE, MODULE], ids=["manage.py", "module"])
+def test_process_exits_with_the_code_of_its_program(program: list[str]) -> None:
+    port = free_port()
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", *program, "publish", "/a", "x"],
+        cwd=ROOT,
+        env=own_environment(EVENTCAST_URL=f"http://127.0.0.1:{port}"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert finished.returncode == 3
     assert str(port) in finished.stderr
     assert "Traceback" not in finished.stderr
