@@ -21,25 +21,6 @@ from eventcast.security.addresses import proxies
 from eventcast.security.authorization import Open
 from eventcast.security.authorization.asking import find
 
-CHOICES: dict[str, tuple[object, ...]] = {
-    "SLOW_SUBSCRIBERS": ("close", "drop"),
-    "TRANSPORT": ("auto", "asgi"),
-    "CHANNEL_PAGE": (True, False),
-    "PATTERN_SUBSCRIPTIONS": (True, False),
-    "WEBSOCKET_PUBLISH": (True, False),
-}
-COUNTS = {
-    "DRAIN",
-    "MAX_INBOUND_BYTES",
-    "MAX_INBOUND_FRAMES",
-    "MAX_PATTERNS",
-    "MAX_PENDING_BYTES",
-    "MAX_SUBSCRIBERS",
-    "MAX_SUBSCRIBERS_PER_ADDRESS",
-    "MAX_SUBSCRIBERS_PER_CHANNEL",
-    "PUBLISH_BURST",
-    "PUBLISH_RATE",
-}
 CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
 LISTS_OF_PERMISSIONS = {f"eventcast.authorization.{name}": name.upper() for name in ("Keys", "Sessions", "Rules")}
 """The setting that lists what clients may do, for each value of ``AUTHORIZATION`` that has one."""
@@ -63,17 +44,16 @@ def check_settings(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> l
 
 def _valid_instead_of(name: str, value: object) -> str:
     """What the setting must be, if the value is wrong; empty if it is right."""
-    if name in CHOICES:
-        right = any(type(value) is type(choice) and value == choice for choice in CHOICES[name])  # 1 is not True
-        return "" if right else " or ".join(map(repr, CHOICES[name]))
+    setting = SETTINGS[name]
+    if setting.choices:
+        right = any(type(value) is type(choice) and value == choice for choice in setting.choices)  # 1 is not True
+        return "" if right else " or ".join(map(repr, setting.choices))
     if name == "URL":
         return "" if _is_url(value) else "an http or https URL"
     if name == "TRUSTED_PROXIES":
         return "" if _are_proxies(value) else "a list of addresses and networks, with 'unix' for a Unix socket"
-    least = 0 if name in COUNTS else 1
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-        return ""
-    return "a whole number, 0 or more" if name in COUNTS else "a whole number above 0"
+    right = isinstance(value, int) and not isinstance(value, bool) and value >= setting.least
+    return "" if right else f"a whole number, {setting.least} or more"
 
 
 def _are_proxies(value: object) -> bool:

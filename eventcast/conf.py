@@ -29,10 +29,16 @@ def setting_of_django(name: str, default: Any) -> Any:
 
 
 class Setting(Generic[Value]):
-    """One setting and its default. Each access reads ``settings.EVENTCAST``, so that ``override_settings`` works."""
+    """One setting and its default. Each access reads ``settings.EVENTCAST``, so that ``override_settings`` works.
 
-    def __init__(self, default: Value) -> None:
+    :param choices: the valid values, if they are few.
+    :param least: the smallest valid value of a whole number.
+    """
+
+    def __init__(self, default: Value, *, choices: tuple[Value, ...] = (), least: int = 1) -> None:
         self.default = default
+        self.choices: tuple[object, ...] = (True, False) if isinstance(default, bool) else choices
+        self.least = least
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -61,40 +67,40 @@ class Conf:
     SUBSCRIBER_BUFFER = Setting(1024 * 1024)
     """Bytes kept for a subscriber that reads more slowly than messages arrive."""
 
-    MAX_PENDING_BYTES = Setting(0)
+    MAX_PENDING_BYTES = Setting(0, least=0)
     """Bytes kept for all subscribers of an event loop together; 0 for a quarter of the memory, at most 512 MiB.
 
     Past it the subscribers with the most pending are closed first.
     """
 
-    SLOW_SUBSCRIBERS = Setting("close")
+    SLOW_SUBSCRIBERS = Setting("close", choices=("close", "drop"))
     """For a subscriber past its ``SUBSCRIBER_BUFFER``: ``"close"`` it (1013), or ``"drop"`` whole messages."""
 
-    MAX_SUBSCRIBERS = Setting(0)
+    MAX_SUBSCRIBERS = Setting(0, least=0)
     """Subscribers of one process, all channels and patterns together; 0 for no limit."""
 
-    MAX_SUBSCRIBERS_PER_CHANNEL = Setting(0)
+    MAX_SUBSCRIBERS_PER_CHANNEL = Setting(0, least=0)
     """Subscribers of one channel, or of one pattern, in one process; 0 for no limit."""
 
-    MAX_SUBSCRIBERS_PER_ADDRESS = Setting(0)
+    MAX_SUBSCRIBERS_PER_ADDRESS = Setting(0, least=0)
     """Subscribers of one client address in one process; 0 for no limit.
 
     Off by default: behind a proxy that is not in ``TRUSTED_PROXIES``, all clients have one address.
     """
 
-    MAX_PATTERNS = Setting(1000)
+    MAX_PATTERNS = Setting(1000, least=0)
     """Different subscribed patterns in one process, because each costs memory and time; 0 for no limit."""
 
-    MAX_INBOUND_FRAMES = Setting(200)
+    MAX_INBOUND_FRAMES = Setting(200, least=0)
     """Frames in 10 seconds from a WebSocket that does not publish; 0 for no limit."""
 
-    MAX_INBOUND_BYTES = Setting(256 * 1024)
+    MAX_INBOUND_BYTES = Setting(256 * 1024, least=0)
     """Bytes of such frames in 10 seconds; 0 for no limit."""
 
-    PUBLISH_RATE = Setting(0)
+    PUBLISH_RATE = Setting(0, least=0)
     """Messages a second from one user or key, or else from one address; 0 for no limit."""
 
-    PUBLISH_BURST = Setting(0)
+    PUBLISH_BURST = Setting(0, least=0)
     """Messages at once after a pause; 0 for the number that ``PUBLISH_RATE`` allows in 5 seconds."""
 
     TRUSTED_PROXIES = Setting(list[str]())
@@ -109,10 +115,10 @@ class Conf:
     BODY_TIMEOUT = Setting(30)
     """Seconds for the body of a request, and one more for each kilobyte; ``eventcast serve`` only."""
 
-    DRAIN = Setting(5)
+    DRAIN = Setting(5, least=0)
     """Seconds over which subscribers are closed when the server stops; 0 for at once; ``eventcast serve`` only."""
 
-    TRANSPORT = Setting("auto")
+    TRANSPORT = Setting("auto", choices=("auto", "asgi"))
     """``"auto"`` uses the fastest way that the server allows; ``"asgi"`` uses only the ASGI ``send``."""
 
     CHANNEL_PAGE = Setting(True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.http import HttpRequest
 
-from eventcast.admin.recorder import Look, rates
+from eventcast.admin.recorder import Look, recorder
 from eventcast.engine import presence
 from eventcast.models import Channel
 
@@ -31,7 +31,7 @@ class LiveChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Choose the channels of this page."""
-        self.look = rates.look()
+        self.look = recorder.look()
         by_channel = self.look.by_channel
         everything = presence.figure_of_all("subscribers")
         found = self._sort(request, self._search(everything), {"subscribers": everything, "rate": by_channel or {}})

@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from eventcast.admin import operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
-from eventcast.admin.recorder import rates
+from eventcast.admin.recorder import recorder
 from eventcast.engine import names
 from eventcast.exceptions import InvalidChannel
 from eventcast.http import formats
@@ -79,7 +79,7 @@ class ChannelAdmin(Endpoints):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list of live channels."""
-        context = {"title": "Live channels", "totals": reports.of_all(rates.look()), "is_local": is_local()}
+        context = {"title": "Live channels", "totals": reports.of_all(recorder.look()), "is_local": is_local()}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(

@@ -14,11 +14,15 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from eventcast.admin import operations, reports
-from eventcast.admin.recorder import rates
-from eventcast.admin.tail import tail
-from eventcast.exceptions import Refused
+from eventcast.admin.recorder import recorder
+from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers
+from eventcast.http.streams import FORMATS, SSE, Stream
 from eventcast.models import Channel
+from eventcast.security.admission import Permit
+from eventcast.security.authorization import SessionClaim
+from eventcast.security.authorization.permits import identity_of
+from eventcast.security.authorization.sessions import STAFF
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Channel]
@@ -88,7 +92,7 @@ class Endpoints(Base):
     def totals_view(self, request: HttpRequest) -> HttpResponse:
         """The totals of all channels."""
         self.require(self.has_view_permission(request))
-        return JsonResponse({"totals": reports.of_all(rates.look())})
+        return JsonResponse({"totals": reports.of_all(recorder.look())})
 
     def list_figures_view(self, request: HttpRequest) -> HttpResponse:
         """The rows of one page of the list; the query string is that of the list."""
@@ -104,14 +108,18 @@ class Endpoints(Base):
         """A channel's messages as Server-Sent Events.
 
         The page does not use the channel's own URL: a user with the view permission here may have no permission to
-        subscribe there.
+        subscribe there. The permission here is checked again every ``RECHECK_INTERVAL`` seconds.
         """
         self.require(self.has_view_permission(request))
         channel = self.find(request, object_id)
-        try:
-            return cast(HttpResponseBase, tail(request, channel.name))
-        except Refused as refusal:
+        if getattr(request, "scope", None) is None:
+            refusal = StreamingUnavailable("Streams need an ASGI server, such as Daphne.")
             return answers.refused(request, refusal).for_django()
+        user: Any = request.user
+        asked = (STAFF, f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}")
+        claims = tuple(SessionClaim(request.session.session_key, user.pk, each) for each in asked)
+        permit = Permit(user.get_username(), claims=claims, identity=identity_of(user))
+        return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[SSE], permit).for_django())
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""

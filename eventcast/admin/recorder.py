@@ -1,11 +1,10 @@
 """Figures over time, for the admin: messages per second, and the last minutes of each channel for the charts.
 
-Nothing is measured or recorded until an operator opens a page of the admin.
+Nothing is recorded until an operator opens a page of the admin.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -16,10 +15,7 @@ from typing import NamedTuple
 from eventcast.engine import presence
 
 SHORTEST = 1.0
-"""Seconds at least between two measurements: over less time, a rate is noise."""
-
-LONGEST = 15.0
-"""Seconds at most between two measurements: over more time, a rate is not current."""
+"""Seconds at least over which a rate is measured: over less time, it is noise."""
 
 INTERVAL = 10.0
 """Seconds between two readings: 30 of them make a chart, and 10 000 channels cost a thousandth of a core."""
@@ -33,58 +29,6 @@ KEEP = 900.0
 _EMPTY = (0.0, 0.0)
 
 
-@dataclass(frozen=True)
-class Look:
-    """The totals and rates of one moment."""
-
-    totals: presence.Totals
-    """The counters of all channels together, read just now."""
-    by_channel: dict[str, float] | None
-    """Messages per second by channel, without silent channels; None at the first look and after a pause."""
-    overall: float | None
-    """Messages per second of all channels together; None likewise."""
-
-
-class Rates:
-    """Messages per second of each channel: the growth of the counters between two looks. All operators share the looks.
-
-    :param clock: seconds, of any origin.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._at = -math.inf
-        self._messages: dict[str, float] = {}
-        self._total = 0
-        self._by_channel: dict[str, float] | None = None
-        self._overall: float | None = None
-
-    def look(self) -> Look:
-        """Look at all channels of this process."""
-        totals = presence.totals()
-        with self._lock:
-            now = self._clock()
-            elapsed = now - self._at
-            if elapsed >= SHORTEST:
-                messages, total = presence.figure_of_all("messages"), totals.figures.messages
-                self._by_channel = self._overall = None
-                if elapsed <= LONGEST:
-                    self._by_channel = self._growth(messages, elapsed)
-                    self._overall = max(0, total - self._total) / elapsed
-                self._at, self._messages, self._total = now, messages, total
-            return Look(totals, self._by_channel, self._overall)
-
-    def _growth(self, messages: dict[str, float], elapsed: float) -> dict[str, float]:
-        before = self._messages
-        # A counter that has fallen began again at zero: the last subscriber left, and then a new one came.
-        return {
-            name: (count - before.get(name, 0) if count >= before.get(name, 0) else count) / elapsed
-            for name, count in messages.items()
-            if count != before.get(name, 0)
-        }
-
-
 class Point(NamedTuple):
     """One reading of one channel."""
 
@@ -96,10 +40,27 @@ class Point(NamedTuple):
     """Messages since the channel has had subscribers without a break."""
 
 
-class Recorder:
-    """Records the figures of all channels while operators look at them.
+@dataclass(frozen=True)
+class Look:
+    """The totals and rates of one moment."""
 
-    A thread reads the counters every :data:`INTERVAL`. Only changes are kept, so that an idle channel costs nothing.
+    totals: presence.Totals
+    """The counters of all channels together, read just now."""
+    by_channel: dict[str, float] | None = None
+    """Messages per second by channel, without silent channels; None without a reading to compare with."""
+    overall: float | None = None
+    """Messages per second of all channels together; None likewise."""
+
+
+class _Reading(NamedTuple):
+    time: float
+    totals: presence.Totals
+    channels: dict[str, tuple[float, float]]
+    """Subscribers and messages of each channel."""
+
+
+class Recorder:
+    """Records the figures of all channels every :data:`INTERVAL` in a thread, while operators look at them.
 
     :param clock: seconds since the epoch.
     """
@@ -109,13 +70,12 @@ class Recorder:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._looked = 0.0
-        # The changes at each reading, the figures before the first reading, and the figures at the last one.
-        self._readings: deque[tuple[float, dict[str, tuple[float, float]]]] = deque()
-        self._before: dict[str, tuple[float, float]] = {}
-        self._latest: dict[str, tuple[float, float]] = {}
+        self._readings: deque[_Reading] = deque(maxlen=int(SPAN / INTERVAL) + 1)
 
-    def look(self) -> None:
-        """Record until :data:`KEEP` after the last call. Safe in any thread, and never waits."""
+    def keep_on(self) -> None:
+        """Record until :data:`KEEP` after the last call. Safe in any thread."""
+        if not self._readings:
+            self.record()
         with self._lock:
             self._looked = self._clock()
             # A thread that is not alive belongs to the process that this one was forked from.
@@ -123,33 +83,39 @@ class Recorder:
                 self._thread = threading.Thread(target=self._run, name="eventcast-recorder", daemon=True)
                 self._thread.start()
 
+    def look(self) -> Look:
+        """The totals of now, and the messages per second since the last reading."""
+        self.keep_on()
+        now = self._read()
+        with self._lock:
+            before = next((each for each in reversed(self._readings) if now.time - each.time >= SHORTEST), None)
+        if before is None:
+            return Look(now.totals)
+        elapsed = now.time - before.time
+        rates = {}
+        for name, (_, count) in now.channels.items():
+            _, known = before.channels.get(name, _EMPTY)
+            # A counter that has fallen began again at zero: the last subscriber left, and then a new one came.
+            if grown := count - known if count >= known else count:
+                rates[name] = grown / elapsed
+        messages = now.totals.figures.messages - before.totals.figures.messages
+        return Look(now.totals, rates, max(0, messages) / elapsed)
+
     def points(self, channel: str, after: float = 0.0) -> list[Point]:
         """The readings of ``channel``, the oldest first.
 
         :param after: only readings after this moment, seconds since the epoch.
         """
-        found = []
         with self._lock:
-            figures = self._before.get(channel, _EMPTY)
-            for at, changed in self._readings:
-                figures = changed.get(channel, figures)
-                if at > after:
-                    found.append(Point(at, *figures))
-        return found
+            return [
+                Point(each.time, *each.channels.get(channel, _EMPTY)) for each in self._readings if each.time > after
+            ]
 
     def record(self) -> None:
         """Read the counters of all channels of this process."""
-        messages = presence.figure_of_all("messages")
-        here = {name: (count, messages.get(name, 0.0)) for name, count in presence.figure_of_all("subscribers").items()}
+        reading = self._read()
         with self._lock:
-            now, latest = self._clock(), self._latest
-            changed = {name: figures for name, figures in here.items() if latest.get(name) != figures}
-            changed.update(dict.fromkeys(latest.keys() - here.keys(), _EMPTY))
-            self._readings.append((now, changed))
-            self._latest = here
-            while self._readings[0][0] < now - SPAN:
-                self._before.update(self._readings.popleft()[1])
-                self._before = {name: figures for name, figures in self._before.items() if figures != _EMPTY}
+            self._readings.append(reading)
 
     def forget_unless_wanted(self) -> bool:
         """Whether recording goes on. If not, all readings are removed."""
@@ -157,18 +123,20 @@ class Recorder:
             if self._clock() - self._looked <= KEEP:
                 return True
             self._readings.clear()
-            self._before, self._latest, self._thread = {}, {}, None
+            self._thread = None
             return False
+
+    def _read(self) -> _Reading:
+        messages = presence.figure_of_all("messages")
+        subscribers = presence.figure_of_all("subscribers")
+        channels = {name: (count, messages.get(name, 0.0)) for name, count in subscribers.items()}
+        return _Reading(self._clock(), presence.totals(), channels)
 
     def _run(self) -> None:
         while self.forget_unless_wanted():
-            rates.look()  # so that the next page has a rate at once
-            self.record()
             time.sleep(INTERVAL)
+            self.record()
 
-
-rates = Rates()
-"""The rates of this process."""
 
 recorder = Recorder()
 """The recorder of this process."""

@@ -24,7 +24,6 @@ PAGE = 100
 
 def of_all(look: Look) -> dict[str, str]:
     """The totals of all channels."""
-    recorder.look()
     return {
         "channels": formats.number(look.totals.channels),
         "subscribers": formats.number(look.totals.subscribers),
@@ -55,7 +54,7 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     :param query: ``p`` is the page's number; ``q`` is a text that peer, user or transport must contain; ``after`` is
         the time of the last point in the chart.
     """
-    recorder.look()
+    recorder.keep_on()
     page = max(1, round(_read(query, "p")))
     found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
     info = presence.channel_info(name)

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from eventcast.admin.recorder import Rates, rates
+from eventcast.admin.recorder import Recorder, recorder
 from eventcast.engine import hub, presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import publish
@@ -31,9 +31,10 @@ def url(page: str, *names: str) -> str:
 
 @pytest.fixture(autouse=True)
 def clock() -> Clock:
-    """The clock of the admin's rates, before the first look."""
+    """The clock of the admin's recorder, before its first reading."""
     clock = Clock()
-    vars(rates).update(vars(Rates(clock)))
+    # Its thread goes on, so that there is one for all tests.
+    vars(recorder).update(vars(Recorder(clock)) | {"_thread": recorder._thread})
     return clock
 
 
