@@ -39,16 +39,24 @@ class Peer:
     """A client of /a. Nothing is read from its socket before it is asked for.
 
     :param speaks: whether what it sends is published.
+    :param kind: the class of its connection on the server's side.
     :param buffer: bytes of the socket's send buffer on the server's side, about; 0 for the system's default.
     """
 
-    def __init__(self, *, speaks: bool = False, buffer: int = 0, rhythm: Rhythm | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        kind: type[WebSocketConnection] = WebSocketConnection,
+        speaks: bool = False,
+        buffer: int = 0,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         here, self.socket = socket.socketpair()
         here.setblocking(False)
         self.socket.setblocking(False)
         if buffer:
             here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        self.connection = WebSocketConnection(here, rhythm or current_hub().pulse.rhythm(20, 30))
+        self.connection = kind(here, rhythm or current_hub().pulse.rhythm(20, 30))
         if speaks:
             self.connection.speak_by(Speaker(HttpRequest(), Permit(), "/a"))
 

@@ -32,7 +32,7 @@ async def ended(connection: Connection) -> None:
 
 async def test_socket_is_accepted_and_counted() -> None:
     connection = await connect()
-    assert (connection.sent, subscriber_count("/a")) == ([{"type": "websocket.accept"}], 1)
+    assert (connection.sent, subscriber_count("/a")) == ([{"type": "websocket.accept", "subprotocol": None}], 1)
     await connection.disconnect()
 
 

@@ -31,7 +31,7 @@ class Message:
     :param channel: the channel it was published to.
     """
 
-    __slots__ = ("binary", "channel", "payload", "time")
+    __slots__ = ("_line", "binary", "channel", "payload", "time")
 
     def __init__(self, data: str | bytes, channel: str = "") -> None:
         self.channel = channel
@@ -40,6 +40,7 @@ class Message:
         self.binary = isinstance(data, bytes)
         """Whether it is a binary message."""
         self.payload: bytes = data if isinstance(data, bytes) else data.encode()
+        self._line = b""
 
     @property
     def data(self) -> str | bytes:
@@ -61,10 +62,19 @@ class Message:
         return b"data: " + lines.replace(b"\n", b"\ndata: ") + b"\n\n"
 
     def line(self) -> bytes:
-        """The message as a line of JSON: ``time``, ``channel``, and its text as ``data`` or its bytes as ``base64``."""
-        form = {"base64": base64.b64encode(self.payload).decode()} if self.binary else {"data": self.data}
-        record = {"time": round(self.time, 6), "channel": self.channel} | form
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        """The message as a line of JSON: ``time``, ``channel``, and its text as ``data`` or its bytes as ``base64``.
+
+        It is made once, because streams, WebSockets of ``eventcast.v1`` and subscribers to patterns all get it.
+        """
+        if not self._line:
+            form = {"base64": base64.b64encode(self.payload).decode()} if self.binary else {"data": self.data}
+            record = {"time": round(self.time, 6), "channel": self.channel} | form
+            self._line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return self._line
+
+    def line_frame(self) -> bytes:
+        """The same line as one WebSocket frame, a text message."""
+        return encode_frame(self.line()[:-1], binary=False)
 
     def __repr__(self) -> str:
         return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
@@ -108,6 +118,8 @@ EVENTS, EVENT_CHUNKS = Form(Message.event), Form(Message.event, chunked=True)
 """Server-Sent Events: as a plain body, and as chunks."""
 LINES, LINE_CHUNKS = Form(Message.line), Form(Message.line, chunked=True)
 """Lines of JSON."""
+LINE_FRAMES = Form(Message.line_frame)
+"""The same lines, each as a text message of a WebSocket."""
 
 
 def _envelope_line(message: Message) -> bytes:

@@ -45,6 +45,11 @@ class Rhythm:
         """Connections that have not answered yet, by the time at which that is too late."""
         self.count = 0
 
+    @property
+    def period(self) -> float:
+        """Seconds from one beat to the next as the ticks have it."""
+        return len(self._buckets) * TICK
+
     def add(self, peer: Peer) -> int:
         """Let a connection beat; returns its bucket, for :meth:`discard`."""
         # The bucket that was served last: its turn comes after one interval.

@@ -156,7 +156,7 @@ class DoorConnection(HTTPConnection):
 
     async def _open_websocket(self, request: Request, wanted: Any) -> None:
         try:
-            admitted = await handshake.admit(request, wanted)
+            admitted = await handshake.admit(request, wanted, handshake.offered(request))
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             self._answer(refusal_answer(refusal), close=True)

@@ -17,6 +17,9 @@ from eventcast.engine.closing import Closing
 from eventcast.engine.messages import Batch, Message
 from eventcast.engine.subscribers import Subscriber
 
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+"""The ASGI ``send`` of a connection."""
+
 logger = logging.getLogger("eventcast.subscribe")
 
 OVERHEAD = 100
@@ -38,10 +41,10 @@ class ASGIWebSocket(Subscriber):
 
     __slots__ = ("_goodbye", "_opened", "_queue", "_send", "_server_task", "_writer")
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]], **described: str) -> None:
+    def __init__(self, send: Send, **described: str) -> None:
         super().__init__(**described)
         self._send = send
-        self._queue: deque[Message] = deque()
+        self._queue: deque[Message | str] = deque()
         self._opened = False
         self._server_task = asyncio.current_task()
         self._writer: asyncio.Task[None] | None = None
@@ -63,6 +66,22 @@ class ASGIWebSocket(Subscriber):
         self._wake()
         return True
 
+    def tell(self, text: str) -> None:
+        """Send a text that is for this client alone, behind what is owed."""
+        self._queue.append(text)
+        self.pending += len(text) + OVERHEAD
+        self._wake()
+
+    def event_of(self, item: Message | str) -> dict[str, Any]:
+        """The ASGI event of a message, or of a text for this client alone."""
+        if isinstance(item, Message) and item.binary:
+            return {"type": "websocket.send", "bytes": item.payload}
+        return {"type": "websocket.send", "text": item if isinstance(item, str) else item.data}
+
+    def last_events(self, closing: Closing) -> list[dict[str, Any]]:
+        """The ASGI events with which the connection ends."""
+        return [{"type": "websocket.close", "code": closing.code, "reason": closing.reason}]
+
     def close(self, closing: Closing) -> None:
         if not self.closed:
             self._stop()
@@ -77,9 +96,9 @@ class ASGIWebSocket(Subscriber):
         goodbye, self._goodbye = self._goodbye, None
         if self._server_task is not None and sys.version_info >= (3, 11):
             self._server_task.uncancel()  # The cancellation was for this: the tasks around are not cancelled.
-        event = {"type": "websocket.close", "code": goodbye.code, "reason": goodbye.reason}
         try:
-            await asyncio.wait_for(self._send(event), CLOSE_TIMEOUT)
+            for event in self.last_events(goodbye):
+                await asyncio.wait_for(self._send(event), CLOSE_TIMEOUT)
         except Exception as error:
             logger.debug("A subscriber took no close frame: %r", error)
 
@@ -103,10 +122,10 @@ class ASGIWebSocket(Subscriber):
     async def _write(self) -> None:
         try:
             while self._queue:
-                message = self._queue.popleft()
-                form = "bytes" if message.binary else "text"
-                await self._send({"type": "websocket.send", form: message.data})
-                self.pending = max(0, self.pending - len(message.payload) - OVERHEAD)
+                item = self._queue.popleft()
+                await self._send(self.event_of(item))
+                size = len(item) if isinstance(item, str) else len(item.payload)
+                self.pending = max(0, self.pending - size - OVERHEAD)
                 self.note_progress()
         except Exception as error:
             # Servers raise what they like when the client has gone (ASGI says OSError); the disconnect event follows.

@@ -14,6 +14,7 @@ from collections import deque
 from eventcast.conf import conf
 from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
 from eventcast.engine.messages import FRAMES
+from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import TooManyFrames
@@ -89,6 +90,13 @@ class WebSocketConnection(SocketSubscriber):
     def speak_by(self, speaker: Speaker | None) -> None:
         """Publish what the client sends."""
         self._speaker = speaker
+
+    def greeting(self, wanted: str | Pattern) -> bytes:
+        """What the client gets right after the handshake.
+
+        :param wanted: what it listens to.
+        """
+        return b""
 
     # --- what comes from the client ---------------------------------------------------------------------------------
 
@@ -195,8 +203,12 @@ class WebSocketConnection(SocketSubscriber):
             self._inbox.clear()
         if closing.code == TRY_AGAIN_LATER:
             self.drop_owed()  # The client takes nothing: the close frame would stand behind all that.
-        self.write_bytes(close_frame(closing.code, closing.reason))
+        self.write_bytes(self.farewell(closing))
         self.close_soon()
+
+    def farewell(self, closing: Closing) -> bytes:
+        """The last frames of the server."""
+        return close_frame(closing.code, closing.reason)
 
     def refuse(self, answer: bytes) -> None:
         """Answer the handshake with something else than a WebSocket, and close the connection."""
@@ -221,4 +233,8 @@ class WebSocketConnection(SocketSubscriber):
 
     def beat(self) -> None:
         if not self.closed and not self.pending:
-            self.write_bytes(PING_FRAME)
+            self.write_bytes(self.sign_of_life())
+
+    def sign_of_life(self) -> bytes:
+        """What an idle client gets, and answers."""
+        return PING_FRAME

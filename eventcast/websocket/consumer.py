@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -24,8 +23,8 @@ from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.throttling import Inbound
 from eventcast.server import daphne
-from eventcast.websocket import handshake
-from eventcast.websocket.asgi import ASGIWebSocket
+from eventcast.websocket import handshake, v1
+from eventcast.websocket.asgi import ASGIWebSocket, Send
 from eventcast.websocket.speaking import Speaker
 
 logger = logging.getLogger("eventcast.subscribe")
@@ -52,14 +51,14 @@ class EventcastConsumer(AsyncConsumer):
         try:
             wanted = wanted_by(scope, protocol)
             request = admission.request_of_websocket(scope)
-            admitted = await handshake.admit(request, wanted)
+            admitted = await handshake.admit(request, wanted, scope.get("subprotocols", ()))
             taken = None if protocol is None or conf.TRANSPORT != "auto" else daphne.take_over(protocol)
             if taken is not None:
                 await self._continue_on_own_socket(taken, protocol, request, admitted)
                 return
             if protocol is not None:
                 send = daphne.mended(send, protocol)
-            subscriber = ASGIWebSocket(send, **admitted.described)
+            subscriber = subscriber_of(admitted, send)
             await admission.let_in(subscriber, wanted, admitted.permit)
         except Refused as refusal:
             await refuse(refusal, scope, send, protocol)
@@ -69,7 +68,7 @@ class EventcastConsumer(AsyncConsumer):
             if protocol is not None:
                 protocol.transport.resumeProducing()
                 daphne.close_at_shutdown(protocol, current_hub())
-            await send(accepted(scope))
+            await send({"type": "websocket.accept", "subprotocol": admitted.subprotocol or None})
             subscriber.open()
             await _listen(subscriber, receive, admitted.speaker, protocol)
         except asyncio.CancelledError:
@@ -114,11 +113,12 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
             subscriber.leave()
 
 
-def accepted(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The event that lets a WebSocket in."""
-    if handshake.SUBPROTOCOL in scope.get("subprotocols", ()):
-        return {"type": "websocket.accept", "subprotocol": handshake.SUBPROTOCOL}
-    return {"type": "websocket.accept"}
+def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
+    """The subscriber of a client that is let in."""
+    if admitted.subprotocol == v1.SUBPROTOCOL:
+        publish = admitted.speaker is not None
+        return v1.V1ASGIWebSocket(send, admitted.wanted, publish=publish, **admitted.described)
+    return ASGIWebSocket(send, **admitted.described)
 
 
 def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import logging
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -20,6 +21,7 @@ from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.admission import Permit
 from eventcast.security.hosts import check_host
+from eventcast.websocket import v1
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.speaking import Speaker, speaker_for
 
@@ -28,9 +30,9 @@ logger = logging.getLogger("eventcast.subscribe")
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""
 
-SUBPROTOCOL = "eventcast"
-"""Browsers insist on one of the subprotocols that they offer: this one, beside the one that carries a token, which is
-not to be sent back."""
+SUBPROTOCOLS = (v1.SUBPROTOCOL, "eventcast")
+"""Those that the server speaks, the best first. The second one is a plain WebSocket: browsers insist on one of the
+subprotocols that they offer, and the one that carries a token is not to be sent back."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,34 @@ class Admitted:
     speaker: Speaker | None
     described: dict[str, str]
     """What its subscriber is told of it."""
+    subprotocol: str
+    """The chosen one; empty for none."""
 
 
-async def admit(request: HttpRequest, wanted: str | Pattern) -> Admitted:
+def offered(request: HttpRequest) -> Sequence[str]:
+    """The subprotocols that a client offers, by the head of its handshake."""
+    header = request.META.get("HTTP_SEC_WEBSOCKET_PROTOCOL")
+    return [each.strip() for each in header.split(",")] if header else ()
+
+
+async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[str]) -> Admitted:
     """Check whether a client may subscribe to what it asks for.
 
+    :param offered: the subprotocols that it offers.
     :raises Refused: it may not, or not now.
     """
     check_host(request)
     permit = await admission.check_subscribe(request, wanted)
     speaker = await speaker_for(request, wanted)
+    subprotocol = next((each for each in SUBPROTOCOLS if each in offered), "") if offered else ""
+    if speaker is not None and subprotocol == v1.SUBPROTOCOL:
+        speaker.read = v1.message_in
     known = permit
     if speaker is not None:
         permit &= speaker.permit
         known = known if known.user else speaker.permit
     described = clients.described(request, known.user, known.identity)
-    return Admitted(wanted, permit, speaker, described)
+    return Admitted(wanted, permit, speaker, described, subprotocol)
 
 
 async def open_websocket(
@@ -67,7 +81,8 @@ async def open_websocket(
 
     :param received: what the client has sent after its handshake.
     """
-    connection = WebSocketConnection(sock, rhythm, **admitted.described)
+    kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
+    connection = kind(sock, rhythm, **admitted.described)
     connection.speak_by(admitted.speaker)
     try:
         await admission.let_in(connection, admitted.wanted, admitted.permit)
@@ -75,7 +90,7 @@ async def open_websocket(
         note_refused(refusal, request.path, connection.peer)
         connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
         return None
-    connection.open(accepting(request), received)
+    connection.open(accepting(request, admitted.subprotocol) + connection.greeting(admitted.wanted), received)
     return connection
 
 
@@ -110,18 +125,14 @@ def wanted_by(channel: str, query: bytes, mount: str) -> str | Pattern:
     return names.check_not_reserved(channel, mount)
 
 
-def accepting(request: HttpRequest) -> bytes:
+def accepting(request: HttpRequest, subprotocol: str = "") -> bytes:
     """The answer that opens the WebSocket."""
-    meta = request.META
-    key = meta.get("HTTP_SEC_WEBSOCKET_KEY", "").strip().encode("latin-1")
+    key = request.META.get("HTTP_SEC_WEBSOCKET_KEY", "").strip().encode("latin-1")
     accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
-    offered = meta.get("HTTP_SEC_WEBSOCKET_PROTOCOL")
-    protocol = b""
-    if offered is not None and SUBPROTOCOL in [each.strip() for each in offered.split(",")]:
-        protocol = b"Sec-WebSocket-Protocol: eventcast\r\n"
+    chosen = b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode() if subprotocol else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, protocol)
+        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, chosen)
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from django.http import HttpRequest
 
@@ -58,6 +59,8 @@ class Speaker:
 
     def __init__(self, request: HttpRequest, permit: Permit, channel: str) -> None:
         self.permit = permit
+        self.read: Callable[[str | bytes], str | bytes | None] = lambda frame: frame
+        """The message in what a client sends; None if there is none."""
         self._request = request
         self._channel = channel
         self._turn_ends = 0.0
@@ -69,7 +72,8 @@ class Speaker:
         """
         try:
             admission.check_rate(self._request, self.permit)
-            await publishing.apublish_many(self._channel, [data])
+            if (message := self.read(data)) is not None:
+                await publishing.apublish_many(self._channel, [message])
         except LayerUnavailable:  # It stands in the log already.
             if (channel := subscriber.channel) is not None:
                 channel.lost += channel.count

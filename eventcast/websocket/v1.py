@@ -1,0 +1,155 @@
+"""The subprotocol ``eventcast.v1``: each frame has one JSON object, a message or a word about the connection.
+
+docs/protocol.md describes it for clients.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from typing import Any
+
+import eventcast
+from eventcast.engine.closing import (
+    DISCONNECTED,
+    INVALID_DATA,
+    MESSAGE_TOO_BIG,
+    PERMISSION_IS_OVER,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    Closing,
+)
+from eventcast.engine.hub import current_hub
+from eventcast.engine.messages import FRAMES, LINE_FRAMES, Form, Message, encode_frame
+from eventcast.engine.patterns import Pattern
+from eventcast.engine.pulse import Rhythm
+from eventcast.exceptions import MalformedBody
+from eventcast.websocket.asgi import ASGIWebSocket, Send
+from eventcast.websocket.connection import PING_FRAME, WebSocketConnection
+
+SUBPROTOCOL = "eventcast.v1"
+
+HEARTBEAT = 20.0
+"""Seconds between two heartbeats where no other interval is known: under other servers than Daphne."""
+
+AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
+"""Between which seconds a client comes back: with a new permission, after a restart, after it was sent away."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def hello(wanted: str | Pattern, heartbeat: float, *, publish: bool) -> str:
+    """The first frame.
+
+    :param heartbeat: seconds after which the client hears something at the latest.
+    :param publish: whether what the client sends is published.
+    """
+    listens_to = {"pattern": wanted.text} if isinstance(wanted, Pattern) else {"channel": wanted}
+    server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": heartbeat}
+    return _encode(server | listens_to | {"publish": publish})
+
+
+def heartbeat() -> str:
+    """A sign of life."""
+    return '{"type":"heartbeat"}'
+
+
+def lost(messages: int) -> str:
+    """Stands in the place of messages that the client does not get."""
+    return _encode({"type": "lost", "messages": messages, "reason": "slow"})
+
+
+def bye(closing: Closing) -> str:
+    """The last frame before a close frame: why the connection ends, and when to come back."""
+    retry: tuple[float, float] | None = SOON
+    if closing.code in (PROTOCOL_ERROR, INVALID_DATA):
+        retry = None
+    elif closing in PERMISSION_IS_OVER:
+        retry = AT_ONCE
+    elif closing.code in (DISCONNECTED, POLICY_VIOLATION, MESSAGE_TOO_BIG):
+        retry = LATER
+    return _encode({"type": "bye", "code": closing.code, "reason": closing.reason, "retry": retry})
+
+
+def message_in(frame: str | bytes) -> str | bytes | None:
+    """The message that a client publishes by a frame; None for an object with a ``type``, which later versions know.
+
+    :raises MalformedBody: the frame is neither.
+    """
+    try:
+        found = json.loads(frame)
+        if isinstance(found, dict) and "type" in found:
+            return None
+        data = found["data"] if "data" in found else base64.b64decode(found["base64"], validate=True)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        data = None
+    if not isinstance(data, (str, bytes)):
+        raise MalformedBody('A frame of eventcast.v1 is {"data": "…"}, or {"base64": "…"} for a binary message.')
+    return data
+
+
+def _frame(text: str) -> bytes:
+    return encode_frame(text.encode(), binary=False)
+
+
+class V1Connection(WebSocketConnection):
+    """A WebSocket of ``eventcast.v1`` on a socket of our own."""
+
+    __slots__ = ("form",)
+
+    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
+        super().__init__(sock, rhythm, **described)
+        self.form: Form = LINE_FRAMES
+
+    def greeting(self, wanted: str | Pattern) -> bytes:
+        if isinstance(wanted, Pattern):
+            self.form = FRAMES  # A message that was found by a pattern is such a line already.
+        return _frame(hello(wanted, self._rhythm.period, publish=self._speaker is not None))
+
+    def farewell(self, closing: Closing) -> bytes:
+        return _frame(bye(closing)) + super().farewell(closing)
+
+    def sign_of_life(self) -> bytes:
+        return _HEARTBEAT_FRAME + PING_FRAME
+
+
+_HEARTBEAT_FRAME = _frame(heartbeat())
+
+
+class V1ASGIWebSocket(ASGIWebSocket):
+    """A WebSocket of ``eventcast.v1`` that is written to through the ASGI ``send``."""
+
+    __slots__ = ("_bucket", "_rhythm", "_wanted", "heard")
+
+    def __init__(self, send: Send, wanted: str | Pattern, *, publish: bool, **described: str) -> None:
+        super().__init__(send, **described)
+        self._wanted = wanted
+        self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
+        self._bucket = -1
+        self.heard = True
+        self.tell(hello(wanted, self._rhythm.period, publish=publish))
+
+    def open(self) -> None:
+        self._bucket = self._rhythm.add(self)
+        super().open()
+
+    def event_of(self, item: Message | str) -> dict[str, Any]:
+        if isinstance(item, Message) and not isinstance(self._wanted, Pattern):
+            item = item.line()[:-1].decode()  # A message that was found by a pattern is such a line already.
+        return super().event_of(item)
+
+    def last_events(self, closing: Closing) -> list[dict[str, Any]]:
+        return [self.event_of(bye(closing)), *super().last_events(closing)]
+
+    def beat(self) -> None:
+        """Send a sign of life. Called by the pulse."""
+        if not self.closed and not self.pending:
+            self.tell(heartbeat())
+
+    def connection_lost(self) -> None:
+        """Called by the pulse for a connection that does not answer, which a heartbeat does not ask for."""
+
+    def release(self) -> None:
+        self._rhythm.discard(self, self._bucket)
+        super().release()
