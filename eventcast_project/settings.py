@@ -64,6 +64,7 @@ TEMPLATES = [
 ]
 
 ROOT_URLCONF = "eventcast_project.urls"
+LOGIN_URL = "admin:login"
 ASGI_APPLICATION = "eventcast_project.asgi.application"
 
 # A redirected POST returns as a GET and loses its message. Besides, /a and /a/ are two channels.

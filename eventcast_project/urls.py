@@ -1,11 +1,15 @@
-"""The standalone server's URLs: the admin. Each other path is a channel."""
+"""The standalone server's URLs: the start page and the admin. Each other path is a channel."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
 
+from eventcast.http import views
+
 urlpatterns = [
+    path("", views.start),
+    path("admin", views.slash_for_browsers),
     path("admin/", admin.site.urls),
     path("", include("eventcast.urls")),
 ]

@@ -5,7 +5,9 @@ import re
 import pytest
 from django.test import RequestFactory, override_settings
 
-from eventcast.http.pages import channel_page, content_security_policy
+from eventcast.exceptions import ReservedChannel, Unauthorized
+from eventcast.http.answers import refused
+from eventcast.http.pages import channel_page, content_security_policy, refusal_page
 
 ODD = "/<script>alert(1)</script>/\"q\"/'a'/\n/\u202e%2F\\"
 
@@ -35,7 +37,8 @@ def test_page_escapes_the_name() -> None:
 
 def test_page_has_no_script_style_or_handler_of_its_own() -> None:
     found = page()
-    assert re.findall(r"<script(?![^>]* src=)[^>]*>", found) == []
+    data = '<script id="eventcast-words" type="application/json">'
+    assert re.findall(r"<script(?![^>]* src=)[^>]*>", found) == [data]
     assert "<style" not in found
     assert not re.search(r"\s(style|on\w+)=", found)
 
@@ -72,12 +75,39 @@ def test_page_runs_no_context_processor() -> None:
         assert "<h1" in page()
 
 
+def test_page_of_a_refusal_says_why_and_leads_to_the_login() -> None:
+    request = RequestFactory(headers={"Accept": "text/html"}).get("/a?b=c")
+    refusal = Unauthorized("<i>Log in.</i>")
+    with override_settings(EVENTCAST={"AUTHORIZATION": "eventcast.authorization.Sessions"}, LOGIN_URL="/login/"):
+        found = refused(request, refusal)
+    assert (found.status_code, found["Content-Type"]) == (401, "text/html; charset=utf-8")
+    assert found["WWW-Authenticate"] == Unauthorized.headers["WWW-Authenticate"]
+    text = found.content.decode()
+    assert "&lt;i&gt;Log in.&lt;/i&gt;" in text
+    assert "<code>unauthorized</code>" in text
+    assert 'href="/login/?next=%2Fa%3Fb%3Dc"' in text
+
+
+def test_page_of_a_refusal_has_no_login_where_none_helps() -> None:
+    with override_settings(LOGIN_URL="/login/"):
+        assert "/login/" not in refusal_page(RequestFactory().get("/a"), Unauthorized("Send a key.")).content.decode()
+        assert "/login/" not in refusal_page(RequestFactory().get("/a"), ReservedChannel("No.")).content.decode()
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "application/json, text/html", "text/html; a*0=b; a*1=c; a*=x", ""]
+)
+def test_program_gets_a_refusal_as_json(accept: str) -> None:
+    found = refused(RequestFactory(headers={"Accept": accept}).get("/a"), Unauthorized("No."))
+    assert found["Content-Type"] == "application/json"
+
+
 def forbidden(request: object) -> dict[str, object]:
     raise AssertionError("a context processor may ask the database, and the page is made in the event loop")
 
 
 def test_policy_allows_nothing_but_the_page_itself() -> None:
-    policy = dict(rule.split(" ", 1) for rule in content_security_policy("example.com:8000", "/static/").split("; "))
+    policy = dict(rule.split(" ", 1) for rule in content_security_policy("/static/", "example.com:8000").split("; "))
     assert policy == {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -91,4 +121,4 @@ def test_policy_allows_nothing_but_the_page_itself() -> None:
 
 
 def test_policy_names_the_host_of_static_files_without_a_scheme() -> None:
-    assert "script-src 'self' https://files.example.com;" in content_security_policy("a", "//files.example.com/s/")
+    assert "script-src 'self' https://files.example.com;" in content_security_policy("//files.example.com/s/")

@@ -289,9 +289,12 @@ async def test_get_tells_a_browser_too_where_the_page_is_turned_off(ask: Ask) ->
         ("/-/channels?limit=x", 400, "invalid_query"),
     ],
 )
-async def test_refusal_is_json_to_a_browser_too(ask: Ask, target: str, status: int, code: str) -> None:
+async def test_refusal_is_a_page_to_a_browser(ask: Ask, target: str, status: int, code: str) -> None:
     answer = await ask("GET", target, headers=[BROWSER])
-    assert (answer.status, answer.json()["error"]) == (status, code)
+    assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert f"<code>{code}</code>" in answer.body.decode()
+    assert answer.headers["vary"] == "Accept, Origin"
+    assert (await ask("GET", target)).json()["error"] == code
 
 
 async def test_accept_that_cannot_be_read_is_refused(ask: Ask) -> None:

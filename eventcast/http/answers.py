@@ -15,9 +15,10 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from eventcast.conf import conf
 from eventcast.engine import names, presence
 from eventcast.exceptions import InvalidRequest, Refused
-from eventcast.http import cors
+from eventcast.http import cors, pages
 from eventcast.security import admission, refusals
 
 logger = logging.getLogger("eventcast.publish")
@@ -128,9 +129,21 @@ def preferred(request: HttpRequest, forms: list[str]) -> str | None:
 
 
 def refused(request: HttpRequest, refusal: Refused) -> Answer:
-    """The answer to a request that is refused, and its line in the log."""
+    """The answer to a request that is refused, and its line in the log. A browser gets a page."""
     note_refused(request.method or "", request.path, refusal)
-    return refusal_answer(refusal)
+    found = refusal_answer(refusal)
+    if pages.HTML in request.META.get("HTTP_ACCEPT", "") and _wants_page(request):
+        page = pages.refusal_page(request, refusal)
+        found.content = page.content
+        found.headers |= dict(page.items())
+    return found
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    try:
+        return conf.CHANNEL_PAGE and preferred(request, [JSON, pages.HTML]) == pages.HTML
+    except Refused:
+        return False
 
 
 def refusal_answer(refusal: Refused) -> Answer:

@@ -12,9 +12,9 @@ from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
 from eventcast.engine import presence, publishing
-from eventcast.exceptions import MethodNotAllowed
+from eventcast.exceptions import Forbidden, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import bodies, pages, streams
-from eventcast.http.answers import SCOPE, Answer, Response, answer, described, preferred
+from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred
 from eventcast.layers import is_local
 from eventcast.security import admission
 from eventcast.security.admission import Permit
@@ -58,8 +58,7 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
     form = form_of(request)
     response: Response
     if form == pages.HTML:
-        await admission.check_view(request, name)
-        response = pages.channel_page(request, name)
+        response = pages.channel_page(request, name, await _refusal_to_view(request, name))
     elif form in streams.FORMATS and request.method == "GET":
         response = await streams.stream(request, name, streams.FORMATS[form])
     else:
@@ -67,6 +66,16 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
         response = answer(described(presence.channel_info(name)) | SCOPE)
     patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
     return response
+
+
+async def _refusal_to_view(request: HttpRequest, name: str) -> Refused | None:
+    """The reason why a browser may not see a channel yet: its page asks for a login, a key or a token."""
+    try:
+        await admission.check_view(request, name)
+    except (Unauthorized, Forbidden) as refusal:
+        note_refused("GET", request.path, refusal)
+        return refusal
+    return None
 
 
 async def serve(request: HttpRequest, name: str) -> Response:

@@ -1,48 +1,108 @@
-"""The channel's page: a browser that opens a channel's URL sees its messages and can send one."""
+"""Pages for people: a channel's page, the start page, and the page of a refusal.
+
+They are rendered without the site's context processors, because those may query the database and block the event loop.
+Templates of the site with the same names replace those of this package.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from django.conf import global_settings, settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
 from django.template import Context, Engine, TemplateDoesNotExist, loader
 from django.templatetags.static import static
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
+from django.utils.translation.trans_real import DjangoTranslation
+from django.views.i18n import JSONCatalog
 
 import eventcast
 from eventcast.engine import names
+from eventcast.exceptions import Refused
+from eventcast.security import admission
 
 HTML = "text/html"
-TEMPLATE = "eventcast/channel.html"
+ROOT = Path(eventcast.__file__).parent
 
 
-def channel_page(request: HttpRequest, name: str) -> HttpResponse:
+def channel_page(request: HttpRequest, name: str, refusal: Refused | None = None) -> HttpResponse:
     """The page of the channel ``name``.
 
-    The page is rendered without the site's context processors, because they may query the database and block the event
-    loop. A template ``eventcast/channel.html`` of the site replaces this package's template.
+    :param refusal: the reason why this request may not listen. The page then asks for a login, or for a key or token,
+        which its script sends with everything that it asks for.
     """
     context = {
         "name": name,
         "printable": names.printable(name),
         "url": request.build_absolute_uri(names.url_path(name)),
+        "refusal": refusal,
+        # Before a login no key is asked for where only a login helps (see LoggedOut).
+        "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),
+        "login": refusal and login_url(request),
     }
-    response = HttpResponse(_render(context))
-    response["Content-Security-Policy"] = content_security_policy(request.get_host(), static("eventcast/"))
-    response["Referrer-Policy"] = "same-origin"
-    response["X-Content-Type-Options"] = "nosniff"
-    # A script gets JSON from the same URL, which the browser's cache must not mix up with the page.
-    response["Cache-Control"] = "no-store"
+    response = _page("eventcast/channel.html", context, connect=request.get_host())
+    if refusal is not None:
+        response.status_code = refusal.status
+        for header, value in refusal.answer_headers().items():
+            response[header] = value
     return response
 
 
-def content_security_policy(host: str, static_url: str) -> str:
-    """The page's Content Security Policy: its own scripts and styles, and connections to this server only.
+def start_page(request: HttpRequest) -> HttpResponse:
+    """The first page of the standalone server: what it is, a channel to open, and the live channels."""
+    context = {
+        "mount": request.path,
+        "url": request.build_absolute_uri(request.path),
+        "admin": _reverse("admin:index"),
+    }
+    return _page("eventcast/start.html", context, connect=request.get_host())
 
-    :param host: the host of the request, listed with ``ws:`` because ``'self'`` has no WebSockets in older browsers.
+
+def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
+    """The page of a refusal: its sentence, its code, and what one can do now."""
+    wants_login = refusal.status in (401, 403) and request.method == "GET"
+    context = {"refusal": refusal, "login": login_url(request) if wants_login else "", "back": request.path}
+    response = _page("eventcast/refused.html", context)
+    response.status_code = refusal.status
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def login_url(request: HttpRequest) -> str:
+    """The site's login page (``LOGIN_URL``), which leads back here; empty if the site has none, or no login helps."""
+    if not admission.cookies_count():
+        return ""
+    url = resolve_url(settings.LOGIN_URL)
+    if url == global_settings.LOGIN_URL and not _is_page(url):
+        return ""  # Django's default, where nothing is, or a channel.
+    return f"{url}?{urlencode({'next': request.get_full_path()})}"
+
+
+def words() -> dict[str, Any]:
+    """The texts of this package's scripts in the current language, by their English texts."""
+    return _words(get_language() or "en")
+
+
+@cache
+def _words(language: str) -> dict[str, Any]:
+    catalog = JSONCatalog()
+    catalog.translation = DjangoTranslation(language, domain="djangojs", localedirs=[str(ROOT / "locale")])
+    has_texts = getattr(catalog.translation, "_catalog", None)  # None for a language that this package does not have
+    return dict(catalog.get_catalog()) if has_texts else {}
+
+
+def content_security_policy(static_url: str, connect: str = "") -> str:
+    """A page's Content Security Policy: its own scripts and styles, and connections to this server only.
+
     :param static_url: the URL of static files. If they are on another host, it is allowed.
+    :param connect: the host of the request, listed with ``ws:`` because ``'self'`` has no WebSockets in older browsers;
+        empty for a page without scripts.
     """
     parts = urlsplit(static_url)
     files = f"'self' {parts.scheme or 'https'}://{parts.netloc}" if parts.netloc else "'self'"
@@ -52,7 +112,7 @@ def content_security_policy(host: str, static_url: str) -> str:
             f"script-src {files}",
             f"style-src {files}",
             f"img-src {files}",
-            f"connect-src 'self' ws://{host} wss://{host}",
+            f"connect-src 'self' ws://{connect} wss://{connect}" if connect else "connect-src 'none'",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
@@ -60,18 +120,43 @@ def content_security_policy(host: str, static_url: str) -> str:
     )
 
 
-def _render(context: dict[str, Any]) -> str:
+def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResponse:
+    context["words"] = words()
+    response = HttpResponse(_render(template, context))
+    response["Content-Security-Policy"] = content_security_policy(static("eventcast/"), connect)
+    response["Referrer-Policy"] = "same-origin"
+    response["X-Content-Type-Options"] = "nosniff"
+    # A script gets JSON from the same URL, which the browser's cache must not mix up with the page.
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _is_page(url: str) -> bool:
     try:
-        return loader.get_template(TEMPLATE).render(context)
+        return resolve(url).namespace != "eventcast"
+    except Resolver404:
+        return False
+
+
+def _reverse(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    try:
+        return loader.get_template(template).render(context)
     except TemplateDoesNotExist:
         # The site has no template engine, or one that does not search apps: the page works without one, too.
-        return _own_engine().get_template(TEMPLATE).render(Context(context))
+        return _own_engine().get_template(template).render(Context(context))
 
 
 @cache
 def _own_engine() -> Engine:
     return Engine(
-        dirs=[str(Path(eventcast.__file__).parent / "templates")],
-        libraries={"static": "django.templatetags.static"},
+        dirs=[str(ROOT / "templates")],
+        libraries={"static": "django.templatetags.static", "i18n": "django.templatetags.i18n"},
         autoescape=True,
     )

@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast.http import channels, own_paths, requests
+from eventcast.http import channels, own_paths, pages, requests
 from eventcast.http.answers import Answer, View, answering
 
 
@@ -38,6 +39,27 @@ def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResp
 @view
 async def channel(request: HttpRequest) -> Any:
     """A channel's own URL: publish (POST, PUT); listen, look at it or ask about it (GET)."""
+    return await channels.serve(request, requests.channel_from_request(request))
+
+
+@view
+async def start(request: HttpRequest) -> Any:
+    """The path of a mount itself: for a browser the start page, for all others the channel of this name.
+
+    The channel's own page is at ``?channel``.
+    """
+    if not request.META["QUERY_STRING"] and channels.form_of(request) == pages.HTML:
+        response = pages.start_page(request)
+        patch_vary_headers(response, ["Accept"])
+        return response
+    return await channels.serve(request, requests.channel_from_request(request))
+
+
+@view
+async def slash_for_browsers(request: HttpRequest) -> Any:
+    """A path without its last slash, such as ``/admin``: a browser is redirected, all others mean the channel."""
+    if channels.form_of(request) == pages.HTML:
+        return HttpResponseRedirect(request.path + "/")
     return await channels.serve(request, requests.channel_from_request(request))
 
 

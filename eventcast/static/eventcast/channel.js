@@ -2,12 +2,13 @@
 "use strict";
 
 (() => {
+  const { copy, gettext, key, snippets } = eventcastPage;
   const COUNT_INTERVAL = 2000; // ms between two requests for the counts
 
   const $ = (id) => document.getElementById(id);
   const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
   const url = location.origin + path;
-  const channel = eventcast(location);
+  const channel = eventcast(location, { token: () => key.get() });
 
   // --- the connection ------------------------------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@
     if (document.hidden || asking || channel.state != "open") return;
     asking = true;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "application/json" }, cache: "no-store" });
+      const answer = await ask();
       const info = answer.ok ? await answer.json() : {};
       put("subscribers", info.subscribers);
       put("count", messages = info.messages);
@@ -119,39 +120,48 @@
   $("code").open = matchMedia("(min-width: 60rem)").matches; // on a wide screen
   const script = $("eventcast-script").src;
   const own = path.replace(/^\/\//, "/%2F"); // browsers would read // as the beginning of a host
-  for (const [title, text] of [
-    ["Publish with curl", `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
-    ["Listen with curl", `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
-    ["Listen in JavaScript", `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
-    ["Listen on a page", `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
-  ]) {
-    const figure = $("snippet").content.cloneNode(true).firstElementChild;
-    figure.querySelector("span").textContent = title;
-    figure.querySelector("pre").textContent = text;
-    figure.querySelector(".copy").source = () => text;
-    $("snippets").append(figure);
-  }
+  snippets($("snippets"), [
+    [gettext("Publish with curl"), `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
+    [gettext("Listen with curl"), `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
+    [gettext("Listen in JavaScript"), `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
+    [gettext("Listen on a page"), `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
+  ]);
 
   document.addEventListener("click", ({ target }) => target.source && copy(target, target.source()));
 
-  async function copy(button, text) {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      // Pages without TLS have no clipboard API, but can still run the copy command.
-      const area = document.createElement("textarea");
-      area.value = text;
-      document.body.append(area);
-      area.select();
-      document.execCommand("copy");
-      area.remove();
-    }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  // --- permission ----------------------------------------------------------------------------------------------------
+
+  const ask = () => fetch(location.href, { headers: { Accept: "application/json", ...key.headers() }, cache: "no-store" });
+
+  function refuse({ error, detail }) {
+    $("refusal").hidden = $("key-form").hidden = false;
+    $("refusal-detail").textContent = detail;
+    $("refusal-code").textContent = error;
   }
 
-  channel.on("state", onState).on((data) => {
+  $("key-form").onsubmit = async (event) => {
+    event.preventDefault();
+    key.set($("key").value.trim());
+    begin();
+  };
+
+  // Where the server has refused the page, its script has a key to send, or waits for one.
+  async function begin() {
+    if ($("refusal").dataset.status && !key.get()) return $("key-form").hidden || $("key").focus();
+    const answer = await ask().catch(() => null);
+    if (answer && [401, 403].includes(answer.status)) {
+      refuse(await answer.json());
+      key.set("");
+      return;
+    }
+    $("refusal").hidden = true;
+    channel.on("state", onState).on(onMessage);
+  }
+
+  function onMessage(data) {
     feed.add({ data, at: new Date() });
     countOne();
-  });
+  }
+
+  begin();
 })();

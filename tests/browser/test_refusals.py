@@ -1,0 +1,68 @@
+"""Pages for people who may not, or not yet: keys, logins, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import LOOP, Visit
+from tests.live import servers
+from tests.live.conftest import Fleet
+from tests.live.servers import Server
+
+pytestmark = LOOP
+
+KEY = "a-key-of-anna-0123456789"
+KEYS = [{"key": KEY, "name": "anna", "publish": ["/open/<path:any>"], "subscribe": ["/open/<path:any>"]}]
+ENTRY = "Key or token"
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants keys."""
+    folder = tmp_path_factory.mktemp("closed")
+    (folder / "keys.json").write_text(json.dumps(KEYS))
+    fleet = Fleet(folder)
+    env = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Keys", "EVENTCAST_KEYS": str(folder / "keys.json")}
+    yield fleet.start(servers.serve, env=env)
+    fleet.stop()
+
+
+async def test_page_takes_a_key_and_keeps_it_in_the_tab(visit: Visit, closed: Server, channel: str) -> None:
+    page = await visit(f"{closed.url}/open{channel}")
+    await expect(page.locator("#refusal")).to_contain_text("unauthorized")
+    await page.get_by_label(ENTRY).fill("wrong" * 5)
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#refusal-detail")).to_contain_text("There is no such key")
+    await page.get_by_label(ENTRY).fill(KEY)
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#state")).to_have_text("Live")
+    await expect(page.locator("#refusal")).to_be_hidden()
+    await expect(page.locator("#subscribers")).to_have_text("1")
+    await page.reload()
+    await expect(page.locator("#state")).to_have_text("Live")
+    await page.get_by_role("textbox", name="Message").fill("hello")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.locator("#list pre")).to_have_text(["hello"])
+    assert KEY not in page.url + closed.log
+
+
+async def test_page_says_that_a_key_is_for_other_channels(visit: Visit, closed: Server, channel: str) -> None:
+    page = await visit(closed.url + channel)
+    await page.get_by_label(ENTRY).fill(KEY)
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#refusal")).to_contain_text("forbidden")
+
+
+async def test_list_on_the_start_page_says_why_it_is_empty(visit: Visit, closed: Server) -> None:
+    page = await visit(closed.url)
+    await expect(page.locator("#closed")).to_contain_text("Send a key")
+
+
+async def test_path_that_is_no_channel_is_a_page(visit: Visit, server: Server) -> None:
+    page = await visit(f"{server.url}/-/nothing")
+    await expect(page.locator("main")).to_contain_text("reserved_path")
+    assert await page.evaluate("getComputedStyle(document.querySelector('.unstyled')).display") == "none"

@@ -1,0 +1,53 @@
+"""The start page of the standalone server."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import LOOP, Visit
+from tests.live.conftest import Connect, Talk
+from tests.live.servers import Server
+
+pytestmark = LOOP
+
+
+async def test_start_page_opens_a_channel(visit: Visit, server: Server, channel: str) -> None:
+    page = await visit(server.url)
+    await page.get_by_label("Channel", exact=True).fill(f"{channel}/a b?c"[1:])
+    await page.get_by_role("button", name="Open").click()
+    await expect(page.locator("h1")).to_have_text(f"{channel}/a b?c")
+    await expect(page.locator("#state")).to_have_text("Live")
+
+
+async def test_start_page_shows_the_live_channels_as_a_tree(
+    visit: Visit, server: Server, channel: str, connect: Connect, http: Talk
+) -> None:
+    for target in (f"{channel}/a", f"{channel}/b", f"{channel}/b", "/"):
+        await connect(server, target)
+    page = await visit(server.url)
+    tree = page.locator("#tree")
+    await expect(tree.get_by_role("link", name="b", exact=True)).to_be_visible()
+    await expect(tree.locator("li", has=page.get_by_role("link", name="b", exact=True)).last).to_contain_text(
+        "2 subscribers"
+    )
+    await http(server).post(f"{channel}/a", "one")
+    await expect(tree).to_contain_text("messages/s")
+    await tree.get_by_role("link", name="/", exact=True).click()
+    await expect(page.locator("h1")).to_have_text("/")
+    await expect(page.locator("#state")).to_have_text("Live")
+
+
+async def test_start_page_leads_to_the_admin(visit: Visit, server: Server) -> None:
+    page = await visit(server.url)
+    await page.get_by_role("link", name="Admin").click()
+    await expect(page).to_have_url(f"{server.url}/admin/login/?next=/admin/")
+    await page.goto(f"{server.url}/admin")
+    await expect(page).to_have_url(f"{server.url}/admin/login/?next=/admin/")
+
+
+async def test_programs_keep_the_channels_of_these_paths(server: Server, http: Talk, connect: Connect) -> None:
+    for target in ("/", "/admin"):
+        client = await connect(server, target)
+        await http(server).post(target, "hello")
+        assert await client.receive() == "hello"
+        assert (await http(server).request("GET", target)).json()["channel"] == target
