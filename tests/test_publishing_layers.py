@@ -83,6 +83,32 @@ async def test_publish_on_a_running_loop_works_with_another_layer_in_order() -> 
     assert layer.sent == [[str(number)] for number in range(20)]
 
 
+class UnevenLayer(ThreadLayer):
+    """Takes the longer for a message the earlier it comes, as a pool of connections may."""
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        for _ in range(max(0, 20 - 2 * len(self.threads))):
+            await asyncio.sleep(0)
+        await super().group_send(group, message)
+
+
+async def test_publish_on_a_running_loop_keeps_the_order_with_a_layer_that_does_not() -> None:
+    with layer_in_use(UnevenLayer()) as layer:
+        for number in range(10):
+            publish("/a", str(number))
+        await until(lambda: len(layer.sent) == 10)
+    assert layer.sent == [[str(number)] for number in range(10)]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_messages_in_line_for_a_layer_that_hangs_are_given_up_together(caplog: pytest.LogCaptureFixture) -> None:
+    with layer_in_use(HangingLayer()) as layer:
+        for _ in range(10):
+            publish("/a", "x")
+        await until(lambda: caplog.text.count("Publishing to '/a' failed: TimeoutError()") == 10)
+    assert layer.calls == ["group_send"]  # What was not sent in time is not sent later.
+
+
 async def test_publish_on_a_running_loop_logs_that_the_layer_is_down(caplog: pytest.LogCaptureFixture) -> None:
     layer = FlakyLayer()
     layer.failing = {"group_send"}

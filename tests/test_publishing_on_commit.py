@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from eventcast.engine import names
@@ -117,3 +118,8 @@ async def test_on_commit_works_on_a_running_loop_with_another_layer() -> None:
         before = await sync_to_async(in_transaction)()
         await until(lambda: layer.calls == ["group_send", "group_send"])
     assert before == []
+
+
+async def test_publish_on_commit_on_a_running_loop_says_what_to_write() -> None:
+    with pytest.raises(SynchronousOnlyOperation, match=r"await eventcast\.apublish"):
+        publish("/a", "x", on_commit=True)

@@ -23,6 +23,8 @@ class BackgroundLoop:
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
+        self.turn = asyncio.Lock()
+        """For coroutines of this loop that have to run one after the other."""
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Wait for a coroutine's result, or its exception. Not for the thread of a running event loop."""
@@ -35,6 +37,6 @@ class BackgroundLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._pid, self._loop = os.getpid(), asyncio.new_event_loop()
+                self._pid, self._loop, self.turn = os.getpid(), asyncio.new_event_loop(), asyncio.Lock()
                 threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True).start()
             return self._loop

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from eventcast.conf import conf
@@ -32,6 +34,8 @@ EVERYWHERE = names.group_name(names.ALL)
 
 _background = BackgroundLoop("eventcast.publish")
 
+_AT_ONCE = contextlib.nullcontext()
+
 
 def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
     """Send a message to all subscribers of ``channel``. Safe in any thread of the process.
@@ -51,9 +55,13 @@ def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | No
     :raises MessageTooLarge: it is over ``MAX_MESSAGE_SIZE``.
     :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and on the thread of a
         running event loop with a layer other than the in-memory one, this is logged instead.
+    :raises SynchronousOnlyOperation: with ``on_commit`` on the thread of a running event loop, which has no
+        transaction.
     """
     event = _event(channel, [messages.to_data(data)])
     if on_commit:
+        if _on_a_loop():
+            raise SynchronousOnlyOperation("In async def, write await eventcast.apublish(…, on_commit=True) instead.")
         _after_commit(event, using)
         return None
     _send(event)
@@ -120,7 +128,7 @@ def _send(event: dict[str, Any]) -> None:
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif on_loop:
-        _background.start(_log_failure(_send_by_layer(layer, event)))
+        _background.start(_send_in_turn(layer, event))
     else:
         _background.run(_send_by_layer(layer, event))
 
@@ -143,13 +151,19 @@ def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
     published.add(len(event["messages"]))
 
 
-async def _send_by_layer(layer: Any, event: dict[str, Any]) -> None:
+async def _send_by_layer(layer: Any, event: dict[str, Any], turn: AbstractAsyncContextManager[Any] = _AT_ONCE) -> None:
     """Hand a message to a layer of another project, within :data:`LAYER_TIMEOUT`.
 
+    :param turn: what keeps the order of messages whose publishers do not wait; waiting for it is part of that time.
     :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
     """
+
+    async def send(group: str, event: dict[str, Any]) -> None:
+        async with turn:
+            await layer.group_send(group, event)
+
     channel = event["channel"]
-    error = await _within_limit(layer.group_send(names.group_name(channel), event))
+    error = await _within_limit(send(names.group_name(channel), event))
     if error is not None:
         logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
         if isinstance(error, TimeoutError):
@@ -159,7 +173,7 @@ async def _send_by_layer(layer: Any, event: dict[str, Any]) -> None:
         raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error
     published.add(len(event["messages"]))
     if conf.PATTERN_SUBSCRIPTIONS:
-        error = await _within_limit(layer.group_send(EVERYWHERE, messages.for_patterns(event)))
+        error = await _within_limit(send(EVERYWHERE, messages.for_patterns(event)))
         if error is not None:
             # Not the publisher's error: a publisher that tried again would send the message twice.
             logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(channel), error)
@@ -181,6 +195,6 @@ async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
     return error
 
 
-async def _log_failure(sending: Coroutine[Any, Any, None]) -> None:
+async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
     with contextlib.suppress(LayerUnavailable):  # logged where it was raised
-        await sending
+        await _send_by_layer(layer, event, _background.turn)

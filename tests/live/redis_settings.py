@@ -9,3 +9,4 @@ from eventcast_project.settings import *  # noqa: F403
 CHANNEL_LAYERS = {
     "eventcast": {"BACKEND": os.environ["TEST_LAYER"], "CONFIG": {"hosts": [os.environ["TEST_REDIS"]]}},
 }
+ROOT_URLCONF = "tests.live.inside"

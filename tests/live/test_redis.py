@@ -14,29 +14,13 @@ from tests.live import servers
 from tests.live.clients import HandshakeRefused, WebSocket
 from tests.live.conftest import Connect, Fleet, Start, Talk
 from tests.live.http_client import HTTP
+from tests.live.redis_server import LAYERS, Redis, environment
 from tests.live.servers import Server
 from tests.live.waiting import until
 
 pytest.importorskip("channels_redis")
 if shutil.which("redis-server") is None:
     pytest.skip("redis-server is not installed", allow_module_level=True)
-
-LAYERS = ["channels_redis.core.RedisChannelLayer", "channels_redis.pubsub.RedisPubSubChannelLayer"]
-
-
-class Redis:
-    """A Redis that can go and come back on the same port."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._server = servers.redis(directory, servers.free_port())
-        self.port = self._server.port
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def come_back(self) -> None:
-        self._server = servers.redis(self._directory, self.port)
 
 
 @pytest.fixture
@@ -45,12 +29,6 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     server = Redis(tmp_path)
     yield server
     server.stop()
-
-
-def environment(layer: str, redis: Redis) -> dict[str, str]:
-    """The environment of a server that has this layer, on this Redis."""
-    settings = {"TEST_LAYER": layer, "TEST_REDIS": f"redis://127.0.0.1:{redis.port}/0"}
-    return settings | {"DJANGO_SETTINGS_MODULE": "tests.live.redis_settings"}
 
 
 @pytest.fixture
