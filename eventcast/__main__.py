@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = options.pop("command")
     try:
         tool = next(tool for tool in TOOLS if tool.name == name)
-        run(tool, os.environ.get("EVENTCAST_URL") or DEFAULT_URL, options)
+        run(tool, options, url=os.environ.get("EVENTCAST_URL") or DEFAULT_URL)
     except Failed as failure:
         print(failure, file=sys.stderr)
         return failure.exit_code

@@ -48,6 +48,8 @@ def _valid_instead_of(name: str, value: object) -> str:
     if setting.choices:
         right = any(type(value) is type(choice) and value == choice for choice in setting.choices)  # 1 is not True
         return "" if right else " or ".join(map(repr, setting.choices))
+    if name == "KEY":
+        return "" if isinstance(value, str) else "a key or token as text"
     if name == "URL":
         return "" if _is_url(value) else "an http or https URL"
     if name == "TRUSTED_PROXIES":

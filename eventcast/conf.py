@@ -153,7 +153,10 @@ class Conf:
     """Whether messages from a WebSocket are published to its channel; otherwise they are ignored."""
 
     URL = Setting("http://127.0.0.1:8000")
-    """The URL of the server for ``manage.py eventcast publish`` and the other client commands."""
+    """The URL of the server for the client commands and, if it is set, for ``eventcast.publish`` in other processes."""
+
+    KEY = Setting("")
+    """The key or token that is sent to ``URL``; empty for none."""
 
     @property
     def CHANNEL_LAYER(self) -> str:

@@ -116,6 +116,7 @@ def test_right_values_are_right() -> None:
     }
     right |= {
         "URL": "https://events.example.com/live/",
+        "KEY": "secret",
         "TRUSTED_PROXIES": ("127.0.0.1", "10.0.0.0/8", "fd00::/8", "unix"),
         "ALLOWED_ORIGINS": [
             "HTTP://A.example:8000",

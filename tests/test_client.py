@@ -63,10 +63,10 @@ def test_publish_raises_where_no_server_is() -> None:
         publish(f"http://127.0.0.1:{free_port()}/a", "x")
 
 
-@pytest.mark.parametrize("data", ["text", b"bytes", {"a": 1}])
-def test_publish_many_refuses_what_is_one_message(data: object) -> None:
-    with Publisher(f"http://127.0.0.1:{free_port()}/a") as publisher, pytest.raises(TypeError, match="not one"):
-        publisher.publish_many(data)  # type: ignore[arg-type]
+@pytest.mark.parametrize("messages", ["text", b"bytes", {"a": 1}, ["ab"], [("/a", "x", "y")], [(1, "x")]])
+def test_publish_many_refuses_what_are_no_pairs(messages: object) -> None:
+    with Publisher(f"http://127.0.0.1:{free_port()}") as publisher, pytest.raises(TypeError, match="takes pairs"):
+        publisher.publish_many(messages)  # type: ignore[arg-type]
 
 
 def test_subscription_that_is_not_entered_says_how() -> None:
@@ -87,5 +87,5 @@ def test_headers_that_are_none_are_refused(use: Callable[..., object], headers: 
 
 @pytest.mark.parametrize("data", [object(), "\ud800", {"not": float("nan")}])
 def test_publish_raises_before_it_connects_for_what_no_message_is(data: object) -> None:
-    with Publisher(f"http://127.0.0.1:{free_port()}/a") as publisher, pytest.raises(InvalidMessage):
-        publisher.publish(data)
+    with Publisher(f"http://127.0.0.1:{free_port()}") as publisher, pytest.raises(InvalidMessage):
+        publisher.publish("/a", data)

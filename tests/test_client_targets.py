@@ -58,9 +58,21 @@ def test_channel_url_leads_to_the_channel(channel: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("http://host/live", "http://host/live/a%20b/%3F"),
+        ("https://u:p@host:8443/live/?x", "https://u:p@host:8443/live/a%20b/%3F"),
+        ("http://host", "http://host/a%20b/%3F"),
+    ],
+)
+def test_channel_url_of_a_name_without_a_slash_is_below_the_mount(server: str, url: str) -> None:
+    assert channel_url(server, "a b/?") == url
+
+
+@pytest.mark.parametrize(
     ("server", "channel"),
     [
-        ("http://host", "a"),
+        ("http://host", "a/.."),
         ("host", "/a"),
         ("http://host", "/\udcff"),
         ("http://host", "/a/../b"),

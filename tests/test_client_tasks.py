@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventcast.client.tasks import until_one_ends
+from eventcast.client.watching import until_one_ends
 
 
 class Worker:

@@ -13,7 +13,7 @@ from django.core.management import execute_from_command_line
 from django.test import override_settings
 
 from eventcast import __main__, commandline
-from eventcast.commandline import lines, parsing, tools
+from eventcast.commandline import parsing, publish, tools
 from eventcast.commandline.tools import TOOLS
 from eventcast.exceptions import MessageTooLarge, ServerUnreachable
 from tests.live.servers import ROOT, free_port
@@ -54,7 +54,7 @@ def messages_of(pipe: tuple[int, int], data: bytes) -> list[str | bytes]:
     reading, writing = pipe
     os.write(writing, data)
     os.close(writing)
-    return [message for batch in lines.batches(reading) for message in batch]
+    return [message for batch in publish.batches(reading) for message in batch]
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_batches_keep_every_line_exactly(pipe: tuple[int, int], data: bytes, mes
 
 def test_batches_hand_on_a_line_before_the_next_comes(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    found = lines.batches(reading)
+    found = publish.batches(reading)
     os.write(writing, b"one\ntw")
     assert next(found) == ["one"]
     os.write(writing, b"o\nthree\n")
@@ -91,24 +91,24 @@ def test_batches_are_no_longer_than_a_request_should_be(pipe: tuple[int, int]) -
     reading, writing = pipe
     os.write(writing, b"\n" * 2500)
     os.close(writing)
-    assert [len(batch) for batch in lines.batches(reading)] == [1000, 1000, 500]
+    assert [len(batch) for batch in publish.batches(reading)] == [1000, 1000, 500]
 
 
 def test_batches_refuse_a_line_that_does_not_end() -> None:
     with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
-        next(lines.batches(endless.fileno()))
+        next(publish.batches(endless.fileno()))
 
 
 def test_whole_is_one_message(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"a\nb\n")
     os.close(writing)
-    assert lines.whole(reading) == "a\nb\n"
+    assert publish.whole(reading) == "a\nb\n"
 
 
 def test_whole_refuses_what_does_not_end() -> None:
     with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
-        lines.whole(endless.fileno())
+        publish.whole(endless.fileno())
 
 
 # --- arguments and exit codes -----------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_run_turns_ctrl_c_into_its_exit_code() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(commandline.Failed) as failed:
-        tools.run(Interrupted, "http://localhost", {"url": None, "header": []})
+        tools.run(Interrupted, {"url": None, "header": []}, url="http://localhost")
     assert failed.value.exit_code == 130
 
 
@@ -192,4 +192,4 @@ def test_run_takes_the_url_of_the_options_first() -> None:
 
     for given, used in [(None, "http://default"), ("http://option", "http://option")]:
         with pytest.raises(commandline.Failed, match=used):
-            tools.run(Looking, "http://default", {"url": given, "header": []})
+            tools.run(Looking, {"url": given, "header": []}, url="http://default")

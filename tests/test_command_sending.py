@@ -25,7 +25,7 @@ def make(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
     """Makes a sender that waits for next to nothing before it tries again."""
     monkeypatch.setattr(reconnecting, "SOON", 0.0)
     monkeypatch.setattr(reconnecting, "FIRST", 0.001)
-    with Publisher(f"{told.url}/a") as publisher:
+    with Publisher(told.url) as publisher:
         yield lambda *, retry=False: Sender(publisher, "/a", retry=retry)
 
 

@@ -17,8 +17,8 @@ from django.urls.resolvers import RoutePattern
 
 import eventcast.routing  # imported with it: every module that defines an error
 from eventcast import authorization, checks, commandline, urls
+from eventcast.commandline import Subcommand
 from eventcast.commandline.listen import Listen
-from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.tools import TOOLS, add_parsers
 from eventcast.conf import SETTINGS, conf
 from eventcast.engine import closing

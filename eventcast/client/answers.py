@@ -6,12 +6,19 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from eventcast.exceptions import Refused, ServerUnreachable
 
-MOUNT_HINT = "Does the URL name the mount, such as http://host/live?"
-"""What to check first where a server has nothing at a path that every eventcast server has."""
+WHOLE_PATH = (
+    "eventcast has nothing at this path. A channel's name is the whole path, the mount included, such as "
+    "/live/orders/42; a pattern and the list of channels need the mount in the server's URL, such as http://host/live."
+)
+NO_UPGRADE = (
+    "the server took a WebSocket's handshake for a plain request. It is a WSGI server, where 'manage.py eventcast "
+    "serve' or Daphne is needed; or a proxy in front does not pass on the headers Upgrade and Connection."
+)
 
 
 def sentence(text: str) -> str:
@@ -19,25 +26,51 @@ def sentence(text: str) -> str:
     return text if text.endswith(("?", "!")) else text.rstrip(".") + "."
 
 
-def refusal(status: int, body: bytes, *, reason: str = "", retry_after: str | None = None) -> Refused:
+def refusal(
+    status: int, body: bytes, *, reason: str = "", headers: Mapping[str, str] | Any = None, websocket: bool = False
+) -> Refused:
     """The error that an answer stands for: the class that the server raised, if eventcast has it.
 
     :param body: ``{"error": …, "detail": …}``; a proxy in front of the server may send anything else.
     :param reason: the answer's reason phrase. Daphne sends a body of its own when it refuses a WebSocket; the error
         code is the reason phrase then.
-    :param retry_after: the answer's header of that name. A date is ignored.
+    :param headers: the headers of the answer. A date in ``Retry-After`` is ignored.
+    :param websocket: whether the request was the handshake of a WebSocket.
     """
+    headers = headers or {}
     try:
         found = json.loads(body)
         code, detail = str(found["error"]), str(found["detail"])
     except (ValueError, LookupError, TypeError):
-        if re.fullmatch(r"[a-z]+(_[a-z]+)*", reason):
-            code, detail = reason, "The server's log says more."
+        if status >= 400 and re.fullmatch(r"[a-z]+(_[a-z]+)*", reason):
+            code, detail = reason, WHOLE_PATH if status == 404 else "The server's log says more."
         else:
-            code, detail = Refused.code, f"The answer is not eventcast's: {status} {reason}".rstrip()
-    seconds = float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None
+            came = f"The answer is not eventcast's, but {status} {reason}".rstrip()
+            code, detail = Refused.code, f"{came}: {_cause(status, headers, websocket)}"
+    retry_after = headers.get("Retry-After") or ""
+    seconds = float(retry_after) if retry_after.strip().isdecimal() else None
     kind = next((kind for kind in _subclasses(Refused) if (kind.status, kind.code) == (status, code)), Refused)
     return kind(detail, status=status, code=code, retry_after=seconds)
+
+
+def _cause(status: int, headers: Mapping[str, str], websocket: bool) -> str:
+    """Why something else than eventcast has answered, as far as the answer tells, and what to do."""
+    if 300 <= status < 400:
+        target = headers.get("Location") or "no other URL"
+        return (
+            f"a redirect to {target:.200}. It is not followed, because a key might go to another server. Use that URL."
+        )
+    if status < 300:
+        kind = headers.get("Content-Type") or "no Content-Type"
+        return NO_UPGRADE if websocket else f"a page or file of something else ({kind:.100}). {WHOLE_PATH}"
+    if status in (404, 405):
+        return WHOLE_PATH
+    if status in (502, 503, 504):
+        return "a proxy does not reach the server. Does the server run?"
+    if status >= 500:
+        routes = " Channels does the same where none of its routes has the path." if websocket else ""
+        return f"the server has failed, and its log says why.{routes}"
+    return "a proxy, or another part of the site such as its middleware, refuses the request."
 
 
 def no_answer(server: str, error: Exception, *, secure: bool) -> ServerUnreachable:

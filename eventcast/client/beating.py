@@ -37,23 +37,15 @@ def next_beat(last: int, every: float, elapsed: float) -> int:
     return max(last + 1, math.ceil(elapsed / every))
 
 
-def beat(
-    url: str,
-    *,
-    every: float = EVERY,
-    data: Any = DATA,
-    on_state: OnState | None = None,
-    headers: Mapping[str, str] | None = None,
-    tls: ssl.SSLContext | None = None,
-) -> Beat:
-    """Publish a beat again and again, in a thread of its own, as long as the ``with`` lasts::
+class Beat:
+    """Publishes a beat again and again, in a thread of its own, as long as the ``with`` lasts::
 
         with beat("http://127.0.0.1:8000/heartbeat/logserver"):
             serve()
 
     When the server cannot be reached, each beat tries again. ``eventcast.client`` logs one warning then, and one when
     the server is back. When the server refuses for good, the beats end, with a logged error. A process that forks must
-    start its beats in the children.
+    start its beats in the children. It can be entered once. :meth:`run` does the same without a thread.
 
     :param url: of the channel.
     :param every: seconds between two beats.
@@ -65,21 +57,16 @@ def beat(
     :raises InvalidMessage: ``data`` has no JSON form.
     :raises ValueError: ``url`` is not a URL, or ``every`` is not above 0.
     """
-    return Beat(url, every=every, data=data, on_state=on_state, headers=headers, tls=tls)
-
-
-class Beat:
-    """The result of :func:`beat`: enter it once to start the beats. :meth:`run` does the same without a thread."""
 
     def __init__(
         self,
         url: str,
         *,
-        every: float,
-        data: Any,
-        on_state: OnState | None,
-        headers: Mapping[str, str] | None,
-        tls: ssl.SSLContext | None,
+        every: float = EVERY,
+        data: Any = DATA,
+        on_state: OnState | None = None,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if not 0 < every < math.inf:
             raise ValueError(f"The seconds between two beats are a number above 0, not {every!r}.")
@@ -94,9 +81,8 @@ class Beat:
         self._lost_at = 0.0
 
     def __enter__(self) -> Beat:
-        server = self._publisher.target.authority
+        server, on_state = self._publisher.target.authority, self._on_state
         outage = Outage(f"Beats to {server}", logger.warning, meanwhile="Trying again with each beat.")
-        on_state = self._on_state
 
         def log(state: State) -> None:
             outage.take(state)
@@ -137,7 +123,7 @@ class Beat:
     def _beat(self) -> float:
         """Publish one beat; returns the seconds that the server asks to wait."""
         try:
-            self._publisher.publish(self._data)
+            self._publisher.send(self._publisher.target.path, self._data)
         except EventcastError as error:
             if not may_pass(error):
                 raise
@@ -154,3 +140,7 @@ class Beat:
         self._state = state.name
         if self._on_state is not None:
             self._on_state(state)
+
+
+beat = Beat
+"""The name for a ``with``."""

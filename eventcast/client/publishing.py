@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import itertools
 import json
+import os
 import select
 import ssl
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote_plus
 
 from eventcast.client.answers import no_answer, refusal
-from eventcast.client.targets import Target, check_headers, parse_url
+from eventcast.client.targets import channel_path, check_headers, parse_url
 from eventcast.engine.messages import to_data
 from eventcast.exceptions import InvalidMessage
 
@@ -27,11 +29,8 @@ BATCH_SIZE = 64 * 1024
 """Characters in one request at most, except of a single longer message. Percent-encoded they are well below 1 MiB, the
 default limit of nginx."""
 
-FORM = "application/x-www-form-urlencoded"
-TEXT = "text/plain; charset=utf-8"
-BINARY = "application/octet-stream"
-
-Self = TypeVar("Self", bound="HTTPConnection")
+IDLE = 10
+"""Connections that are kept open while no request uses them."""
 
 
 def publish(
@@ -42,7 +41,7 @@ def publish(
     timeout: float = TIMEOUT,
     tls: ssl.SSLContext | None = None,
 ) -> int:
-    """Send a message to all subscribers of a channel.
+    """Send a message to all subscribers of a channel. For more than one message, :class:`Publisher` is faster.
 
     :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``. A user and password in it are sent.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).
@@ -56,7 +55,7 @@ def publish(
     :raises ValueError: ``url`` is not a URL, or ``headers`` are not headers.
     """
     with Publisher(url, headers=headers, timeout=timeout, tls=tls) as publisher:
-        return publisher.publish(data)
+        return publisher.send(publisher.target.path, to_data(data))
 
 
 async def apublish(
@@ -71,8 +70,18 @@ async def apublish(
     return await asyncio.to_thread(publish, url, data, headers=headers, timeout=timeout, tls=tls)
 
 
-class HTTPConnection:
-    """A connection to the server of a URL, kept open between requests. Threads may share it: requests take turns."""
+class Publisher:
+    """Publishes to all channels of a server, over connections that it keeps::
+
+        with Publisher("http://127.0.0.1:8000/live") as publisher:
+            publisher.publish("/live/orders/42", {"paid": True})
+            publisher.publish("orders/42", {"paid": True})  # the same: a name without a slash is below the URL's path
+
+    Threads and greenlets may share it: requests at the same time have a connection each. A process that was forked
+    opens connections of its own. The other parameters, and the errors, are those of :func:`publish`.
+
+    :param url: of the server, with its mount.
+    """
 
     def __init__(
         self,
@@ -82,25 +91,70 @@ class HTTPConnection:
         timeout: float = TIMEOUT,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.target: Target = parse_url(url)
+        self.target = parse_url(url)
         self._headers = self.target.headers | check_headers(headers)
-        self._turn = threading.Lock()
-        host, port = self.target.host, self.target.port
-        self._connection = (
-            http.client.HTTPSConnection(host, port, timeout=timeout, context=tls)
-            if self.target.secure
-            else http.client.HTTPConnection(host, port, timeout=timeout)
-        )
+        self._timeout, self._tls = timeout, tls
+        self._idle: list[http.client.HTTPConnection] = []
+        self._pid = os.getpid()
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Publisher:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the connection. The next request opens it again."""
-        self._connection.close()
+        """Close the connections that are not in use. The next request opens one again."""
+        with contextlib.suppress(IndexError):  # another thread may close, too
+            while True:
+                self._idle.pop().close()
+
+    def publish(self, channel: str, data: Any) -> int:
+        """Send one message; returns the number of the channel's subscribers in the process that answered.
+
+        :raises ValueError: ``channel`` is not a channel's name.
+        """
+        return self.send(channel_path(self.target, channel), to_data(data))
+
+    def publish_many(self, messages: Iterable[tuple[str, Any]]) -> int:
+        """Send several messages in order, up to a thousand texts for one channel in one request.
+
+        :param messages: pairs of a channel and its message. This may be an endless iterator: only the messages of one
+            request are taken at a time.
+        :returns: the number of messages.
+        :raises Refused: the server refused a request. Messages before that request are published, others are not.
+        :raises TypeError: ``messages`` are not pairs.
+        """
+        count = 0
+        for channel, group in itertools.groupby(pairs(messages), lambda message: message[0]):
+            path = channel_path(self.target, channel)
+            for request in _requests(to_data(data) for _, data in group):
+                self.send(path, request)
+                count += len(request) if isinstance(request, list) else 1
+        return count
+
+    async def apublish(self, channel: str, data: Any) -> int:
+        """The same as :meth:`publish`, for a coroutine: a thread waits for the answer."""
+        return await asyncio.to_thread(self.publish, channel, data)
+
+    async def apublish_many(self, messages: Iterable[tuple[str, Any]]) -> int:
+        """The same as :meth:`publish_many`, for a coroutine."""
+        return await asyncio.to_thread(self.publish_many, messages)
+
+    def send(self, path: str, data: str | bytes | list[str]) -> int:
+        """Send a message, or several texts in one request: all are published, or none. Returns as :meth:`publish`.
+
+        :param path: as it is sent, percent-encoded.
+        """
+        if isinstance(data, bytes):
+            body, kind = data, "application/octet-stream"
+        elif isinstance(data, str):
+            body, kind = _encoded(data), "text/plain; charset=utf-8"
+        else:
+            # A form keeps every message exactly. NDJSON would lose blank lines, and CR before LF.
+            form = "&".join([f"data={quote_plus(_encoded(text))}" for text in data])
+            body, kind = form.encode("ascii"), "application/x-www-form-urlencoded"
+        return int(self.request("POST", path, body, **{"Content-Type": kind}).get("subscribers") or 0)
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> dict[str, Any]:
         """Send a request; returns the JSON object of its answer.
@@ -108,72 +162,49 @@ class HTTPConnection:
         :raises Refused: the answer is not a success.
         :raises ServerUnreachable: there is no answer.
         """
-        with self._turn:
-            connection = self._connection
+        connection = self._take()
+        try:
+            connection.request(method, path, body, self._headers | headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, (OSError, http.client.HTTPException)):
+                raise no_answer(self.target.authority, error, secure=self.target.secure) from error
+            raise
+        if len(self._idle) < IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        if 200 <= response.status < 300:
+            with contextlib.suppress(ValueError):
+                if isinstance(found := json.loads(answer), dict):
+                    return found
+        raise refusal(response.status, answer, reason=response.reason, headers=response.headers)
+
+    def _take(self) -> http.client.HTTPConnection:
+        """A connection that no other request uses."""
+        if self._pid != os.getpid():
+            # The sockets are those of the parent, too: its answers would come here. Closing is of no effect there.
+            self.close()
+            self._pid = os.getpid()
+        with contextlib.suppress(IndexError):
+            connection = self._idle.pop()
             if _has_ended(connection):
                 connection.close()
-            try:
-                connection.request(method, path, body, self._headers | headers)
-                response = connection.getresponse()
-                answer = response.read()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                raise no_answer(self.target.authority, error, secure=self.target.secure) from error
-        if 200 <= response.status < 300:
-            try:
-                found = json.loads(answer)
-            except ValueError:
-                found = None
-            if isinstance(found, dict):
-                return found
-        raise refusal(response.status, answer, reason=response.reason, retry_after=response.headers.get("Retry-After"))
+            return connection
+        host, port = self.target.host, self.target.port
+        if self.target.secure:
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=self._timeout)
 
 
-class Publisher(HTTPConnection):
-    """Publishes several messages to one channel over one connection::
-
-        with Publisher("http://127.0.0.1:8000/log") as publisher:
-            publisher.publish("starting")
-
-    Threads may share it. The parameters are those of :func:`publish`.
-    """
-
-    def publish(self, data: Any) -> int:
-        """Send one message, as :func:`publish` does."""
-        data = to_data(data)
-        if isinstance(data, str):
-            return self._post(_encoded(data), TEXT)
-        return self._post(data, BINARY)
-
-    async def apublish(self, data: Any) -> int:
-        """The same, for a coroutine: a thread waits for the answer."""
-        return await asyncio.to_thread(self.publish, data)
-
-    def publish_texts(self, texts: Sequence[str]) -> int:
-        """Send texts in one request, in order. If one is refused, none is published."""
-        # A form keeps every message exactly. NDJSON would lose blank lines, and CR before LF.
-        body = "&".join([f"data={quote_plus(_encoded(text))}" for text in texts])
-        return self._post(body.encode("ascii"), FORM)
-
-    def publish_many(self, messages: Iterable[Any]) -> int:
-        """Send several messages in order, each as :meth:`publish` would, up to a thousand texts in one request.
-
-        :param messages: may be an endless iterator: only the messages of one request are taken at a time.
-        :returns: the number of the channel's subscribers in the process that answered last; 0 if there is no message.
-        :raises Refused: the server refused a request. Messages before that request are published, others are not.
-        :raises TypeError: ``messages`` is a single message.
-        """
-        if isinstance(messages, (str, bytes, bytearray, Mapping)):
-            kind = type(messages).__name__
-            raise TypeError(f"publish_many() takes several messages, not one. Use publish() for this {kind}.")
-        subscribers = 0
-        for request in _requests(map(to_data, messages)):
-            subscribers = self.publish(request) if isinstance(request, bytes) else self.publish_texts(request)
-        return subscribers
-
-    def _post(self, body: bytes, kind: str) -> int:
-        answer = self.request("POST", self.target.path, body, **{"Content-Type": kind})
-        return int(answer.get("subscribers") or 0)
+def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The same messages. Raises ``TypeError`` for anything that is not a pair of a channel and its message."""
+    for message in messages:
+        if not (isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str)):
+            raise TypeError(f'publish_many() takes pairs, such as [("/orders/42", "paid")], not {message!r:.100}.')
+        yield message[0], message[1]
 
 
 def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
@@ -181,17 +212,15 @@ def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
     texts: list[str] = []
     size = 0
     for message in messages:
-        if isinstance(message, bytes):
-            if texts:
-                yield texts
-            yield message
-            texts, size = [], 0
-            continue
-        if texts and (len(texts) == BATCH or size + len(message) > BATCH_SIZE):
+        is_text = isinstance(message, str)
+        if texts and (not is_text or len(texts) == BATCH or size + len(message) > BATCH_SIZE):
             yield texts
             texts, size = [], 0
-        texts.append(message)
-        size += len(message)
+        if isinstance(message, str):
+            texts.append(message)
+            size += len(message)
+        else:
+            yield message
     if texts:
         yield texts
 

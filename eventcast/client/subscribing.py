@@ -7,20 +7,18 @@ import base64
 import contextlib
 import json
 import ssl
-import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from eventcast.client.answers import no_answer, refusal
 from eventcast.client.reconnecting import Course, OnState
 from eventcast.client.targets import check_headers, parse_url
+from eventcast.engine.background import BackgroundLoop
 from eventcast.exceptions import EventcastError, ServerUnreachable, UndecodableMessage
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
     from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-    from websockets.sync.client import ClientConnection as SyncClientConnection
-    from websockets.sync.client import connect as sync_connect
 except ImportError as error:
     raise ImportError(
         "Subscribing needs the package websockets: pip install 'websockets>=15', "
@@ -41,6 +39,9 @@ QUEUE = 1000
 
 # asyncio's timeout is an OSError only since Python 3.11.
 _NOT_OPENED = (OSError, asyncio.TimeoutError, EOFError, WebSocketException)
+
+_background = BackgroundLoop("eventcast.client")
+"""Has the connections of programs without an event loop."""
 
 
 def subscribe(
@@ -63,7 +64,8 @@ def subscribe(
     :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``, ``ws:`` as well as ``http:``.
     :param reconnect: whether a lost connection comes back; if not, the loop ends with ``ServerUnreachable``.
     :param wait: whether to wait for a server that is not there yet; if not, entering raises ``ServerUnreachable``.
-    :param on_state: called with a :class:`State` when the subscription opens, waits to reconnect, and closes.
+    :param on_state: called with a :class:`State` when the subscription opens, waits to reconnect, and closes. It must
+        not wait: with ``with`` and ``for`` it runs in a thread that all subscriptions of the process share.
     :param headers: more headers of the request, such as ``Authorization``.
     :param queue: messages that wait in the client for the loop. More wait in the server, up to its own limit. A loop
         that takes none for half a minute loses the connection.
@@ -90,12 +92,19 @@ def subscribe(
     return Subscription(target.websocket_url, options, {"reconnect": reconnect, "wait": wait, "on_state": on_state})
 
 
+class _Connect(connect):
+    """Does not follow redirects: websockets would take headers such as X-API-Key to another server."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
 class Subscription:
     """The result of :func:`subscribe`: enter it to get the messages. It can be entered more than once."""
 
     def __init__(self, url: str, options: dict[str, Any], course: dict[str, Any]) -> None:
         self._url, self._options, self._course = url, options, course
-        self._entered: list[Any] = []
+        self._entered: list[AsyncMessages] = []
 
     async def __aenter__(self) -> AsyncMessages:
         messages = AsyncMessages(self._url, self._options, Course(**self._course))
@@ -107,13 +116,10 @@ class Subscription:
         await self._entered.pop().close()
 
     def __enter__(self) -> Messages:
-        messages = Messages(self._url, self._options, Course(**self._course))
-        messages.open()
-        self._entered.append(messages)
-        return messages
+        return Messages(_background.run(self.__aenter__()))
 
     def __exit__(self, *exc_info: object) -> None:
-        self._entered.pop().close()
+        _background.run(self.__aexit__())
 
     def __iter__(self) -> NoReturn:
         raise TypeError("Not subscribed yet: with subscribe(...) as messages, and then for message in messages.")
@@ -136,7 +142,7 @@ class AsyncMessages:
         """Subscribe, after several tries if necessary. Raises ``EventcastError`` if there is no next try."""
         while not self._closed.is_set():
             try:
-                self._connection = await connect(self._url, **self._options)
+                self._connection = await _Connect(self._url, **self._options)
             except _NOT_OPENED as error:
                 await self._wait(self._course.lost(_explain(self._url, error)))
             else:
@@ -172,53 +178,29 @@ class AsyncMessages:
 class Messages:
     """The messages of a subscription, by ``for``. :meth:`close` may be called by another thread to end the loop."""
 
-    def __init__(self, url: str, options: dict[str, Any], course: Course) -> None:
-        self._url, self._options, self._course = url, options, course
-        self._connection: SyncClientConnection | None = None
-        self._closed = threading.Event()
-
-    def open(self) -> None:
-        """Subscribe, after several tries if necessary. Raises ``EventcastError`` if there is no next try."""
-        while not self._closed.is_set():
-            try:
-                # websockets 17.1 requires that it is entered. close() leaves it, from any thread.
-                self._connection = sync_connect(self._url, **self._options).__enter__()
-            except _NOT_OPENED as error:
-                self._closed.wait(self._course.lost(_explain(self._url, error)))
-            else:
-                self._course.opened()
-                return
+    def __init__(self, messages: AsyncMessages) -> None:
+        self._messages = messages
 
     def close(self) -> None:
         """End the subscription and the loop. Nothing happens the second time."""
-        self._closed.set()
-        if self._connection is not None:
-            self._connection.close()
-        self._course.closed()
+        _background.run(self._messages.close())
 
     def __iter__(self) -> Messages:
         return self
 
     def __next__(self) -> str | bytes:
-        while self._connection is not None and not self._closed.is_set():
-            try:
-                return self._connection.recv()
-            except ConnectionClosed as error:
-                if self._closed.is_set():
-                    break
-                self._closed.wait(self._course.lost(_explain(self._url, error), *_close_of(error)))
-                self.open()
-        raise StopIteration
+        try:
+            return _background.run(self._messages.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
 
 
 def _explain(url: str, error: Exception) -> EventcastError:
     """The error as an error of eventcast's."""
     if isinstance(error, InvalidStatus):
-        response = error.response
-        retry_after = response.headers.get("Retry-After")
-        return refusal(
-            response.status_code, bytes(response.body), reason=response.reason_phrase, retry_after=retry_after
-        )
+        answer = error.response
+        body, reason = bytes(answer.body), answer.reason_phrase
+        return refusal(answer.status_code, body, reason=reason, headers=answer.headers, websocket=True)
     if isinstance(error, ConnectionClosed):
         # Without a close frame of the server, the client may have closed: a ping had no answer.
         frame = error.rcvd or error.sent

@@ -35,6 +35,11 @@ class Target:
     """``Authorization`` for the URL's user and password; empty without them."""
 
     @property
+    def mount(self) -> str:
+        """The path without a slash at its end, and without the query: the mount, in the URL of a server."""
+        return self.path.partition("?")[0].rstrip("/")
+
+    @property
     def authority(self) -> str:
         """Host and port as in a URL, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -83,21 +88,27 @@ def _host(name: str) -> str:
     return name.encode("idna").decode()
 
 
+def channel_path(server: Target, channel: str) -> str:
+    """The path of a channel as it is sent, percent-encoded.
+
+    :param channel: the name as for :func:`eventcast.publish`: the whole path, not percent-encoded; without a leading
+        slash, the path below the mount, which is the path of the server's URL.
+    :raises ValueError: ``channel`` is not a channel's name.
+    """
+    if not isinstance(channel, str) or has_dot_segment(f"/{channel}"):
+        raise ValueError(f"A channel is a path without a segment '.' or '..', not {channel!r:.100}.")
+    _check_is_utf8(channel)
+    return url_path(channel) if channel.startswith("/") else server.mount + url_path(f"/{channel}")
+
+
 def channel_url(server: str, channel: str) -> str:
     """The URL of a channel.
 
-    :param server: a URL of the server, such as ``"http://127.0.0.1:8000"``; its path is not used.
-    :param channel: the name as for :func:`eventcast.publish`: the whole path, not percent-encoded.
+    :param server: a URL of the server, such as ``"http://127.0.0.1:8000/live"``.
+    :param channel: the whole path, not percent-encoded; without a leading slash, the path below the server's URL.
     :raises ValueError: ``server`` is not a URL, or ``channel`` is not a channel's name.
     """
-    if not channel.startswith("/"):
-        raise ValueError(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
-    if has_dot_segment(channel):
-        raise ValueError(f"A channel has no segment '.' or '..': {channel!r:.100}.")
-    _check_is_utf8(channel)
-    parse_url(server)
-    parts = urlsplit(server)
-    return f"{parts.scheme}://{parts.netloc}{url_path(channel)}"
+    return _root(server) + channel_path(parse_url(server), channel)
 
 
 def pattern_url(server: str, pattern: str) -> str:
@@ -110,9 +121,13 @@ def pattern_url(server: str, pattern: str) -> str:
     if not pattern.startswith("/"):
         raise ValueError(f"A pattern is an absolute path that begins with '/', not {pattern!r:.100}.")
     _check_is_utf8(pattern)
-    parse_url(server)
-    parts = urlsplit(server)
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/-/subscribe?pattern={quote(pattern, safe='')}"
+    return f"{_root(server)}{parse_url(server).mount}/-/subscribe?pattern={quote(pattern, safe='')}"
+
+
+def _root(url: str) -> str:
+    """A URL without its path, but with its user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _check_is_utf8(name: str) -> None:
@@ -120,6 +135,14 @@ def _check_is_utf8(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"A channel's name is UTF-8, and {name!r:.100} is not.") from None
+
+
+def key_headers(url: str, key: str) -> dict[str, str]:
+    """The header that carries a key or token to the server of a URL; none for an empty key."""
+    if not key:
+        return {}
+    # A user and a password in the URL, for a proxy in front of the server, are Authorization already.
+    return {"X-API-Key": key} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {key}"}
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from eventcast.client.reconnecting import OnState, State
-from eventcast.client.tasks import until_one_ends
 
 TIMEOUT = 30.0
 """Seconds of silence until an alarm, by default: six beats of ``eventcast beat``."""
@@ -174,3 +174,21 @@ async def watch(
                 tell(found)
 
     await until_one_ends(read(), look())
+
+
+async def until_one_ends(*work: Coroutine[Any, Any, object]) -> None:
+    """Run coroutines at the same time until one ends or this is cancelled; cancel the others, and wait for their end.
+
+    Raises what one of them raised. (``asyncio.gather`` leaves the others running. Waiting for them as well would cancel
+    them twice, and interrupt their clean-up.)
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from typing import Any
 
 from eventcast.client import beating, channel_url
 from eventcast.client.reconnecting import Outage
-from eventcast.commandline import Tool, hints, lines, parsing, say
+from eventcast.commandline import Tool, parsing, say, warn_of_pattern
+from eventcast.commandline.publish import to_message
 
 
 class Beat(Tool):
@@ -31,17 +33,16 @@ class Beat(Tool):
 
     def run(self, **options: Any) -> None:
         path: str = options["path"]
-        hints.warn_of_pattern(path, "Beats go to one channel.")
+        warn_of_pattern(path, "Beats go to one channel.")
         beats = beating.beat(
             channel_url(self.url, path),
             every=options["every"],
-            data=lines.from_argument(options["data"]),
+            data=to_message(os.fsencode(options["data"])),
             on_state=Outage(path, say, meanwhile="Trying again with each beat.").take,
             headers=self.headers,
         )
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         try:
-            with hints.asking(hints.whole_path(self.url, path)):
-                beats.run()
+            beats.run()
         finally:
             signal.signal(signal.SIGTERM, before)

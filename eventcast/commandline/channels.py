@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from eventcast.client.answers import MOUNT_HINT
-from eventcast.client.publishing import HTTPConnection
-from eventcast.commandline import Tool, hints, parsing, say
+from eventcast.client import Publisher
+from eventcast.client.answers import WHOLE_PATH
+from eventcast.commandline import Tool, parsing, say, write
 from eventcast.engine.names import printable
 from eventcast.exceptions import Refused
 
@@ -33,29 +32,29 @@ class Channels(Tool):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
         add("--prefix", default="", type=parsing.text, metavar="PREFIX", help="only names that begin with this")
-        lines = 'print a JSON object on each line, {"channel": …} or {"pattern": …}, with all figures'
+        lines = 'print a JSON object on each line, {"channel": ...} or {"pattern": ...}, with all figures'
         add("--json", action="store_true", help=lines)
 
     def run(self, **options: Any) -> None:
         prefix: str = options["prefix"]
-        with hints.asking(MOUNT_HINT), HTTPConnection(self.url, headers=self.headers) as connection:
+        with Publisher(self.url, headers=self.headers) as connection:
             found = list(_records(connection, prefix))
         lines = [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in found]
         for line in lines if options["json"] else _table(found):
-            sys.stdout.buffer.write(line.encode() + b"\n")
+            write(line + "\n")
         if not found:
             say(f"No channel that begins with {prefix} has a subscriber." if prefix else "No channel has a subscriber.")
 
 
-def _records(connection: HTTPConnection, prefix: str) -> Iterator[dict[str, Any]]:
+def _records(connection: Publisher, prefix: str) -> Iterator[dict[str, Any]]:
     """All channels, and then the patterns."""
-    path = connection.target.path.partition("?")[0].rstrip("/") + "/-/channels"
+    path = connection.target.mount + "/-/channels"
     after: str | None = ""
     while after is not None:
         query = urlencode({"prefix": prefix, "after": after, "limit": PAGE})
         answer = connection.request("GET", f"{path}?{query}")
         if not isinstance(answer.get("channels"), list):
-            raise Refused(f"{path} does not list channels.", status=404)
+            raise Refused(f"{path} does not list channels: {WHOLE_PATH}", status=404)
         yield from answer["channels"]
         after = answer.get("next") or None
     yield from (found for found in answer.get("patterns", ()) if found["pattern"].startswith(prefix))

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections
 
 from eventcast.client.targets import parse_url
-from eventcast.commandline import ExitCode, Failed, Tool, parsing
+from eventcast.commandline import ExitCode, Failed, Tool, parsing, write
 from eventcast.listeners import Registration, discover, registry
 
 GRACE = 10.0
@@ -60,7 +60,7 @@ class Listen(Tool):
         if options["list"]:
             for each in chosen:
                 details = " ".join(f"{name}={value}" for name, value in each.options.items())
-                print(each.name, each.path, f"{details}{' async' if each.is_async else ''}", sep="  ")
+                write(f"{each.name}  {each.path}  {details}{' async' if each.is_async else ''}\n")
             return
         connections.close_all()  # connections of this thread, which Django may have opened; listeners have their own
         with _logging_to_standard_error(logger):

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -82,3 +83,14 @@ def header(value: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError(f"not a header such as 'Authorization: Bearer abc': {value!r}")
     return name.strip(), content.strip()
+
+
+def key_file(value: str) -> str:
+    """The key, or token, in a file."""
+    try:
+        found = Path(value).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"the key cannot be read: {error}") from None
+    if not found:
+        raise argparse.ArgumentTypeError(f"there is no key in the file {value!r}")
+    return found

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Iterator
 from typing import Any
 
-from eventcast.client import Publisher, channel_url
-from eventcast.commandline import ExitCode, Failed, Tool, hints, lines, parsing
+from eventcast.client import Publisher
+from eventcast.client.publishing import BATCH
+from eventcast.commandline import ExitCode, Failed, Tool, parsing, warn_of_pattern, write
 from eventcast.commandline.sending import Sender
-from eventcast.exceptions import EventcastError
+from eventcast.exceptions import EventcastError, MessageTooLarge
 
 STANDARD_INPUT = 0
+
+READ = 64 * 1024
+"""Bytes to read at a time: the size of a pipe."""
+
+LONGEST = 16 * 1024 * 1024
+"""Bytes of one message from standard input, sixteen times the default limit of servers. This bounds the memory."""
 
 
 class Publish(Tool):
@@ -49,17 +58,16 @@ class Publish(Tool):
 
     def run(self, **options: Any) -> None:
         path, data = options["path"], options["data"]
-        hints.warn_of_pattern(path, "A message goes to one channel.")
-        with Publisher(channel_url(self.url, path), headers=self.headers) as publisher:
+        warn_of_pattern(path, "A message goes to one channel.")
+        with Publisher(self.url, headers=self.headers) as publisher:
             sender = Sender(publisher, path, retry=options["retry"])
-            with hints.asking(hints.whole_path(self.url, path)):
-                if data == "-":
-                    self._send_lines(sender)
-                else:
-                    sender.send([lines.whole(STANDARD_INPUT) if data is None else lines.from_argument(data)])
+            if data == "-":
+                self._send_lines(sender)
+            else:
+                sender.send([whole(STANDARD_INPUT) if data is None else to_message(os.fsencode(data))])
         if options["json"]:
             answer = {"channel": path, "messages": sender.messages, "subscribers": sender.subscribers}
-            print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+            write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n")
         if options["require_subscribers"] and sender.unheard:
             unheard = f"{path} had no subscriber for {sender.unheard} of {sender.messages} messages."
             raise Failed(unheard, ExitCode.REFUSED)
@@ -67,7 +75,56 @@ class Publish(Tool):
     @staticmethod
     def _send_lines(sender: Sender) -> None:
         try:
-            for batch in lines.batches(STANDARD_INPUT):
+            for batch in batches(STANDARD_INPUT):
                 sender.send(batch)
         except EventcastError as error:
             raise sender.explain(error) from error
+
+
+def batches(descriptor: int) -> Iterator[list[str | bytes]]:
+    """The lines of a file descriptor, in batches of all that is there: one line of a slow pipe, a thousand of a fast
+    one.
+
+    A message is a line without its line feed; blank lines are messages, and a carriage return is kept.
+
+    :raises MessageTooLarge: a line is over :data:`LONGEST`.
+    """
+    rest = bytearray()
+    while chunk := os.read(descriptor, READ):
+        *lines, last = chunk.split(b"\n")
+        if lines:
+            lines[0] = bytes(rest) + lines[0]
+            rest.clear()
+        rest += last
+        _check_length(rest)
+        for first in range(0, len(lines), BATCH):
+            yield [to_message(line) for line in lines[first : first + BATCH]]
+    if rest:
+        yield [to_message(bytes(rest))]
+
+
+def whole(descriptor: int) -> str | bytes:
+    """Everything from a file descriptor, as one message.
+
+    :raises MessageTooLarge: it is over :data:`LONGEST`.
+    """
+    found = bytearray()
+    while chunk := os.read(descriptor, READ):
+        found += chunk
+        _check_length(found)
+    return to_message(bytes(found))
+
+
+def to_message(data: bytes) -> str | bytes:
+    """Text if the bytes are UTF-8, else binary."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _check_length(found: bytearray) -> None:
+    if len(found) > LONGEST:
+        raise MessageTooLarge(
+            f"A message from standard input is over {LONGEST} bytes. Publish a link to it, or split it."
+        )

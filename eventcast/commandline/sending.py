@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from eventcast.client import Publisher
 from eventcast.client.answers import sentence
 from eventcast.client.reconnecting import Outage, backoff, may_pass
+from eventcast.client.targets import channel_path
 from eventcast.commandline import say
 from eventcast.exceptions import EventcastError, MessageTooLarge, Refused, ServerUnreachable, TooManyPublishes
 
@@ -23,7 +24,7 @@ class Sender:
     """
 
     def __init__(self, publisher: Publisher, path: str, *, retry: bool) -> None:
-        self._publisher = publisher
+        self._publisher, self._path = publisher, channel_path(publisher.target, path)
         self._retry = retry
         self._outage = Outage(path, say)
         self._failures = 0
@@ -43,7 +44,7 @@ class Sender:
         """
         for kind, group in itertools.groupby(batch, type):
             if kind is str:
-                self._request(list(group))
+                self._request(cast(list[str], list(group)))
             else:
                 for data in group:
                     self._request([data])
@@ -59,15 +60,13 @@ class Sender:
             "(--retry waits for the server.)"
         )
 
-    def _request(self, messages: Sequence[Any]) -> None:
+    def _request(self, messages: list[str] | list[str | bytes]) -> None:
         """Publish messages in one request. A refused request has published none of them, and can be repeated."""
         while True:
             self._under_way = len(messages)
             try:
-                if len(messages) == 1:
-                    self.subscribers = self._publisher.publish(messages[0])
-                else:
-                    self.subscribers = self._publisher.publish_texts(messages)
+                request = messages[0] if len(messages) == 1 else cast(list[str], messages)
+                self.subscribers = self._publisher.send(self._path, request)
             except (Refused, ServerUnreachable) as error:
                 if len(messages) == 1 or not isinstance(error, MessageTooLarge):
                     time.sleep(self._pause(error))

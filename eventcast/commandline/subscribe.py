@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from eventcast.client import channel_url, pattern_url
-from eventcast.client.answers import MOUNT_HINT
 from eventcast.client.reconnecting import Outage
-from eventcast.commandline import Tool, hints, parsing, say
+from eventcast.commandline import Tool, parsing, say, warn_of_pattern, write
 from eventcast.commandline.running import execute, until_done
 from eventcast.engine.messages import Message
 
@@ -53,27 +51,25 @@ class Subscribe(Tool):
     def run(self, **options: Any) -> None:
         from eventcast.client.subscribing import decode_frame, subscribe  # the other tools do not need websockets
 
-        async def listen(name: str, url: str, question: str, decode: Decode) -> None:
+        async def listen(name: str, url: str, decode: Decode) -> None:
             tell = Outage(name, say, after="Messages of that time are missing.").take
             subscription = subscribe(url, wait=options["wait"], headers=self.headers, on_state=tell)
-            with hints.asking(question):
-                async with subscription as messages:
-                    async for frame in messages:
-                        path, data = decode(frame)
-                        await output.write(Message(data, path))
+            async with subscription as messages:
+                async for frame in messages:
+                    path, data = decode(frame)
+                    await output.write(Message(data, path))
 
         paths, patterns = dict.fromkeys(options["paths"]), dict.fromkeys(options["pattern"])
         if not paths and not patterns:
             raise ValueError("Name a channel (PATH), or a --pattern.")
         for path in paths:
-            hints.warn_of_pattern(path, "For many channels use --pattern.")
+            warn_of_pattern(path, "For many channels use --pattern.")
         for pattern in patterns:
             if "<" not in pattern:
                 say(f"The pattern {pattern} has no converter such as <id>, and matches only that channel.")
         output = _Output(options["count"], as_json=options["json"], command=options["exec"])
-        url = self.url
-        work = [listen(path, channel_url(url, path), hints.whole_path(url, path), _of(path)) for path in paths]
-        work += [listen(pattern, pattern_url(url, pattern), MOUNT_HINT, decode_frame) for pattern in patterns]
+        work = [listen(path, channel_url(self.url, path), _of(path)) for path in paths]
+        work += [listen(pattern, pattern_url(self.url, pattern), decode_frame) for pattern in patterns]
         asyncio.run(until_done(output.done, work))
 
 
@@ -104,8 +100,7 @@ class _Output:
                 what = f"{message.channel}: the command"
                 await execute(self._command, what, {"EVENTCAST_CHANNEL": message.channel}, data)
             else:
-                sys.stdout.buffer.write(data if self._as_json else data + b"\n")
-                sys.stdout.buffer.flush()
+                write(data if self._as_json else data + b"\n")
             if self._left is not None:
                 self._left -= 1
                 if not self._left:

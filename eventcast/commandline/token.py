@@ -8,8 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError
 
-from eventcast.commandline import ExitCode
-from eventcast.commandline.subcommand import Subcommand
+from eventcast.commandline import ExitCode, Subcommand
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
 from eventcast.security.authorization import token

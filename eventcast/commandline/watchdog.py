@@ -10,7 +10,7 @@ from typing import Any
 from eventcast.client import channel_url
 from eventcast.client.reconnecting import Outage
 from eventcast.client.watching import TIMEOUT, Heartbeat, Watches, watch
-from eventcast.commandline import Tool, hints, parsing, say
+from eventcast.commandline import Tool, looks_like_pattern, parsing, say, write
 from eventcast.commandline.running import execute, until_done
 
 GRACE = 5.0
@@ -42,7 +42,7 @@ class Watchdog(Tool):
 
     def run(self, **options: Any) -> None:
         path: str = options["path"]
-        if hints.looks_like_pattern(path):
+        if looks_like_pattern(path):
             raise ValueError(
                 f"{path} looks like a pattern, but this watches one channel. A function in listeners.py with "
                 f"@heartbeat({path!r}) watches each channel that matches."
@@ -65,8 +65,7 @@ class Watchdog(Tool):
             headers=self.headers,
             on_state=outage.take,
         )
-        with hints.asking(hints.whole_path(self.url, path)):
-            await until_done(asyncio.Event(), [watching, alarms.run()] if alarms else [watching])
+        await until_done(asyncio.Event(), [watching, alarms.run()] if alarms else [watching])
 
 
 class Alarms:
@@ -118,4 +117,4 @@ def _status(alarm: Heartbeat) -> str:
 
 def _print(alarm: Heartbeat) -> None:
     what = "alive again after" if alarm.alive else "silent for"
-    print(f"{alarm.channel}: {what} {alarm.silence:.1f} s", flush=True)
+    write(f"{alarm.channel}: {what} {alarm.silence:.1f} s\n")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eventcast.client.answers import MOUNT_HINT, sentence
+from eventcast.client.answers import sentence
 from eventcast.exceptions import Refused
 from eventcast.listeners.alarms import watch_heartbeats
 from eventcast.listeners.heartbeats import HeartbeatListener
@@ -111,8 +111,7 @@ class Supervisor:
             await self._source(runner)
         except Refused as error:
             self._ended[runner.name] = f"{error.status} {error.code}"
-            hint = f" {MOUNT_HINT}" if error.status == 404 else ""
-            detail = sentence(error.detail) + hint
+            detail = sentence(error.detail)
             logger.error("%s: the server refuses it: %d %s. %s", runner.name, error.status, error.code, detail)
         except Exception as error:
             self._ended[runner.name] = type(error).__name__

@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 import eventcast
-from eventcast.commandline.subcommand import Subcommand
+from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
 from eventcast.server.door import Times
 from eventcast.server.serving import BroadcastServer, listen_on_tcp, listen_on_unix

@@ -58,8 +58,8 @@ async def test_publish_sends_other_data_as_json(server: Server, channel: str, co
 
 async def test_publish_many_keeps_order_and_every_message(server: Server, channel: str, connect: Connect) -> None:
     listener = await connect(server, channel)
-    with Publisher(server.url + channel) as publisher:
-        assert await asyncio.to_thread(publisher.publish_many, PAYLOADS) == 1
+    with Publisher(server.url) as publisher:
+        assert await publisher.apublish_many((channel, payload) for payload in PAYLOADS) == len(PAYLOADS)
     assert await listener.receive_many(len(PAYLOADS)) == PAYLOADS
 
 
@@ -71,22 +71,39 @@ async def test_channel_url_leads_both_sides_to_the_channel(server: Server, name:
         assert await next_of(messages) == name
 
 
-def test_publisher_keeps_its_connection(server: Server, channel: str) -> None:
-    with Publisher(server.url + channel) as publisher:
-        publisher.publish("one")
-        first = publisher._connection.sock
-        publisher.publish("two")
-        assert publisher._connection.sock is first
-        assert first is not None
+def test_publisher_keeps_one_connection_for_all_channels(server: Server, channel: str) -> None:
+    with Publisher(server.url) as publisher:
+        publisher.publish(f"{channel}/one", "one")
+        (first,) = publisher._idle
+        socket_before = first.sock
+        publisher.publish(f"{channel}/two", "two")
+        (again,) = publisher._idle
+        assert again.sock is socket_before is not None
+
+
+def test_publisher_has_a_connection_for_each_thread_at_once(server: Server, channel: str) -> None:
+    with Publisher(server.url) as publisher, subscribe(server.url + channel) as messages:
+        threads = [
+            threading.Thread(target=publisher.publish_many, args=([(channel, f"{n} {m}") for m in range(20)],))
+            for n in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        found = [str(next(messages)) for _ in range(4 * 20)]
+        for thread in threads:
+            thread.join(TIMEOUT)
+    assert sorted(found) == sorted(f"{n} {m}" for n in range(4) for m in range(20))
+    for n in range(4):
+        assert [each for each in found if each.startswith(f"{n} ")] == [f"{n} {m}" for m in range(20)]
 
 
 def test_publisher_connects_again_after_the_server_was_away(start: Start, channel: str) -> None:
     server = start(servers.daphne)
-    with Publisher(server.url + channel) as publisher:
-        publisher.publish("one")
+    with Publisher(server.url) as publisher:
+        publisher.publish(channel, "one")
         server.stop()
         start(servers.daphne, "-p", str(server.port))
-        assert publisher.publish("two") == 0
+        assert publisher.publish(channel, "two") == 0
 
 
 def test_publish_raises_what_the_server_raised(server: Server, channel: str) -> None:
@@ -218,8 +235,8 @@ async def test_publish_many_takes_what_is_too_much_for_one_request(
 ) -> None:
     server = start(servers.daphne, env={"EVENTCAST_MAX_BODY_SIZE": "250000"})
     listener = await connect(server, channel)
-    with Publisher(server.url + channel) as publisher:
-        await asyncio.to_thread(publisher.publish_many, (f"{number:01000}" for number in range(1500)))
+    with Publisher(server.url) as publisher:
+        await publisher.apublish_many((channel, f"{number:01000}") for number in range(1500))
     assert await listener.receive_many(1500) == [f"{number:01000}" for number in range(1500)]
 
 

@@ -17,7 +17,7 @@ from tests.live import servers
 from tests.live.conftest import Fleet
 from tests.live.servers import Server
 
-ASKS_FOR_MOUNT = "Does the URL name the mount, such as http://host/live?"
+MOUNT = "the mount included, such as /live/orders/42"
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +38,21 @@ def test_channels_are_found_below_the_mount(site: Server, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("arguments", "question"),
+    ("arguments", "cause"),
     [
-        (["channels"], ASKS_FOR_MOUNT),
-        (["subscribe", "--pattern", "/live/<a>"], ASKS_FOR_MOUNT),
-        (["publish", "/a", "x"], "A PATH is the whole path, the mount included: /live/a?"),
-        (["subscribe", "/a"], "A PATH is the whole path, the mount included: /live/a?"),
-        (["beat", "/a"], "A PATH is the whole path, the mount included: /live/a?"),
+        (["channels"], MOUNT),
+        (["publish", "/a", "x"], MOUNT),
+        (["beat", "/a"], MOUNT),
+        (["subscribe", "--pattern", "/live/<a>"], "none of its routes has the path"),
+        (["subscribe", "/a"], "none of its routes has the path"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_place_is_refused_with_a_question(
-    site: Server, capsys: pytest.CaptureFixture[str], arguments: list[str], question: str
+def test_wrong_place_is_refused_with_its_cause(
+    site: Server, capsys: pytest.CaptureFixture[str], arguments: list[str], cause: str
 ) -> None:
     assert main([*arguments, "--url", site.url]) == 1
-    assert capsys.readouterr().err.endswith(f". {question}\n")
+    assert cause in capsys.readouterr().err
 
 
 def test_refusal_tells_what_the_server_says(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

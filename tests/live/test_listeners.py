@@ -80,8 +80,8 @@ def say(server: Server, channel: str, data: object) -> None:
 def test_good_listener_gets_all_beside_bad_ones(server: Server, listen: Listen) -> None:
     process = listen(server, "good", "raises", "sleeps", "blocks", "waits", "--grace", "0.5")
     process.allows_tracebacks = True
-    with Publisher(server.url + "/three") as publisher:
-        publisher.publish_many({"number": number, "of": COUNT} for number in range(COUNT))
+    with Publisher(server.url) as publisher:
+        publisher.publish_many(("/three", {"number": number, "of": COUNT}) for number in range(COUNT))
     process.wait_for_log(f"good got {COUNT} in order", timeout=PATIENCE)
     assert process.end() == 1
     assert f"listening.good: {COUNT} handled, 0 failed, 0 dropped, 0 undecodable" in process.log
@@ -148,8 +148,8 @@ def test_function_uses_the_database_with_connections_as_of_a_request(
 
 def test_sigterm_ends_when_all_that_waits_is_done(server: Server, listen: Listen) -> None:
     process = listen(server, "slow")
-    with Publisher(server.url + "/slow") as publisher:
-        publisher.publish_many(range(30))
+    with Publisher(server.url) as publisher:
+        publisher.publish_many(("/slow", number) for number in range(30))
     process.wait_for_log("slow 0\n")
     assert process.end() == 0
     assert "slow 29\n" in process.log

@@ -7,10 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from eventcast.commandline import Failed, Tool
+from eventcast.commandline import Failed, Subcommand, Tool
 from eventcast.commandline.listen import Listen
 from eventcast.commandline.parsing import SubcommandParser
-from eventcast.commandline.subcommand import Subcommand
 from eventcast.commandline.token import Token
 from eventcast.commandline.tools import TOOLS, add_parsers, run
 from eventcast.conf import conf
@@ -36,7 +35,7 @@ class Command(BaseCommand):
             chosen(self).handle(**options)
             return
         try:
-            run(chosen, conf.URL, options)
+            run(chosen, options, url=conf.URL, key=conf.KEY)
         except Failed as failure:
             raise CommandError(str(failure), returncode=failure.exit_code) from failure
 
