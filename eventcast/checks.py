@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
@@ -51,24 +51,19 @@ def _valid_instead_of(name: str, value: object) -> str:
     if name == "KEY":
         return "" if isinstance(value, str) else "a key or token as text"
     if name == "URL":
-        return "" if _is_url(value) else "an http or https URL"
+        right = _is_read_by(lambda url: url.startswith("http") and parse_url(url), value)
+        return "" if right else "an http or https URL"
     if name == "TRUSTED_PROXIES":
-        return "" if _are_proxies(value) else "a list of addresses and networks, with 'unix' for a Unix socket"
+        right = isinstance(value, (list, tuple)) and _is_read_by(lambda addresses: proxies(*addresses), value)
+        return "" if right else "a list of addresses and networks, with 'unix' for a Unix socket"
     right = isinstance(value, int) and not isinstance(value, bool) and value >= setting.least
     return "" if right else f"a whole number, {setting.least} or more"
 
 
-def _are_proxies(value: object) -> bool:
+def _is_read_by(parse: Callable[[Any], object], value: object) -> bool:
     try:
-        return isinstance(value, (list, tuple)) and bool(proxies(*value))
+        return bool(parse(value))
     except (ValueError, TypeError, AttributeError):
-        return False
-
-
-def _is_url(value: object) -> bool:
-    try:
-        return isinstance(value, str) and value.startswith("http") and bool(parse_url(value))
-    except ValueError:
         return False
 
 

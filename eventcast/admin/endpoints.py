@@ -42,17 +42,11 @@ class Endpoints(Base):
 
     # --- permissions ------------------------------------------------------------------------------------------------
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Always False: a channel exists while it has subscribers."""
+    def has_no_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
+        """Always False: a channel has no fields, begins with its first subscriber and ends with its last."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
-        """Always False: a channel has no fields to change."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
-        """Always False: a channel ends with its last subscriber."""
-        return False
+    has_add_permission = has_change_permission = has_delete_permission = has_no_permission
 
     def has_publish_permission(self, request: HttpRequest, obj: Channel | None = None) -> bool:
         """Whether the user may publish to channels: the permission ``eventcast.publish_channel``."""
