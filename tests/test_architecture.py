@@ -23,12 +23,12 @@ FLOORS = [
     {"client"},
     {"listeners"},
     {"commandline"},
-    {"authorization", "routing", "urls", "models", "migrations", "templatetags"},
+    {"authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
     {"admin"},
     {"checks"},
     {"server"},
     {"management"},
-    {"apps", "__init__", "__main__"},
+    {"apps", "__init__", "__main__", "pytest_plugin"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

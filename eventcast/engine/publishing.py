@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -31,6 +31,12 @@ LAYER_TIMEOUT = 2.0
 
 EVERYWHERE = names.group_name(names.ALL)
 """The group of the processes that have subscribers to patterns."""
+
+captures: list[Callable[[str, Sequence[str | bytes]], object]] = []
+"""Called with the channel and the messages of each publish, which were checked: the outboxes of ``eventcast.testing``.
+
+While there is one, messages reach the subscribers of this process by the in-memory layer, and nothing else.
+"""
 
 _background = BackgroundLoop("eventcast.publish")
 
@@ -94,13 +100,15 @@ async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
 async def apublish_checked(channel: str, data: Sequence[str | bytes]) -> int:
     """The same for a name that was checked."""
     event = messages.to_layer(channel, [messages.check_data(message) for message in data])
+    if captures:
+        _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
         if hub.is_crowded(channel):
             await hub.wait_for_room(channel)
     layer = get_layer()
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
-    else:
+    elif not captures:
         await _send_by_layer(layer, event)
     return presence.subscriber_count(channel)
 
@@ -118,8 +126,15 @@ def _after_commit(event: dict[str, Any], using: str | None) -> None:
     transaction.on_commit(send, using=using, robust=True)
 
 
+def _capture(event: dict[str, Any]) -> None:
+    for capture in captures:
+        capture(event["channel"], event["messages"])
+
+
 def _send(event: dict[str, Any]) -> None:
     layer, on_loop = get_layer(), _on_a_loop()
+    if captures:
+        _capture(event)
     for hub in hubs():
         if on_loop:
             hub.make_room_now(event["channel"])
@@ -127,6 +142,8 @@ def _send(event: dict[str, Any]) -> None:
             hub.wait_for_room_in_thread(event["channel"])
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
+    elif captures:
+        pass  # Nothing leaves the process.
     elif on_loop:
         _background.start(_send_in_turn(layer, event))
     else:
