@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from django.test import override_settings
+from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import memory
 from eventcast.engine.closing import TRY_AGAIN_LATER
 from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.messages import Piece
+from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.publishing import publish
+from eventcast.http.streams import FORMATS, SSE, ResponseStream, Stream
+from eventcast.security.admission import Permit
+from eventcast.websocket.asgi import ASGIWebSocket
 from tests.fakes import FakeSubscriber, StuckSubscriber
 from tests.reading import Connections, make_connections
 
@@ -102,3 +110,51 @@ async def test_nothing_is_counted_when_all_have_left(connections: Connections) -
     publish("/a", "x" * 1_000_000)
     await connections.close()
     assert (current_hub().memory.total, current_hub().memory._owing) == (0, set())
+
+
+def stream() -> ResponseStream:
+    """A stream of a server that has taken nothing yet."""
+    subscriber = ResponseStream(Stream(AsyncRequestFactory().get("/a"), "/a", FORMATS[SSE], Permit()))
+    subscriber._task = asyncio.create_task(asyncio.sleep(0))
+    return subscriber
+
+
+def websocket() -> ASGIWebSocket:
+    """A WebSocket of a server that takes the first message and no more."""
+
+    async def send(event: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    subscriber = ASGIWebSocket(send)
+    subscriber._server_task = asyncio.create_task(asyncio.sleep(0))
+    subscriber.open()
+    return subscriber
+
+
+@limited(3_000_000)
+@pytest.mark.parametrize("make", [stream, websocket])
+async def test_subscribers_of_other_servers_count_as_well(make: Callable[[], OwingSubscriber]) -> None:
+    hub = current_hub()
+    subscribers = [make() for _ in range(6)]
+    for number, subscriber in enumerate(subscribers):
+        await hub.subscribe(f"/{number}", subscriber)
+    for number in range(6):
+        publish(f"/{number}", "x" * 1_000_000)
+    assert 2_000_000 < hub.memory.total <= 3_000_000
+    assert 3 <= sum(subscriber.closed for subscriber in subscribers) < 6
+    for subscriber in subscribers:
+        hub.unsubscribe(subscriber)
+    assert (hub.memory.total, hub.memory._owing) == (0, set())
+
+
+@pytest.mark.parametrize("make", [stream, websocket])
+async def test_message_of_many_subscribers_of_other_servers_is_kept_once(make: Callable[[], OwingSubscriber]) -> None:
+    hub = current_hub()
+    subscribers = [make() for _ in range(6)]
+    for subscriber in subscribers:
+        await hub.subscribe("/a", subscriber)
+    publish("/a", "x" * 1_000_000)
+    assert 1_000_000 <= hub.memory.total < 1_001_000
+    for subscriber in subscribers:
+        hub.unsubscribe(subscriber)
+    assert hub.memory.total == 0

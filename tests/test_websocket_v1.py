@@ -175,7 +175,7 @@ async def test_hello_comes_before_messages_of_the_handshake(subscriber: Subscrib
 async def test_message_by_a_pattern_is_its_line(subscriber: Subscribed) -> None:
     listener = v1.V1ASGIWebSocket(None, parse("/<a>"), publish=False)  # type: ignore[arg-type]
     line = Message("x", "/a")
-    assert listener.event_of(envelope_of(line)) == {"type": "websocket.send", "text": line.line()[:-1].decode()}
+    assert listener.form.encode([envelope_of(line)]) == line.line()[:-1]
 
 
 async def test_pulse_sends_heartbeats_until_release(subscriber: Subscribed) -> None:

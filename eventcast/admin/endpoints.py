@@ -113,7 +113,7 @@ class Endpoints(Base):
         asked = (STAFF, f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}")
         claims = tuple(SessionClaim(request.session.session_key, user.pk, each) for each in asked)
         permit = Permit(user.get_username(), claims=claims, identity=identity_of(user))
-        return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[SSE], permit).for_django())
+        return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[SSE], permit, viewer=True).for_django())
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""

@@ -13,7 +13,7 @@ class Figures:
     messages: int = 0
     """Messages broadcast."""
     delivered: int = 0
-    """Messages times subscribers they were handed to."""
+    """Messages times subscribers they were handed to. It is not taken back if a client then does not take them."""
     lost: int = 0
     """Messages times subscribers that did not get them: too slow, or too much at once."""
 

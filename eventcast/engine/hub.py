@@ -75,12 +75,10 @@ class Hub:
             quotas.release(reservation)
             raise
         subscriber.reservation, subscriber.hub, subscriber.wanted = reservation, self, wanted
-        channel = self._channel_of(wanted)
-        if channel is None:
-            if isinstance(wanted, Pattern):
-                channel = self.patterns.make(wanted)
-            else:
-                channel = self.channels[wanted] = LocalChannel(wanted)
+        if isinstance(wanted, Pattern):
+            channel = self.patterns.make(wanted)
+        else:
+            channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
         channel.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -88,6 +86,7 @@ class Hub:
         subscriber.leave()
         if subscriber.hub is not self or subscriber.reservation is None:
             return
+        subscriber.release()
         quotas.release(subscriber.reservation)
         subscriber.reservation = subscriber.hub = None
         if subscriber.on_end is not None:

@@ -17,7 +17,7 @@ from eventcast.engine.closing import TOO_MUCH
 from eventcast.engine.messages import Piece
 
 if TYPE_CHECKING:
-    from eventcast.engine.sockets import SocketSubscriber
+    from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.subscribe")
 
@@ -35,12 +35,12 @@ class PendingMemory:
     def __init__(self) -> None:
         self.total = 0
         """Bytes of all pieces that are owed, each counted once."""
-        self._owing: set[SocketSubscriber] = set()
+        self._owing: set[Subscriber] = set()
 
-    def hold(self, piece: Piece, subscriber: SocketSubscriber) -> None:
+    def hold(self, piece: Piece, subscriber: Subscriber) -> None:
         """A subscriber owes a piece."""
         if not piece.holders:
-            self.total += len(piece.data)
+            self.total += piece.size
         piece.holders += 1
         self._owing.add(subscriber)
 
@@ -48,9 +48,9 @@ class PendingMemory:
         """A subscriber has written a piece, or has dropped it."""
         piece.holders -= 1
         if not piece.holders:
-            self.total -= len(piece.data)
+            self.total -= piece.size
 
-    def forget(self, subscriber: SocketSubscriber) -> None:
+    def forget(self, subscriber: Subscriber) -> None:
         """A subscriber owes nothing any more."""
         self._owing.discard(subscriber)
 
@@ -67,11 +67,15 @@ class PendingMemory:
         for subscriber in sorted(self._owing, key=lambda each: each.pending, reverse=True):
             if self.total <= limit:
                 break
+            if subscriber.viewer:
+                subscriber.skip(0)
+                if self.total <= limit or subscriber.pending <= FAREWELL:
+                    continue
             subscriber.lose(1)
             subscriber.close(TOO_MUCH)
             subscriber.leave()
             if subscriber.pending > FAREWELL:
-                subscriber.connection_lost()
+                subscriber.abort()
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.engine.messages import Batch, Piece
-from eventcast.engine.subscribers import Subscriber
+from eventcast.engine.owing import OwingSubscriber
 
 READ_SIZE = 64 * 1024
 """Bytes read from a socket at once."""
@@ -34,13 +34,13 @@ CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take the last bytes of a connection and to close its side."""
 
 
-class SocketSubscriber(Subscriber):
+class SocketSubscriber(OwingSubscriber):
     """A subscriber on a non-blocking stream socket, which it owns from now on.
 
     :param sock: the socket; nothing else reads, writes or closes it.
     """
 
-    __slots__ = ("_loop", "_offset", "_on_close", "_opened", "_owed", "_socket", "heard", "send")
+    __slots__ = ("_loop", "_offset", "_on_close", "_opened", "_socket", "heard", "send")
 
     send: Callable[[bytes], int]
 
@@ -48,7 +48,6 @@ class SocketSubscriber(Subscriber):
         super().__init__(**described)
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = sock
-        self._owed: deque[Piece] | None = None
         self._offset = 0
         self._opened = False
         """Whether the client may be written to: not before its handshake is answered."""
@@ -109,15 +108,12 @@ class SocketSubscriber(Subscriber):
         if self._socket is None:
             return
         if self._owed is None:
-            self._owed = deque()
             self._offset = taken
+            self._begun = 1 if taken else 0
+            self.pending = -taken
             self._loop.add_writer(self._socket.fileno(), self.flush)
             self.hold()
-        self._owed.append(piece)
-        self.pending += len(piece.data) - (taken if len(self._owed) == 1 else 0)
-        if self.hub is not None:
-            self.hub.memory.hold(piece, self)
-        self.note_pending()
+        self._owe(piece)
 
     def flush(self) -> None:
         """Write what the socket takes of what is owed."""
@@ -149,17 +145,16 @@ class SocketSubscriber(Subscriber):
         left = taken + self._offset
         while owed and left >= len(owed[0].data):
             left -= len(owed[0].data)
-            self._release(owed.popleft())
+            self._settle(owed.popleft())
         self._offset = left
+        self._begun = 1 if left else 0
         return taken == wanted
 
     def _nothing_owed(self) -> None:
         if self._socket is None:
             return
-        self._owed, self.pending = None, 0
+        self._settle_all()
         self._loop.remove_writer(self._socket.fileno())
-        if self.hub is not None:
-            self.hub.memory.forget(self)
         if self.closed:
             self.last_bytes_written()
         else:
@@ -169,17 +164,12 @@ class SocketSubscriber(Subscriber):
         """Drop what is owed, but for a piece of which a part was written: the client could not read on without it."""
         if self._owed is None:
             return
-        keep = 1 if self._offset else 0
-        while len(self._owed) > keep:
+        while len(self._owed) > self._begun:
             piece = self._owed.pop()
             self.pending -= len(piece.data)
-            self._release(piece)
+            self._settle(piece)
         if not self._owed:
             self._nothing_owed()
-
-    def _release(self, piece: Piece) -> None:
-        if self.hub is not None:
-            self.hub.memory.release(piece)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -192,6 +182,9 @@ class SocketSubscriber(Subscriber):
         if self._on_close is None and self._socket is not None:
             self._on_close = self._loop.call_later(CLOSE_TIMEOUT, self.connection_lost)
 
+    def abort(self) -> None:
+        self.connection_lost()
+
     def connection_lost(self) -> None:
         """The connection is over, by whatever cause: forget it everywhere and close the socket. Safe to call again."""
         sock, self._socket = self._socket, None
@@ -203,14 +196,11 @@ class SocketSubscriber(Subscriber):
             self._on_close.cancel()
             self._on_close = None
         if self._owed is not None:
-            for piece in self._owed:
-                self._release(piece)
-            self._owed, self.pending = None, 0
+            self._settle_all()
             self._loop.remove_writer(sock.fileno())
         self._loop.remove_reader(sock.fileno())
         hub = self.hub
         if hub is not None:
-            hub.memory.forget(self)
             hub.unsubscribe(self)
         self.send = _take_nothing
         sock.close()

@@ -12,6 +12,8 @@ The rules:
   loses whole batches until it has room.
 - A subscriber that owes more than half its bound holds up the publishers of its channel, for at most
   :data:`PATIENCE` seconds: a client that reads has caught up by then.
+- A *viewer*, such as the page of a channel, is never closed for being slow: it loses the oldest of what it is owed,
+  and is told how many messages are missing where they are missing. It holds up publishers no longer than others.
 - Each message that a subscriber does not get is counted, in the subscriber's figures and in its channel's.
 """
 
@@ -70,6 +72,7 @@ class Subscriber:
         "position",
         "reservation",
         "user",
+        "viewer",
         "wanted",
     )
 
@@ -110,6 +113,11 @@ class Subscriber:
         """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
         self.closed = False
         """Whether the connection was closed from this side."""
+        self.viewer = False
+        """Whether it loses its oldest messages when it is slow, in place of its connection. To be set before it is let
+        in, for a client that understands the notice of a loss: ``form.lost(count)`` stands, in order, where ``count``
+        messages are missing. That is the text ``{"type":"lost","messages":3,"reason":"slow"}``: a text frame of a
+        WebSocket, an event ``lost``, or a line of JSON. One notice may count what several bursts have lost."""
         self._behind_since = 0.0
 
     # --- what a way of writing has to do ----------------------------------------------------------------------------
@@ -132,12 +140,27 @@ class Subscriber:
     def flush(self) -> None:
         """Write what can be written now of what is owed."""
 
+    def abort(self) -> None:
+        """Cut the connection off, with all that is owed. Asked only if :meth:`close` has left much pending."""
+
+    def release(self) -> None:
+        """The connection is over: forget what is owed."""
+
+    def drop_oldest(self, excess: int) -> int:
+        """Take so many bytes of the oldest messages out of what is owed, and put a notice of the loss in their place.
+
+        :returns: how many messages were taken out.
+        """
+        return 0
+
     # --- what the channel asks --------------------------------------------------------------------------------------
 
     def deliver(self, batch: Batch) -> int:
         """Take a batch, within the bound; returns how many messages were taken."""
         if self.pending > conf.SUBSCRIBER_BUFFER and not self.holds_up(time.monotonic()):
-            return self._overflow(batch)
+            if not self.viewer:
+                return self._overflow(batch)
+            self.skip(conf.SUBSCRIBER_BUFFER // 2)
         if not self.write(batch):
             self.leave()  # The connection has been closed: that is no loss.
             return 0
@@ -155,7 +178,9 @@ class Subscriber:
 
     def note_progress(self) -> None:
         """Bytes have left. To be called by the code that writes them."""
-        if self._behind_since and self.pending <= conf.SUBSCRIBER_BUFFER // 2:
+        # A viewer that loses messages stays behind until it has taken all: it would hold up publishers all the time.
+        enough = 0 if self.viewer and self.losing else conf.SUBSCRIBER_BUFFER // 2
+        if self._behind_since and self.pending <= enough:
             self._behind_since, self.losing = 0.0, False
             if self.channel is not None:
                 self.channel.behind.discard(self)
@@ -175,23 +200,33 @@ class Subscriber:
         if self.channel is not None:
             self.channel.discard(self)
 
+    def skip(self, room: int) -> None:
+        """Drop the oldest messages owed until at most ``room`` bytes are, and put a notice in their place."""
+        lost = self.drop_oldest(self.pending - room)
+        if lost:
+            self._log_loss("Dropping the oldest messages for")
+            self.lose(lost)
+
     def _overflow(self, batch: Batch) -> int:
         """Apply the policy to a batch for which there is no room."""
         drop = conf.SLOW_SUBSCRIBERS == "drop"
-        if not self.losing:
-            logger.warning(
-                "%s a slow subscriber of %s: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
-                "Dropping messages for" if drop else "Closing",
-                names.quoted(self.channel.name) if self.channel else "?",
-                self.peer or "unknown",
-                self.pending,
-            )
-            self.losing = True
+        self._log_loss("Dropping messages for" if drop else "Closing")
         self.lose(len(batch))
         if not drop:
             self.close(TOO_SLOW)
             self.leave()
         return 0
+
+    def _log_loss(self, what: str) -> None:
+        if not self.losing:
+            logger.warning(
+                "%s a slow subscriber of %s: peer %s, %d bytes pending (EVENTCAST['SUBSCRIBER_BUFFER']).",
+                what,
+                names.quoted(self.channel.name) if self.channel else "?",
+                self.peer or "unknown",
+                self.pending,
+            )
+            self.losing = True
 
     def lose(self, messages: int) -> None:
         """Count messages that the subscriber does not get."""

@@ -19,11 +19,12 @@ from django.http import HttpRequest
 
 from eventcast.conf import conf
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
+from eventcast.engine.fanout import JOIN_LIMIT
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
+from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
-from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
 from eventcast.http.answers import Answer, StreamedResponse, note_refused
@@ -82,13 +83,18 @@ FORMATS = {
 
 
 class Stream(Answer):
-    """The answer to a client that may listen. The code that serves the connection opens the stream."""
+    """The answer to a client that may listen. The code that serves the connection opens the stream.
 
-    __slots__ = ("described", "format", "permit", "request", "wanted")
+    :param viewer: whether a slow client loses its oldest messages and not its connection, see ``Subscriber.viewer``.
+    """
+
+    __slots__ = ("described", "format", "permit", "request", "viewer", "wanted")
 
     streaming = True
 
-    def __init__(self, request: HttpRequest, wanted: str | Pattern, format: Format, permit: Permit) -> None:
+    def __init__(
+        self, request: HttpRequest, wanted: str | Pattern, format: Format, permit: Permit, *, viewer: bool = False
+    ) -> None:
         super().__init__(content_type=format.content_type)
         self["Cache-Control"] = "no-cache, no-transform"
         self["X-Accel-Buffering"] = "no"  # otherwise nginx waits until its buffer is full
@@ -97,8 +103,9 @@ class Stream(Answer):
         self.wanted = wanted
         self.format = format
         self.permit = permit
+        self.viewer = viewer
         self.described = clients.described(request, permit.user, permit.identity)
-        """The arguments of a subscriber that describe its client: address, user, identity."""
+        """What a subscriber is told of its client."""
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
@@ -106,7 +113,7 @@ class Stream(Answer):
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
-    """Check that a request may subscribe to a channel or a pattern, and make the answer.
+    """Check that a request may subscribe, and make the answer.
 
     :raises StreamingUnavailable: the server is not an ASGI server.
     :raises Refused: the client may not subscribe.
@@ -129,6 +136,7 @@ class SocketStream(SocketSubscriber):
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
         super().__init__(sock, **answer.described)
+        self.viewer = answer.viewer
         self.form = answer.format.form(answer.wanted, chunked=chunked)
         self._format = answer.format
         self._chunked = chunked
@@ -178,16 +186,16 @@ class SocketStream(SocketSubscriber):
             self.write_bytes(self.form.wrap(self._format.keep_alive))
 
 
-class ResponseStream(Subscriber):
-    """A stream that is the body of a Django response. Iterate over it to get the bytes to send, piece by piece."""
+class ResponseStream(OwingSubscriber):
+    """A stream that is the body of a Django response: iterate over it to get the bytes to send."""
 
-    __slots__ = ("_format", "_news", "_pieces", "_task", "form")
+    __slots__ = ("_format", "_news", "_task", "form")
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
+        self.viewer = answer.viewer
         self.form = answer.format.form(answer.wanted, chunked=False)
         self._format = answer.format
-        self._pieces: list[bytes] = []
         self._news = asyncio.Event()
         self._task = asyncio.current_task()
 
@@ -198,10 +206,7 @@ class ResponseStream(Subscriber):
     def write(self, batch: Batch) -> bool:
         if self.closed:
             return False
-        piece = batch.piece(self.form).data
-        self._pieces.append(piece)
-        self.pending += len(piece)
-        self.note_pending()
+        self._owe(batch.piece(self.form))
         self._news.set()
         return True
 
@@ -210,26 +215,26 @@ class ResponseStream(Subscriber):
             return
         self.closed = True
         if closing.code == TRY_AGAIN_LATER and self._task is not None:
-            self._pieces, self.pending = [], 0
+            self._settle_all()
             self._task.cancel()  # It waits for a client that reads nothing.
         self._news.set()  # __aiter__ sends the rest and ends.
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        while self._pieces or not self.closed:
-            if not self._pieces:
+        self._written()  # What was on its way when an iteration before was cancelled.
+        while self._owed or not self.closed:
+            if not self._owed:
                 # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
-                timer = loop.call_later(KEEP_ALIVE, self._news.set)
+                timer = asyncio.get_running_loop().call_later(KEEP_ALIVE, self._news.set)
                 try:
                     await self._news.wait()
                 finally:
                     timer.cancel()
             self._news.clear()
-            piece, self._pieces = b"".join(self._pieces), []
-            if piece or not self.closed:
-                yield piece or self._format.keep_alive
-            self.pending -= len(piece)
-            self.note_progress()
+            if pieces := self._begin(JOIN_LIMIT):
+                yield b"".join(pieces)  # of one, no copy
+                self._written()
+            elif not self.closed:
+                yield self._format.keep_alive
 
 
 async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.messages import Batch, Message
-from eventcast.engine.subscribers import Subscriber
+from eventcast.engine.messages import PAYLOADS, Batch, Form, Piece
+from eventcast.engine.owing import OwingSubscriber
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 """The ASGI ``send`` of a connection."""
@@ -29,7 +28,7 @@ CLOSE_TIMEOUT = 5.0
 """Seconds a client has to take the close frame before its connection is given up."""
 
 
-class ASGIWebSocket(Subscriber):
+class ASGIWebSocket(OwingSubscriber):
     """A WebSocket served by any ASGI server.
 
     To be made in the task that serves the connection. To close, that task is cancelled and then sends the close frame
@@ -39,12 +38,12 @@ class ASGIWebSocket(Subscriber):
     :param send: the connection's ASGI ``send``.
     """
 
-    __slots__ = ("_goodbye", "_opened", "_queue", "_send", "_server_task", "_writer")
+    __slots__ = ("_goodbye", "_opened", "_send", "_server_task", "_writer", "form")
 
     def __init__(self, send: Send, **described: str) -> None:
         super().__init__(**described)
+        self.form: Form = PAYLOADS
         self._send = send
-        self._queue: deque[Message | str] = deque()
         self._opened = False
         self._server_task = asyncio.current_task()
         self._writer: asyncio.Task[None] | None = None
@@ -60,23 +59,15 @@ class ASGIWebSocket(Subscriber):
     def write(self, batch: Batch) -> bool:
         if self.closed:
             return False
-        self._queue.extend(batch.messages)
-        self.pending += batch.size + len(batch) * OVERHEAD
-        self.note_pending()
+        for piece in batch.singles(self.form, OVERHEAD):
+            self._owe(piece)
         self._wake()
         return True
 
     def tell(self, text: str) -> None:
         """Send a text that is for this client alone, behind what is owed."""
-        self._queue.append(text)
-        self.pending += len(text) + OVERHEAD
+        self._owe(Piece(text.encode(), overhead=OVERHEAD))
         self._wake()
-
-    def event_of(self, item: Message | str) -> dict[str, Any]:
-        """The ASGI event of a message, or of a text for this client alone."""
-        if isinstance(item, Message) and item.binary:
-            return {"type": "websocket.send", "bytes": item.payload}
-        return {"type": "websocket.send", "text": item if isinstance(item, str) else item.data}
 
     def last_events(self, closing: Closing) -> list[dict[str, Any]]:
         """The ASGI events with which the connection ends."""
@@ -108,29 +99,27 @@ class ASGIWebSocket(Subscriber):
         self._stop()
 
     def _wake(self) -> None:
-        if self._opened and self._writer is None and self._queue:
+        if self._opened and self._writer is None and self._owed:
             self._writer = asyncio.ensure_future(self._write())
 
     def _stop(self) -> None:
         self.closed = True
-        self._queue.clear()
-        self.pending = 0
+        self._settle_all()
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
 
     async def _write(self) -> None:
         try:
-            while self._queue:
-                item = self._queue.popleft()
-                await self._send(self.event_of(item))
-                size = len(item) if isinstance(item, str) else len(item.payload)
-                self.pending = max(0, self.pending - size - OVERHEAD)
-                self.note_progress()
+            while self._owed:
+                binary = self._owed[0].binary
+                (data,) = self._begin(0)
+                await self._send({"type": "websocket.send", **({"bytes": data} if binary else {"text": data.decode()})})
+                self._written()
         except Exception as error:
             # Servers raise what they like when the client has gone (ASGI says OSError); the disconnect event follows.
             logger.debug("A subscriber is gone: %r", error)
-            self._queue.clear()
+            self._settle_all()
             self.leave()
         finally:
             if self._writer is asyncio.current_task():

@@ -21,7 +21,7 @@ from eventcast.engine.closing import (
     Closing,
 )
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import FRAMES, LINE_FRAMES, Form, Message, encode_frame
+from eventcast.engine.messages import FRAMES, LINE_FRAMES, LINE_TEXTS, Form, encode_frame
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody
@@ -53,11 +53,6 @@ def hello(wanted: str | Pattern, heartbeat: float, *, publish: bool) -> str:
 def heartbeat() -> str:
     """A sign of life."""
     return '{"type":"heartbeat"}'
-
-
-def lost(messages: int) -> str:
-    """Stands in the place of messages that the client does not get."""
-    return _encode({"type": "lost", "messages": messages, "reason": "slow"})
 
 
 def bye(closing: Closing) -> str:
@@ -101,6 +96,7 @@ class V1Connection(WebSocketConnection):
     def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
         super().__init__(sock, rhythm, **described)
         self.form: Form = LINE_FRAMES
+        self.viewer = True
 
     def greeting(self, wanted: str | Pattern) -> bytes:
         if isinstance(wanted, Pattern):
@@ -120,11 +116,13 @@ _HEARTBEAT_FRAME = _frame(heartbeat())
 class V1ASGIWebSocket(ASGIWebSocket):
     """A WebSocket of ``eventcast.v1`` that is written to through the ASGI ``send``."""
 
-    __slots__ = ("_bucket", "_rhythm", "_wanted", "heard")
+    __slots__ = ("_bucket", "_rhythm", "heard")
 
     def __init__(self, send: Send, wanted: str | Pattern, *, publish: bool, **described: str) -> None:
         super().__init__(send, **described)
-        self._wanted = wanted
+        self.viewer = True
+        if not isinstance(wanted, Pattern):
+            self.form = LINE_TEXTS  # A message that was found by a pattern is such a line already.
         self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
         self._bucket = -1
         self.heard = True
@@ -134,13 +132,8 @@ class V1ASGIWebSocket(ASGIWebSocket):
         self._bucket = self._rhythm.add(self)
         super().open()
 
-    def event_of(self, item: Message | str) -> dict[str, Any]:
-        if isinstance(item, Message) and not isinstance(self._wanted, Pattern):
-            item = item.line()[:-1].decode()  # A message that was found by a pattern is such a line already.
-        return super().event_of(item)
-
     def last_events(self, closing: Closing) -> list[dict[str, Any]]:
-        return [self.event_of(bye(closing)), *super().last_events(closing)]
+        return [{"type": "websocket.send", "text": bye(closing)}, *super().last_events(closing)]
 
     def beat(self) -> None:
         """Send a sign of life. Called by the pulse."""
