@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone, translation
 
-from eventcast.http import formats
+from eventcast.admin import formats
 
 
 @pytest.mark.parametrize(

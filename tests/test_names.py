@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
-from eventcast.http import requests
+from eventcast.http import channels
 from eventcast.layers import InMemoryChannelLayer
 
 PATHS = [
@@ -139,15 +139,15 @@ def test_scope_query_string_is_no_part_of_the_channel() -> None:
 def test_request_takes_the_raw_path_of_its_scope() -> None:
     request = AsyncRequestFactory().get("/x")
     request.scope["raw_path"] = b"/a%2525"
-    assert requests.channel_from_request(request) == "/a%25"
+    assert channels.channel_of(request) == "/a%25"
 
 
 def test_request_takes_its_path_under_wsgi() -> None:
-    assert requests.channel_from_request(RequestFactory().get("/a%20b")) == "/a b"
+    assert channels.channel_of(RequestFactory().get("/a%20b")) == "/a b"
 
 
 def test_request_keeps_the_script_name() -> None:
-    assert requests.channel_from_request(RequestFactory().get("/a", SCRIPT_NAME="/app")) == "/app/a"
+    assert channels.channel_of(RequestFactory().get("/a", SCRIPT_NAME="/app")) == "/app/a"
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

@@ -13,13 +13,12 @@ from django.contrib.admin.utils import quote, unquote
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from eventcast.admin import operations, reports
+from eventcast.admin import formats, operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
 from eventcast.admin.recorder import recorder
 from eventcast.engine import names
 from eventcast.exceptions import InvalidChannel
-from eventcast.http import formats
 from eventcast.layers import is_local
 from eventcast.models import Channel
 

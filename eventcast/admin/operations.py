@@ -11,9 +11,9 @@ from django.db import router, transaction
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 
+from eventcast.admin.formats import number
 from eventcast.engine import presence, publishing
 from eventcast.exceptions import MissingData
-from eventcast.http.formats import number
 from eventcast.models import Channel
 
 if TYPE_CHECKING:

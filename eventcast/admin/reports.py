@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 
+from eventcast.admin import formats
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.recorder import Look, Point, recorder
 from eventcast.engine import presence
-from eventcast.http import formats
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import presence, publishing
+from eventcast.engine import names, presence, publishing
 from eventcast.exceptions import Forbidden, MethodNotAllowed, Refused, Unauthorized
-from eventcast.http import bodies, pages, streams
+from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred
 from eventcast.layers import is_local
 from eventcast.security import admission
@@ -23,13 +23,21 @@ _quoted = json.encoder.encode_basestring
 """A JSON string, with letters of all scripts as they are."""
 
 
+def channel_of(request: HttpRequest) -> str:
+    """The channel that a request's path names; under WSGI there is no raw path, and the decoded one must do.
+
+    :raises InvalidChannel: as :func:`eventcast.engine.names.channel_from_scope`.
+    """
+    return names.channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
+
+
 async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """Publish what a request carries, whose body can be read now.
 
     :param permit: what :func:`eventcast.security.admission.check_publish` has said.
     :raises Refused: it carries nothing that can be published.
     """
-    found = bodies.messages_in(request)
+    found = payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
     subscribers = await publishing.apublish_checked(name, found)
     # Other processes may have subscribers too, which are not counted.

@@ -12,8 +12,9 @@ from eventcast import metrics
 from eventcast.engine import patterns, presence
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
-from eventcast.http import requests, streams
+from eventcast.http import streams
 from eventcast.http.answers import SCOPE, Answer, answer, described, preferred
+from eventcast.http.channels import channel_of
 from eventcast.security import admission, refusals
 
 PAGE, LARGEST_PAGE = 100, 1000
@@ -23,7 +24,20 @@ EVERYTHING = patterns.parse("/<path:any>")
 """A client that asks for figures of the whole process must be allowed to listen to all of this."""
 
 
-async def channels(request: HttpRequest) -> Answer:
+def mount_of(request: HttpRequest, own: str) -> str:
+    """The mount, such as ``/live/``, by a request to one of the server's own paths below it.
+
+    :param own: that path, such as ``-/channels``.
+    :raises ReservedChannel: Django was led here by another path than the client has sent, so what lies below is not
+        below that.
+    """
+    name, root_path = channel_of(request), request.META.get("SCRIPT_NAME", "").rstrip("/")
+    if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
+        raise ReservedChannel(f"There is no {own} here.")
+    return name.removesuffix(own)
+
+
+async def list_channels(request: HttpRequest) -> Answer:
     """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the list of channels.")
@@ -31,7 +45,7 @@ async def channels(request: HttpRequest) -> Answer:
         query = request.GET
     except SuspiciousOperation as error:
         raise InvalidQuery(f"The query cannot be read: {error!s:.200}") from None
-    mount = requests.mount_of(request, "-/channels")
+    mount = mount_of(request, "-/channels")
     await admission.check_view(request, patterns.parse(f"{mount}<path:any>"))
     limit = query.get("limit", str(PAGE))
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
@@ -62,7 +76,7 @@ async def figures(request: HttpRequest) -> Answer:
     """The figures of this process in Prometheus' text format."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET the figures.")
-    requests.mount_of(request, "-/metrics")
+    mount_of(request, "-/metrics")
     await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     response = Answer(metrics.render(), metrics.CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
@@ -73,7 +87,7 @@ async def subscribe(request: HttpRequest) -> Answer:
     """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
     if request.method not in ("GET", "HEAD"):
         raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
-    mount = requests.mount_of(request, patterns.SUBSCRIBE)
+    mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     return await subscribe_by(request, patterns.from_query(query, mount))
 

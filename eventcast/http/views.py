@@ -11,8 +11,10 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 
-from eventcast.http import channels, own_paths, pages, requests
+from eventcast.exceptions import ReservedChannel
+from eventcast.http import channels, own_paths, pages
 from eventcast.http.answers import Answer, View, answering
+from eventcast.server import daphne
 
 
 def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]:
@@ -22,7 +24,11 @@ def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResp
     protection (a program has no CSRF token, and the Origin keeps other sites' pages out), from the redirect to the
     login page (authorization is eventcast's own), and from ATOMIC_REQUESTS (an async view cannot run in a transaction).
     """
-    answered = answering(requests.below_root_path(function))
+
+    @answering
+    async def answered(request: HttpRequest) -> Any:
+        _check_root_path(request)
+        return await function(request)
 
     @functools.wraps(function)
     async def django_view(request: HttpRequest) -> HttpResponseBase:
@@ -36,10 +42,18 @@ def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResp
     return exempt
 
 
+def _check_root_path(request: HttpRequest) -> None:
+    """Refuse a root path that only the client has claimed: any client may claim one by ``Daphne-Root-Path`` under plain
+    Daphne, and Django takes it off the path to find its view."""
+    scope = getattr(request, "scope", {})
+    if scope.get("root_path") and daphne.without_spoofed_root_path(scope, daphne.find_request(scope)) is not scope:
+        raise ReservedChannel("There is no channel here: this is not the server's root path.")
+
+
 @view
 async def channel(request: HttpRequest) -> Any:
     """A channel's own URL: publish (POST, PUT); listen, look at it or ask about it (GET)."""
-    return await channels.serve(request, requests.channel_from_request(request))
+    return await channels.serve(request, channels.channel_of(request))
 
 
 @view
@@ -52,7 +66,7 @@ async def start(request: HttpRequest) -> Any:
         response = pages.start_page(request)
         patch_vary_headers(response, ["Accept"])
         return response
-    return await channels.serve(request, requests.channel_from_request(request))
+    return await channels.serve(request, channels.channel_of(request))
 
 
 @view
@@ -60,10 +74,10 @@ async def slash_for_browsers(request: HttpRequest) -> Any:
     """A path without its last slash, such as ``/admin``: a browser is redirected, all others mean the channel."""
     if channels.form_of(request) == pages.HTML:
         return HttpResponseRedirect(request.path + "/")
-    return await channels.serve(request, requests.channel_from_request(request))
+    return await channels.serve(request, channels.channel_of(request))
 
 
-list_channels = view(own_paths.channels)
+list_channels = view(own_paths.list_channels)
 figures = view(own_paths.figures)
 subscribe = view(own_paths.subscribe)
 reserved = view(own_paths.reserved)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from eventcast.conf import conf
 from eventcast.exceptions import InternalError, Refused, RequestTimeout
 from eventcast.http.answers import Answer, note_refused, refusal_answer
-from eventcast.http.bodies import body_too_large
+from eventcast.http.payloads import body_too_large
 from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission

@@ -12,7 +12,7 @@ from eventcast.engine.patterns import SUBSCRIBE, from_query
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, answering, refusal_answer
-from eventcast.http.bodies import body_too_large
+from eventcast.http.payloads import body_too_large
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
 from eventcast.layers import is_local

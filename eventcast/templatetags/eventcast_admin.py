@@ -6,9 +6,9 @@ from typing import Any
 
 from django import template
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
 
 from eventcast.engine import presence
-from eventcast.http import formats
 
 register = template.Library()
 
@@ -32,7 +32,7 @@ def eventcast_totals(context: template.Context) -> dict[str, Any]:
     totals = presence.totals()
     return {
         "links": links,
-        "channels": formats.number(totals.channels),
-        "subscribers": formats.number(totals.subscribers),
-        "rate": formats.UNKNOWN,
+        "channels": number_format(totals.channels, force_grouping=True),
+        "subscribers": number_format(totals.subscribers, force_grouping=True),
+        "rate": "–",
     }

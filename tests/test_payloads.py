@@ -24,8 +24,8 @@ from eventcast.exceptions import (
     TooManyMessages,
     UnsupportedMediaType,
 )
-from eventcast.http import bodies
-from eventcast.http.bodies import FORM, MULTIPART, NDJSON, messages_in
+from eventcast.http import payloads
+from eventcast.http.payloads import FORM, MULTIPART, NDJSON, messages_in
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -257,7 +257,7 @@ def test_form_of_some_stray_percent_signs_is_taken() -> None:
 
 
 def test_form_of_too_many_stray_percent_signs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MAX_STRAYS", 5)
+    monkeypatch.setattr(payloads, "MAX_STRAYS", 5)
     assert found_in(b"x=%&data=%%%%", FORM) == ["%%%%"]
     with pytest.raises(MalformedBody, match="%25"):
         found_in(b"x=%&data=%%%%%", FORM)
@@ -306,7 +306,7 @@ def test_blank_lines_count() -> None:
 
 
 def test_too_many_parts_are_refused_where_django_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MAX_MESSAGES", 3)
+    monkeypatch.setattr(payloads, "MAX_MESSAGES", 3)
     with pytest.raises(TooManyMessages, match="parts"):
         found_in(multipart(*[field(b"1")] * 2, *[file(b"1")] * 2), PARTS)
 
