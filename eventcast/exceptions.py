@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class EventcastError(Exception):
@@ -16,6 +16,8 @@ class Refused(EventcastError):
 
     The HTTP answer has ``status`` and ``{"error": code, "detail": detail}``. Codes are stable, details are not.
 
+    A subclass names what is its own in its head: ``class X(Refused, status=403, code="x", retry_after=10)``.
+
     :param status: the HTTP status, if it is not the class' own. A client raises what a server answered.
     :param code: the error code, likewise.
     :param retry_after: seconds until the next try; None if the answer does not say.
@@ -23,7 +25,12 @@ class Refused(EventcastError):
 
     status: int = 400
     code: str = "refused"
+    retry_after: float | None = None
     headers: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **own: Any) -> None:
+        for name, value in own.items():
+            setattr(cls, name, value)
 
     def __init__(
         self, detail: str, *, status: int | None = None, code: str | None = None, retry_after: float | None = None
@@ -32,7 +39,7 @@ class Refused(EventcastError):
         self.detail = detail
         self.status = self.status if status is None else status
         self.code = self.code if code is None else code
-        self.retry_after = retry_after
+        self.retry_after = self.retry_after if retry_after is None else retry_after
 
     def answer_headers(self) -> dict[str, str]:
         """The headers of the answer."""
@@ -45,229 +52,141 @@ class Refused(EventcastError):
         return json.dumps({"error": self.code, "detail": self.detail}, ensure_ascii=False).encode()
 
 
-class InvalidChannel(Refused, ValueError):
+class InvalidChannel(Refused, ValueError, code="invalid_channel"):
     """Raised when a path cannot name a channel: not UTF-8, or without a leading ``/``."""
 
-    code = "invalid_channel"
 
-
-class ChannelTooLong(InvalidChannel):
+class ChannelTooLong(InvalidChannel, status=414, code="channel_too_long"):
     """Raised when a channel's name is longer than ``MAX_CHANNEL_LENGTH`` bytes (414, RFC 9110 section 15.5.15)."""
 
-    status = 414
-    code = "channel_too_long"
 
-
-class ReservedChannel(InvalidChannel):
+class ReservedChannel(InvalidChannel, status=404, code="reserved_path"):
     """Raised when a path belongs to the server itself (``<mount>/-/…``) or to another part of the site."""
 
-    status = 404
-    code = "reserved_path"
 
-
-class InvalidPattern(Refused, ValueError):
+class InvalidPattern(Refused, ValueError, code="invalid_pattern"):
     """Raised when a pattern of channels is not valid, or cannot be matched quickly."""
 
-    code = "invalid_pattern"
 
-
-class Unauthorized(Refused):
+class Unauthorized(Refused, status=401, code="unauthorized"):
     """Raised when a caller must identify itself and has not done so (401, RFC 9110 section 15.5.2)."""
 
-    status = 401
-    code = "unauthorized"
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer realm="eventcast"'}
 
 
-class Forbidden(Refused):
+class Forbidden(Refused, status=403, code="forbidden"):
     """Raised when an identified caller does not have the permission (403, RFC 9110 section 15.5.4)."""
 
-    status = 403
-    code = "forbidden"
 
-
-class InvalidMessage(Refused, ValueError):
+class InvalidMessage(Refused, ValueError, code="invalid_message"):
     """Raised when a message cannot be sent, for example a text that UTF-8 cannot encode."""
 
-    code = "invalid_message"
 
-
-class MissingData(InvalidMessage):
+class MissingData(InvalidMessage, code="missing_data"):
     """Raised when a publish request has no message: a form without ``data``, or no body."""
 
-    code = "missing_data"
 
-
-class MalformedBody(InvalidMessage):
+class MalformedBody(InvalidMessage, code="malformed_body"):
     """Raised when the body of a publish request does not match its Content-Type."""
 
-    code = "malformed_body"
 
-
-class InvalidEncoding(InvalidMessage):
+class InvalidEncoding(InvalidMessage, code="invalid_encoding"):
     """Raised when a text in a publish request is not valid in its character encoding."""
 
-    code = "invalid_encoding"
 
-
-class UnsupportedMediaType(InvalidMessage):
+class UnsupportedMediaType(InvalidMessage, status=415, code="unsupported_media_type"):
     """Raised when a character set or Content-Encoding is not supported (415, RFC 9110 section 15.5.16)."""
 
-    status = 415
-    code = "unsupported_media_type"
 
-
-class MessageTooLarge(InvalidMessage):
+class MessageTooLarge(InvalidMessage, status=413, code="message_too_large"):
     """Raised when a message is over ``MAX_MESSAGE_SIZE``, or a request over ``MAX_BODY_SIZE`` (413, RFC 9110)."""
 
-    status = 413
-    code = "message_too_large"
 
-
-class TooManyMessages(InvalidMessage):
+class TooManyMessages(InvalidMessage, status=413, code="too_many_messages"):
     """Raised when a publish request has too many lines, form fields or parts (413, RFC 9110)."""
 
-    status = 413
-    code = "too_many_messages"
 
-
-class InvalidRequest(Refused):
+class InvalidRequest(Refused, code="invalid_request"):
     """Raised when a request breaks the rules of HTTP/1.1, or cannot be read (RFC 9112)."""
 
-    code = "invalid_request"
 
-
-class HeadTooLarge(Refused):
+class HeadTooLarge(Refused, status=431, code="head_too_large"):
     """Raised when the head of a request has too many bytes or headers (431, RFC 6585 section 5)."""
 
-    status = 431
-    code = "head_too_large"
 
-
-class InvalidHandshake(Refused):
+class InvalidHandshake(Refused, code="invalid_handshake"):
     """Raised when a request to open a WebSocket is not one that RFC 6455 section 4.2.1 allows."""
 
-    code = "invalid_handshake"
 
-
-class UnsupportedVersion(InvalidHandshake):
+class UnsupportedVersion(InvalidHandshake, status=426, code="unsupported_version"):
     """Raised when a WebSocket is opened by another version than 13 (426, RFC 6455 section 4.2.2)."""
 
-    status = 426
-    code = "unsupported_version"
     headers: ClassVar[dict[str, str]] = {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
 
 
-class RequestTimeout(Refused):
+class RequestTimeout(Refused, status=408, code="request_timeout"):
     """Raised when a request arrives more slowly than ``HANDSHAKE_TIMEOUT`` and ``BODY_TIMEOUT`` allow (408)."""
 
-    status = 408
-    code = "request_timeout"
 
-
-class TooManyPublishes(Refused):
+class TooManyPublishes(Refused, status=429, code="too_many_publishes"):
     """Raised when a publisher exceeds its ``PUBLISH_RATE`` (429, RFC 6585 section 4)."""
 
-    status = 429
-    code = "too_many_publishes"
 
-
-class TooManyConnections(Refused):
+class TooManyConnections(Refused, status=429, code="too_many_connections", retry_after=10):
     """Raised when an address has as many subscribers as ``MAX_SUBSCRIBERS_PER_ADDRESS`` allows (429)."""
 
-    status = 429
-    code = "too_many_connections"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
-
-class TooManyFrames(Refused):
+class TooManyFrames(Refused, status=429, code="too_many_frames"):
     """Raised when a WebSocket that does not publish exceeds ``MAX_INBOUND_FRAMES`` or ``MAX_INBOUND_BYTES``.
 
     An open WebSocket gets no HTTP answer: it is closed with 1008 ("policy violation", RFC 6455 section 7.4.1).
     """
 
-    status = 429
-    code = "too_many_frames"
 
-
-class ServerFull(Refused):
+class ServerFull(Refused, status=503, code="server_full", retry_after=10):
     """Raised when the server has as many subscribers as ``MAX_SUBSCRIBERS`` allows (503, RFC 9110 section 15.6.4)."""
 
-    status = 503
-    code = "server_full"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
-
-class ChannelFull(Refused):
+class ChannelFull(Refused, status=503, code="channel_full", retry_after=10):
     """Raised when a channel has as many subscribers as ``MAX_SUBSCRIBERS_PER_CHANNEL`` allows (503)."""
 
-    status = 503
-    code = "channel_full"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
-
-class TooManyPatterns(Refused):
+class TooManyPatterns(Refused, status=503, code="too_many_patterns", retry_after=10):
     """Raised when there are as many subscribed patterns as ``MAX_PATTERNS`` allows (503)."""
 
-    status = 503
-    code = "too_many_patterns"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
-
-class DisallowedHost(Refused):
+class DisallowedHost(Refused, code="disallowed_host"):
     """Raised when the ``Host`` of a request is not in ``ALLOWED_HOSTS``."""
 
-    code = "disallowed_host"
 
-
-class OriginNotAllowed(Refused):
+class OriginNotAllowed(Refused, status=403, code="origin_not_allowed"):
     """Raised when a page of another site sends a request, and its origin is not in ``ALLOWED_ORIGINS`` (403)."""
 
-    status = 403
-    code = "origin_not_allowed"
 
-
-class InvalidQuery(Refused, ValueError):
+class InvalidQuery(Refused, ValueError, code="invalid_query"):
     """Raised when a query parameter has an invalid value, such as ``limit=x``."""
 
-    code = "invalid_query"
 
-
-class MethodNotAllowed(Refused):
+class MethodNotAllowed(Refused, status=405, code="method_not_allowed"):
     """Raised when a URL does not support the request's method (405, RFC 9110 section 15.5.6)."""
 
-    status = 405
-    code = "method_not_allowed"
     headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD, OPTIONS, POST, PUT"}
 
 
-class StreamingUnavailable(Refused):
+class StreamingUnavailable(Refused, status=501, code="streaming_unavailable"):
     """Raised when a stream is requested from a WSGI server, which cannot stream (501)."""
 
-    status = 501
-    code = "streaming_unavailable"
 
-
-class MetricsUnavailable(Refused):
+class MetricsUnavailable(Refused, status=501, code="metrics_unavailable"):
     """Raised when metrics are requested and the package prometheus_client is not installed (501)."""
 
-    status = 501
-    code = "metrics_unavailable"
 
-
-class LayerUnavailable(Refused):
+class LayerUnavailable(Refused, status=503, code="layer_unavailable", retry_after=1):
     """Raised when the channel layer cannot be reached, for example because Redis is down (503)."""
 
-    status = 503
-    code = "layer_unavailable"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
-
-class InternalError(Refused):
+class InternalError(Refused, status=500, code="internal_error"):
     """Raised when the server has made a mistake, which stands in its log (500)."""
-
-    status = 500
-    code = "internal_error"
 
 
 class ServerUnreachable(EventcastError, ConnectionError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -22,22 +21,10 @@ from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import Forbidden, LayerUnavailable, Refused
-from eventcast.security import authorization, origins, revocation, throttling
-from eventcast.security.authorization import Permit
-from eventcast.security.authorization.base import Action
-
-__all__ = [
-    "Permit",
-    "check_publish",
-    "check_rate",
-    "check_subscribe",
-    "check_view",
-    "check_websocket_publish",
-    "cookies_count",
-    "is_immediate",
-    "let_in",
-    "request_of_websocket",
-]
+from eventcast.security import origins, revocation, throttling
+from eventcast.security.authorization import asking
+from eventcast.security.authorization.base import Action, Authorization
+from eventcast.security.authorization.permits import Permit
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
@@ -45,8 +32,7 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    _check_origin(request)
-    permit = await authorization.permit("publish", request, channel)
+    permit = await asking.ask(_checked_by(request), "publish", request, channel)
     throttling.check_rate(request, permit.publisher)
     return permit
 
@@ -57,7 +43,7 @@ async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    return await _permit("publish", request, channel)
+    return await _permit(asking.current(), "publish", request, channel)
 
 
 def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
@@ -75,8 +61,7 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
 
     :raises Refused: it may not.
     """
-    _check_origin(request)
-    permit = await _permit("subscribe", request, wanted)
+    permit = await _permit(_checked_by(request), "subscribe", request, wanted)
     throttling.check_quotas(request, wanted)
     return permit
 
@@ -87,24 +72,35 @@ async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
 
     :raises Refused: it may not.
     """
-    _check_origin(request)
-    await authorization.permit("subscribe", request, wanted)
+    await asking.ask(_checked_by(request), "subscribe", request, wanted)
 
 
-async def _permit(action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+async def _permit(
+    authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern
+) -> Permit:
     """The permit of a subscriber, which is to be revoked by what happens from now on."""
     revocations = revocation.count()
-    return replace(await authorization.permit(action, request, wanted), revocations=revocations)
+    permit = await asking.ask(authorization, action, request, wanted)
+    return Permit(permit.user, permit.expires_at, permit.claims, permit.identity, revocations)
 
 
-def _check_origin(request: HttpRequest) -> None:
+def _checked_by(request: HttpRequest) -> Authorization:
+    """The authorization that decides about a request of a page that may send it."""
+    authorization = asking.current()
     if "HTTP_ORIGIN" in request.META or "HTTP_COOKIE" in request.META:  # Programs have neither.
-        origins.check(request, cookies=cookies_count())
+        origins.check(request, cookies=bool(authorization.uses_cookies))
+    return authorization
 
 
 def cookies_count() -> bool:
     """Whether cookies may let a client in. A browser sends cookies with the requests of every page that it shows."""
-    return bool(authorization.current().uses_cookies)
+    return bool(asking.current().uses_cookies)
+
+
+def is_immediate() -> bool:
+    """Whether no check waits for anything: not for a database, and not for a class of the site's own."""
+    authorization = asking.current()
+    return not authorization.uses_database and type(authorization).__module__.startswith("eventcast.")
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
@@ -132,9 +128,3 @@ async def let_in(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) 
     if subscriber.closed:  # The permission was taken away while it was being asked for.
         hub.unsubscribe(subscriber)
         raise Forbidden(TAKEN_AWAY.reason)
-
-
-def is_immediate() -> bool:
-    """Whether no check waits for anything: not for a database, and not for a class of the site's own."""
-    current = authorization.current()
-    return not current.uses_database and type(current).__module__.startswith("eventcast.")

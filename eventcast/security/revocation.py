@@ -1,6 +1,7 @@
 """Revocation: the server closes a subscriber when its permission ends.
 
-- A permit that expires ends with its second. There is one timer for each event loop, and none for permits without end.
+- A permit that expires ends with its second. An event loop looks at the clock once a second while it has a subscriber
+  with a permit that can end.
 - Claims, such as a session, are rechecked every ``RECHECK_INTERVAL`` seconds: equal claims once, in a thread, and
   spread over that time, so that thousands of them are no burst.
 - A log-out in this process, and :func:`disconnect`, close their subscribers at once.
@@ -19,7 +20,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from eventcast.conf import conf
@@ -29,16 +30,14 @@ from eventcast.engine.hub import Hub, hubs
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidPattern
-from eventcast.security.authorization import Claim, Permit, SessionClaim, in_thread
-from eventcast.security.authorization.permits import identity_of
+from eventcast.security.authorization.permits import Claim, Permit
+from eventcast.security.threads import in_thread
+from eventcast.security.users import SessionClaim, identity_of
 
 logger = logging.getLogger("eventcast.subscribe")
 
 TICK = 1.0
-"""Seconds between two rechecks, each for a share of the claims."""
-
-LONGEST_SLEEP = 60.0
-"""Seconds after which a timer looks at the clock again, because the clock may have been set meanwhile."""
+"""Seconds between two looks at the clock, each with rechecks of a share of the claims."""
 
 REMEMBERED = 1000
 """Revocations that are remembered for handshakes under way. A handshake that outlasts more of them is closed."""
@@ -48,96 +47,71 @@ class Watch:
     """The subscribers of one event loop with permits that can end. Everything in it happens on that loop."""
 
     def __init__(self) -> None:
+        self._permits: dict[Subscriber, Permit] = {}
         self._ending: dict[int, set[Subscriber]] = {}
         """Subscribers by the second since the epoch with which their permit expires."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._claims: dict[Subscriber, tuple[Claim, ...]] = {}
         self._round: list[Claim] = []
         """Claims still to be rechecked in this round."""
         self._share = 1
-        self._recheck: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     def add(self, subscriber: Subscriber, permit: Permit) -> None:
         """Close the subscriber when its permit ends, unless it leaves before."""
+        self._permits[subscriber] = permit
         if permit.expires_at is not None:
             self._ending.setdefault(math.ceil(permit.expires_at), set()).add(subscriber)
-            self._set_timer()
-        if permit.claims:
-            self._claims[subscriber] = permit.claims
-            if self._recheck is None:
-                self._recheck_later()
+        if self._timer is None:
+            self._sleep()
 
-    def discard(self, subscriber: Subscriber, permit: Permit) -> None:
+    def discard(self, subscriber: Subscriber) -> None:
         """The subscriber has left."""
-        if permit.expires_at is not None:
+        permit = self._permits.pop(subscriber, None)
+        if permit is not None and permit.expires_at is not None:
             second = math.ceil(permit.expires_at)
             others = self._ending.get(second, set())
             others.discard(subscriber)
             if not others:
                 self._ending.pop(second, None)
-        self._claims.pop(subscriber, None)
-        # A timer holds on to its event loop.
-        if not self._ending and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._claims and isinstance(self._recheck, asyncio.TimerHandle):
-            self._recheck.cancel()
-            self._recheck, self._round = None, []
+        if not self._permits and self._timer is not None:
+            self._timer.cancel()  # A timer holds on to its event loop.
+            self._timer, self._round = None, []
 
-    # --- permits that expire ----------------------------------------------------------------------------------------
+    def _sleep(self) -> None:
+        # Just past the beginning of a second, with which permits expire. In an empty context: that of the request which
+        # happens to be the first would be kept, and may be over.
+        delay = 1.001 * TICK - time.time() % TICK
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick, context=contextvars.Context())
 
-    def _set_timer(self) -> None:
-        if not self._ending:
-            return
-        delay = min(LONGEST_SLEEP, max(0.0, min(self._ending) - time.time()))
-        if self._timer is not None:
-            if self._timer.when() <= asyncio.get_running_loop().time() + delay:
-                return
-            self._timer.cancel()
-        self._timer = _later(delay, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
+    def _tick(self) -> None:
+        self._sleep()
         now = time.time()
         for second in [second for second in self._ending if second <= now]:
             close(self._ending.pop(second), EXPIRED)
-        self._set_timer()
-
-    # --- claims that are rechecked ----------------------------------------------------------------------------------
-
-    def _recheck_later(self) -> None:
-        if not self._round or not self._claims:
-            self._round = list({claim for claims in self._claims.values() for claim in claims})
-            self._share = math.ceil(len(self._round) * TICK / conf.RECHECK_INTERVAL)
-        self._recheck = _later(TICK, self._begin) if self._round else None
-
-    def _begin(self) -> None:
-        self._recheck = asyncio.get_running_loop().create_task(self._ask())
+        if self._asking is None and self._permits:
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
 
     async def _ask(self) -> None:
+        if not self._round:
+            self._round = list({claim for permit in self._permits.values() for claim in permit.claims})
+            self._share = math.ceil(len(self._round) * TICK / conf.RECHECK_INTERVAL)
         asked, self._round = self._round[: self._share], self._round[self._share :]
         try:
-            gone = {claim for kind in {type(claim) for claim in asked} for claim in await _lapsed(kind, asked)}
+            gone: set[Claim] = set()
+            for kind in {type(claim) for claim in asked}:
+                gone |= set(await in_thread(kind.lapsed, [claim for claim in asked if type(claim) is kind]))
         except Exception:
             logger.exception("Rechecking %d permissions failed; retrying.", len(asked))
         else:
             if gone:
                 _remember_claims(gone.__contains__)
                 self.drop(gone.__contains__)
-        self._recheck_later()
+        finally:
+            self._asking = None
 
     def drop(self, is_over: Callable[[Claim], bool]) -> None:
         """Close the subscribers with a permit that rests on a claim that is over."""
-        close([subscriber for subscriber, held in self._claims.items() if any(map(is_over, held))], TAKEN_AWAY)
-
-
-def _later(delay: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-    # In an empty context: that of the request which happens to be the first would be kept, and may be over.
-    return asyncio.get_running_loop().call_later(delay, function, context=contextvars.Context())
-
-
-async def _lapsed(kind: type[Claim], claims: Sequence[Claim]) -> Iterable[Claim]:
-    return await in_thread(kind.lapsed, [claim for claim in claims if type(claim) is kind])
+        close([each for each, permit in self._permits.items() if any(map(is_over, permit.claims))], TAKEN_AWAY)
 
 
 _watches: weakref.WeakKeyDictionary[Hub, Watch] = weakref.WeakKeyDictionary()
@@ -152,9 +126,8 @@ def watch(hub: Hub, wanted: str | Pattern, subscriber: Subscriber, permit: Permi
     if permit.ends:
         if hub not in _watches:
             _watches[hub] = Watch()
-        watching = _watches[hub]
-        watching.add(subscriber, permit)
-        subscriber.on_end = functools.partial(watching.discard, subscriber, permit)
+        _watches[hub].add(subscriber, permit)
+        subscriber.on_end = functools.partial(_watches[hub].discard, subscriber)
     if permit.revocations is not None and _revoked_since(permit.revocations, wanted, subscriber, permit):
         close([subscriber], TAKEN_AWAY)
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any
 
-from asgiref.sync import AsyncToSync, sync_to_async
-from django.conf import settings
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from eventcast.conf import conf, left_open
+from eventcast.conf import conf, left_open, setting_of_django
 from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Forbidden, Unauthorized
+from eventcast.exceptions import Forbidden, Refused, Unauthorized
+from eventcast.security import users
 from eventcast.security.authorization.base import Action, Authorization, described
 from eventcast.security.authorization.permits import Permit
-
-Result = TypeVar("Result")
-
-THREADS = 16
-"""Threads that authorizations run in. Each may hold a database connection, so there must not be one per handshake."""
+from eventcast.security.threads import in_thread
+from eventcast.security.users import SessionClaim
 
 _made: tuple[object, dict[str, Authorization]] = (None, {})
 
@@ -42,7 +39,7 @@ def instance(path: str) -> Authorization:
     :raises ImproperlyConfigured: as :func:`current`.
     """
     global _made
-    configured = getattr(settings, "EVENTCAST", None)
+    configured = setting_of_django("EVENTCAST", None)
     if _made[0] is not configured:
         _made = (configured, {})  # Tests override settings.
     made = _made[1]
@@ -73,17 +70,16 @@ def find(path: str) -> type[Authorization]:
     return kind
 
 
-async def permit(action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Ask the authorization of the settings.
+async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Ask an authorization, for example the :func:`current` one.
 
     :raises Unauthorized: no user is known; ``Forbidden``: a user is known, and may not.
     """
-    return await ask(current(), action, request, wanted)
-
-
-async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Ask one authorization; otherwise as :func:`permit`."""
-    method = _method(authorization, action, wanted)
+    method: Callable[..., Any] = authorization.can_publish
+    if action == "subscribe":
+        method = authorization.can_subscribe_pattern if isinstance(wanted, Pattern) else authorization.can_subscribe
+    if authorization.uses_cookies:
+        users.attach(request)
     if authorization.uses_database and not inspect.iscoroutinefunction(method):
         answer = await in_thread(method, request, wanted)
     else:
@@ -95,43 +91,61 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     if not isinstance(answer, bool):
         # A coroutine that is not awaited, or a queryset, would count as a yes.
         raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
-    user = (
-        await in_thread(authorization.user_of, request)
-        if authorization.uses_database
-        else authorization.user_of(request)
-    )
+    if authorization.uses_database or "HTTP_COOKIE" in request.META:
+        permit = await in_thread(_permit, authorization, method, request, wanted)
+    else:
+        permit = _permit(authorization, method, request, wanted)
     if answer:
-        return Permit(user)
-    if user:
-        raise Forbidden(f"{user} may not {described(action, wanted)}.")
+        return permit
+    if permit.user:
+        raise Forbidden(f"{permit.user} may not {described(action, wanted)}.")
     raise Unauthorized(f"Log in, or send a key or a token, to {described(action, wanted)}.")
 
 
-def _method(authorization: Authorization, action: Action, wanted: str | Pattern) -> Callable[..., Any]:
-    if action == "publish":
-        return authorization.can_publish
-    return authorization.can_subscribe_pattern if isinstance(wanted, Pattern) else authorization.can_subscribe
+def _permit(
+    authorization: Authorization, method: Callable[..., Any], request: HttpRequest, wanted: str | Pattern
+) -> Permit:
+    """The permit of a client to which a class of the site's own says yes."""
+    name = authorization.user_of(request)
+    user, session_key = users.logged_in(request) if authorization.uses_cookies else (None, None)
+    if user is None or name != users.name_of(user):
+        return Permit(name)
+    claim = AnswerClaim(session_key, user.pk, "", method, _kept(request), wanted)
+    return Permit(name, claims=(claim,), identity=users.identity_of(user))
 
 
-async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function that may wait, in one of :data:`THREADS` threads. Its database connections are closed then.
+@dataclass(frozen=True)
+class AnswerClaim(SessionClaim):
+    """The yes of a class of the site's own to a user: it holds while the user is logged in, and the class says yes."""
 
-    If a thread waits for this coroutine (``async_to_sync``: WSGI, synchronous middleware, tests), the function runs in
-    that thread instead, and so in its database transaction.
-    """
-    if getattr(AsyncToSync.executors, "current", None) is not None:
-        return await sync_to_async(function)(*arguments)
-    return cast(Result, await _in_pool(function, *arguments))
+    method: Callable[..., Any]
+    request: HttpRequest
+    wanted: str | Pattern
+
+    def allows(self, user: Any, session: Any) -> bool:
+        """Ask the method again, in a thread; a coroutine runs in the event loop of the server."""
+        asking: Any = copy.copy(self.request)
+        asking.user = user
+        if self.session_key is not None:
+            asking.session = session
+        users.attach(asking)
+        try:
+            answer = self.method(asking, self.wanted)
+            return bool(async_to_sync(_wait)(answer) if inspect.isawaitable(answer) else answer)
+        except Refused:
+            return False
 
 
-def _call(function: Callable[..., Result], *arguments: Any) -> Result:
-    try:
-        return function(*arguments)
-    finally:
-        # Whatever CONN_MAX_AGE says: it is about threads that are in use, and these may be idle for days.
-        connections.close_all()
+async def _wait(answer: Any) -> Any:
+    return await answer
 
 
-_in_pool = sync_to_async(
-    _call, thread_sensitive=False, executor=ThreadPoolExecutor(THREADS, thread_name_prefix="eventcast-authorization")
-)
+def _kept(request: HttpRequest) -> HttpRequest:
+    """A copy to be asked about later, without the connection and without what is read anew."""
+    kept = copy.copy(request)
+    for name in ("user", "auser", "session", "_cached_user", "_acached_user"):
+        vars(kept).pop(name, None)
+    kept.resolver_match = request.resolver_match
+    if (scope := vars(request).get("scope")) is not None:
+        kept.scope = {key: scope[key] for key in scope if key not in ("eventcast.protocol", "session", "user")}  # type: ignore[attr-defined]
+    return kept

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 from django.http import HttpRequest
 
 from eventcast.engine.patterns import Pattern
+from eventcast.security import users
 from eventcast.security.authorization.permits import Permit
-from eventcast.security.clients import describe_user
 
 Action = Literal["publish", "subscribe"]
 
@@ -22,11 +22,16 @@ class Authorization:
     arguments.
 
     Each method is a plain function or an ``async def``. The request is a Django request in every case: for a WebSocket
-    it is the ``GET`` of its handshake, which has been through no middleware. The body is not read yet: do not read it.
+    it is the ``GET`` of its handshake. It has ``user`` and ``session``, read when they are used, and ``auser()`` for an
+    ``async def``; where no middleware ran, by the cookie of the session. The body is not read yet: do not read it.
 
     False is answered with 401 where :meth:`user_of` knows no user, else with 403. To say more, raise
     ``eventcast.exceptions.Unauthorized`` or ``Forbidden`` with a detail of your own: it is sent to the client and
     written into the log, so no secret may stand in it.
+
+    A subscriber to which True was said, and that is a user of the site, is asked about again every
+    ``RECHECK_INTERVAL`` seconds. It is disconnected when its session is over, the user is deactivated, or the answer is
+    no longer True. A :class:`Permit` names itself what it rests on.
 
     A method that is not overridden refuses.
     """
@@ -34,7 +39,8 @@ class Authorization:
     uses_cookies: Any = True
     """Whether it knows users by what a browser sends by itself, on requests that other sites' pages make too: a cookie,
     a login of HTTP's own, a client certificate. ``request.user`` mostly rests on one of them. Set it to False only
-    where every yes rests on what a page has to add itself, such as ``Authorization: Bearer …``."""
+    where every yes rests on what a page has to add itself, such as ``Authorization: Bearer …``; then no session is
+    read, and ``request.user`` is there only where middleware has put it."""
 
     uses_database = True
     """Whether its plain functions may wait, for a database or anything else. They run in a thread then."""
@@ -55,11 +61,11 @@ class Authorization:
         return False
 
     def user_of(self, request: HttpRequest) -> str:
-        """The name of the user that sends the request; empty if it is not known.
+        """The name of the user that sends the request; empty if it is not known. By default that of ``request.user``.
 
-        Called where the other methods answer True or False. By default the user that middleware has found.
+        Called where the other methods answer True or False.
         """
-        return describe_user({"user": middleware_user(request)})
+        return users.name_of(getattr(request, "user", None))
 
     @classmethod
     def problems(cls) -> list[str]:
@@ -78,15 +84,12 @@ class ByAction(Authorization):
         raise NotImplementedError
 
     def can_publish(self, request: HttpRequest, channel: str) -> Answer:
-        """As :meth:`permit`."""
         return self.permit("publish", request, channel)
 
     def can_subscribe(self, request: HttpRequest, channel: str) -> Answer:
-        """As :meth:`permit`."""
         return self.permit("subscribe", request, channel)
 
     def can_subscribe_pattern(self, request: HttpRequest, pattern: Pattern) -> Answer:
-        """As :meth:`permit`."""
         return self.permit("subscribe", request, pattern)
 
 
@@ -97,7 +100,6 @@ class Open(ByAction):
     uses_database = False
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-        """Yes."""
         return UNLIMITED
 
 
@@ -106,12 +108,4 @@ UNLIMITED = Permit()
 
 def described(action: Action, wanted: str | Pattern) -> str:
     """What a client would do, in the words of a refusal."""
-    if isinstance(wanted, Pattern):
-        return f"{action} to all of these channels"
-    return f"{action} to this channel"
-
-
-def middleware_user(request: HttpRequest) -> Any:
-    """The user that Django's middleware has found, for a WebSocket that of Channels; None where no middleware ran."""
-    user = getattr(request, "user", None)
-    return getattr(request, "scope", {}).get("user") if user is None else user
+    return f"{action} to {'all of these channels' if isinstance(wanted, Pattern) else 'this channel'}"

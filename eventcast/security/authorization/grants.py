@@ -3,7 +3,7 @@ lists, where the first entry that matches decides. Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from eventcast.engine import patterns
@@ -47,11 +47,15 @@ def problems_of_entries(name: str, entries: object, items: str, problems: Callab
     """
     if not isinstance(entries, list | tuple):
         return [f"EVENTCAST[{name!r}] is a list of {items}."]
-    return [
-        f"EVENTCAST[{name!r}][{number}]: {problem}"
-        for number, entry in enumerate(entries)
-        for problem in problems(entry)
-    ]
+    found = [(number, problem) for number, entry in enumerate(entries) for problem in problems(entry)]
+    return [f"EVENTCAST[{name!r}][{number}]: {problem}" for number, problem in found]
+
+
+def problems_of_fields(entry: object, known: Collection[str]) -> list[str]:
+    """What is wrong with an entry that has to be a dict with these fields."""
+    if not isinstance(entry, dict):
+        return [f"not a dict; it has {', '.join(known)}."]
+    return [f"{name!r:.50} means nothing; known are {', '.join(known)}." for name in entry if name not in known]
 
 
 # --- ordered lists ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ SHORTEST = 16
 """Characters: fewer can be guessed."""
 
 DIGEST_PREFIX = "sha256:"
-FIELDS = {"key", "name", "publish", "subscribe"}
+FIELDS = ("key", "name", "publish", "subscribe")
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,9 @@ def _parse(entry: Mapping[str, Any]) -> Key:
     return Key(digest, name, grants.parse(entry.get("publish", ())), grants.parse(entry.get("subscribe", ())))
 
 
-def _problems(entry: object) -> list[str]:
-    if not isinstance(entry, dict):
-        return ["not a dict, such as {'key': '…', 'publish': ['/orders/<path:any>']}."]
-    found = [f"{name!r:.50} means nothing; known are {', '.join(sorted(FIELDS))}." for name in {*entry} - FIELDS]
+def _problems(entry: Any) -> list[str]:
+    if found := grants.problems_of_fields(entry, FIELDS):
+        return found
     key = entry.get("key")
     if not isinstance(key, str):
         found.append("'key' is missing.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Number = TypeVar("Number", int, float)
 
@@ -23,8 +22,7 @@ class Claim:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Permit:
+class Permit(NamedTuple):
     """What a client was let in by."""
 
     user: str = ""
@@ -36,7 +34,7 @@ class Permit:
     identity: str = ""
     """What ``user`` is, where more than the name is known: ``"key shop"``, ``"token zhang"``, or ``"user 42"`` for the
     site's user with that primary key. Clients with different identities are different, even if the names are alike."""
-    revocations: int | None = field(default=None, repr=False, compare=False)
+    revocations: int | None = None
     """Set by the server: the number of revocations before it asked for this permit."""
 
     @property
@@ -63,9 +61,3 @@ class Permit:
 
 def _lesser(one: Number | None, other: Number | None) -> Number | None:
     return min((each for each in (one, other) if each is not None), default=None)
-
-
-def identity_of(user: Any) -> str:
-    """The :attr:`Permit.identity` of a user of the site; empty if it has no primary key."""
-    key = getattr(user, "pk", None)
-    return "" if key is None else f"user {key}"

@@ -1,38 +1,53 @@
-"""The users of the site, known by their sessions, and what each may do."""
+"""The users of the site, known by their sessions, what each may do, and the channels of their own."""
 
 from __future__ import annotations
 
-import copy
-import importlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from django.conf import settings
-from django.contrib import auth
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.engine import patterns
+from eventcast.engine import patterns, publishing
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
+from eventcast.security import users
 from eventcast.security.authorization import grants
-from eventcast.security.authorization.base import Action, ByAction, described, middleware_user
-from eventcast.security.authorization.permits import Claim, Permit, identity_of
+from eventcast.security.authorization.base import Action, ByAction, described
+from eventcast.security.authorization.permits import Permit
+from eventcast.security.users import AUTHENTICATED, STAFF, SessionClaim
 
-ANYBODY, AUTHENTICATED, STAFF = "anybody", "authenticated", "staff"
-"""Requirements on a user, beside a permission such as ``"shop.view_order"``."""
+ANYBODY, OWNER = "anybody", "owner"
+"""Requirements that are not about a user alone: none, and to be the user that the path names."""
 
-FIELDS = {"path", "publish", "subscribe"}
+WORDS = (None, ANYBODY, AUTHENTICATED, STAFF, OWNER)
+FIELDS = ("path", "publish", "subscribe")
+USER, ANY_USER = "<user.pk>", "<str:user_pk>"
+"""Stands in the path of an entry for the primary key of the user that the channels are for; and what that matches."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """The requirements on a user on some paths; no user meets None."""
 
+    path: str
     pattern: Pattern
+    """The path, with any primary key."""
     publish: str | None
     subscribe: str | None
+
+    def own(self, user: Any) -> Pattern | None:
+        """The pattern of the user's own channels; None where the primary key cannot stand in a path."""
+        key = str(user.pk)
+        return None if set(key) & set("<>/") else patterns.parse(self.path.replace(USER, key))
+
+    def allows(self, user: Any, action: Action, wanted: str | Pattern) -> bool:
+        """Whether a user that is logged in meets the requirement."""
+        requirement: str | None = getattr(self, action)
+        if requirement == OWNER:
+            return (own := self.own(user)) is not None and grants.hold([own], wanted)
+        return requirement == ANYBODY or users.meets(user, requirement)
 
 
 class LoggedOut(Unauthorized):
@@ -42,59 +57,33 @@ class LoggedOut(Unauthorized):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Session realm="eventcast"'}
 
 
-@dataclass(frozen=True)
-class SessionClaim(Claim):
-    """A session that lets its user do something; where there is no session, the user itself."""
-
-    session_key: str | None = field(repr=False)
-    user_id: Any
-    requirement: str
-
-    @classmethod
-    def lapsed(cls, claims: Sequence[SessionClaim]) -> Collection[SessionClaim]:
-        """Those with a session that is over, or with a user that was deactivated or has lost the permission."""
-        return [claim for claim in claims if not claim.holds()]
-
-    def holds(self) -> bool:
-        """Whether the claim still holds; asks the database."""
-        if self.session_key is not None:
-            user = _user_of_session(HttpRequest(), self.session_key)
-        else:
-            user = auth.get_user_model()._default_manager.filter(pk=self.user_id, is_active=True).first()
-        return user is not None and user.pk == self.user_id and _meets(user, self.requirement)
-
-
 class Sessions(ByAction):
     """A user that is logged in to the site may do what ``EVENTCAST["SESSIONS"]`` says: the first entry that matches the
-    path counts. A path that no entry matches is closed.
-
-    The user is the one that middleware has found. Where no middleware ran, as before a WebSocket of
-    :class:`~eventcast.routing.EventcastRouter` or a POST of its ``publish_directly``, the session is read here.
-    """
+    path counts. A path that no entry matches is closed."""
 
     uses_cookies = True
 
     def __init__(self) -> None:
-        self._entries = [
-            Entry(patterns.parse(entry["path"]), entry.get("publish"), entry.get("subscribe"))
-            for entry in conf.SESSIONS
-        ]
+        self._entries = _entries()
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
         """The permit of a user that may do this.
 
         :raises Unauthorized, Forbidden: there is no user, or it may not.
         """
-        requirements = [getattr(entry, action) for entry in grants.deciding(self._entries, wanted)]
-        if requirements and all(requirement == ANYBODY for requirement in requirements):
+        entries = grants.deciding(self._entries, wanted)
+        required = {getattr(entry, action) for entry in entries}
+        if required == {ANYBODY}:
             return Permit()
-        user, session_key = _user_of(request)
+        user, session_key = users.logged_in(request)
         if user is None:
             raise LoggedOut("Log in: no session of a user came with the request.")
-        if not requirements or not all(_meets(user, requirement) for requirement in requirements):
+        if not entries or not all(entry.allows(user, action, wanted) for entry in entries):
             raise Forbidden(f"The user {user.get_username()!r:.100} may not {described(action, wanted)}.")
-        claims = {SessionClaim(session_key, user.pk, asked) for asked in requirements if asked and asked != ANYBODY}
-        return Permit(user.get_username(), claims=tuple(claims), identity=identity_of(user))
+        # The owner stays the owner while it is logged in.
+        lasting = {AUTHENTICATED if each == OWNER else each for each in required - {ANYBODY}}
+        claims = tuple(SessionClaim(session_key, user.pk, each) for each in lasting)
+        return Permit(user.get_username(), claims=claims, identity=users.identity_of(user))
 
     @classmethod
     def problems(cls) -> list[str]:
@@ -102,45 +91,59 @@ class Sessions(ByAction):
         return grants.problems_of_entries("SESSIONS", conf.SESSIONS, "dicts", _problems)
 
 
-def _user_of(request: HttpRequest) -> tuple[Any, str | None]:
-    """The user that sends the request, None if it is not logged in, and the key of its session, if there is one."""
-    user = middleware_user(request)
-    if user is None:
-        session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-        return (_user_of_session(request, session_key) if session_key else None), session_key
-    session = getattr(request, "session", None) or getattr(request, "scope", {}).get("session")
-    session_key = session.session_key if session is not None and auth.SESSION_KEY in session else None
-    return (user if user.is_authenticated else None), session_key
+def publish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
+    """Publish on a user's own channel: below the first path with ``<user.pk>`` in ``EVENTCAST["SESSIONS"]``.
+
+    With ``{"path": "/users/<user.pk>/<path:any>", "subscribe": "owner"}``, ``publish_to(user, "orders", …)`` publishes
+    on ``/users/42/orders``.
+
+    :param user: a user object with a primary key.
+    :param name: the rest of the channel's name; empty where the path ends with the user.
+    :param options: ``on_commit`` and the others of :func:`eventcast.publish`, which also says what is returned.
+    :raises ImproperlyConfigured: no path in ``SESSIONS`` has ``<user.pk>`` in it and room for the name.
+    :raises ValueError: the user has no primary key, and so no channel.
+    :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`eventcast.publish`.
+    """
+    return publishing.publish(_own_channel(user, name), data, **options)
 
 
-def _user_of_session(request: HttpRequest, session_key: str) -> Any:
-    """The user of a session; None if it is over, or its user is deactivated or has another password by now."""
-    asking: Any = copy.copy(request)
-    asking.session = importlib.import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    # After a change of SECRET_KEY the session would get another key, and the browser would not learn it.
-    asking.session.cycle_key = lambda: None
-    user = auth.get_user(asking)
-    return user if user.is_authenticated else None
+async def apublish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
+    """The same as :func:`publish_to`, to be awaited, as :func:`eventcast.apublish`."""
+    return await publishing.apublish(_own_channel(user, name), data, **options)
 
 
-def _meets(user: Any, requirement: str | None) -> bool:
-    if requirement in (ANYBODY, AUTHENTICATED):
-        return True
-    if requirement == STAFF:
-        return bool(user.is_staff)
-    return requirement is not None and bool(user.has_perm(requirement))
+def _own_channel(user: Any, name: str) -> str:
+    if getattr(user, "pk", None) is None:
+        raise ValueError(f"The user {user!r:.100} has no primary key, and so no channel: is it logged in, and saved?")
+    for entry in _entries():
+        before, found, after = entry.path.partition(USER)
+        own = entry.own(user) if found else None
+        channel = f"{before}{user.pk}{after.partition('/')[0]}" + (f"/{name}" if name else "")
+        if own is not None and own.matches(channel):
+            return channel
+    raise ImproperlyConfigured(
+        f"No path in EVENTCAST['SESSIONS'] gives a user a channel {name!r:.100}: add "
+        f"{{'path': '/users/{USER}/<path:any>', 'subscribe': 'owner'}}."
+    )
 
 
-def _problems(entry: object) -> list[str]:
-    if not isinstance(entry, dict):
-        return ["not a dict, such as {'path': '/orders/<path:any>', 'subscribe': 'authenticated'}."]
-    found = [f"{name!r:.50} means nothing; known are {', '.join(sorted(FIELDS))}." for name in {*entry} - FIELDS]
-    found += [f"'path': {problem}" for problem in grants.problems([entry.get("path")])]
-    return found + [problem for action in ("publish", "subscribe") for problem in _problems_of(entry, action)]
+def _entries() -> list[Entry]:
+    return [
+        Entry(path, patterns.parse(path.replace(USER, ANY_USER)), entry.get("publish"), entry.get("subscribe"))
+        for entry in conf.SESSIONS
+        for path in [entry["path"]]
+    ]
 
 
-def _problems_of(entry: Mapping[str, Any], action: str) -> list[str]:
-    value = entry.get(action)
-    if value is None or value in (ANYBODY, AUTHENTICATED, STAFF) or (isinstance(value, str) and value.count(".") == 1):
-        return []
-    return [f"{action!r} is {ANYBODY!r}, {AUTHENTICATED!r}, {STAFF!r} or a permission such as 'shop.view_order'."]
+def _problems(entry: Any) -> list[str]:
+    if found := grants.problems_of_fields(entry, FIELDS):
+        return found
+    path = entry.get("path")
+    found = grants.problems([path.replace(USER, ANY_USER) if isinstance(path, str) else path])
+    for action in ("publish", "subscribe"):
+        value = entry.get(action)
+        if value == OWNER and USER not in str(path):
+            found.append(f"{action!r} is {OWNER!r}, so {USER} has to stand in the path.")
+        elif value not in WORDS and not (isinstance(value, str) and value.count(".") == 1):
+            found.append(f"{action!r} is one of {', '.join(WORDS[1:])}, or a permission such as 'shop.view_order'.")
+    return found
