@@ -7,20 +7,33 @@ if TYPE_CHECKING:
     from eventcast.engine.publishing import apublish, publish
     from eventcast.listeners.heartbeats import heartbeat
     from eventcast.listeners.registry import listener
-    from eventcast.security.authorization import token
+    from eventcast.security.authorization.sessions import apublish_to, publish_to
+    from eventcast.security.authorization.tokens import token
     from eventcast.security.revocation import disconnect
 
 __version__ = "0.1.0"
-__all__ = ["apublish", "disconnect", "heartbeat", "listener", "publish", "subscriber_count", "token"]
+__all__ = [
+    "apublish",
+    "apublish_to",
+    "disconnect",
+    "heartbeat",
+    "listener",
+    "publish",
+    "publish_to",
+    "subscriber_count",
+    "token",
+]
 
 _HOMES = {
     "apublish": "eventcast.engine.publishing",
+    "apublish_to": "eventcast.security.authorization.sessions",
     "disconnect": "eventcast.security.revocation",
     "heartbeat": "eventcast.listeners.heartbeats",
     "listener": "eventcast.listeners.registry",
     "publish": "eventcast.engine.publishing",
+    "publish_to": "eventcast.security.authorization.sessions",
     "subscriber_count": "eventcast.engine.presence",
-    "token": "eventcast.authorization",
+    "token": "eventcast.security.authorization.tokens",
 }
 
 

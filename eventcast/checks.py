@@ -18,8 +18,8 @@ from eventcast.layers import InMemoryChannelLayer
 from eventcast.listeners import discover
 from eventcast.security import origins
 from eventcast.security.addresses import proxies
-from eventcast.security.authorization import Open
 from eventcast.security.authorization.asking import find
+from eventcast.security.authorization.base import Open
 
 CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
 LISTS_OF_PERMISSIONS = {f"eventcast.authorization.{name}": name.upper() for name in ("Keys", "Sessions", "Rules")}

@@ -15,6 +15,8 @@ from channels import layers as channels_layers
 from eventcast.engine.closing import Closing
 from eventcast.engine.messages import Batch, Message
 from eventcast.engine.subscribers import Subscriber
+from eventcast.security.authorization import asking
+from eventcast.security.authorization.permits import Permit
 from eventcast.server.daphne import taking
 
 TIMEOUT = 10.0
@@ -55,6 +57,11 @@ def frames_in(data: bytes) -> Iterator[tuple[int, bytes]]:
         assert position + size <= len(data), "the last frame is not whole"
         yield first & 0x0F, bytes(data[position : position + size])
         position += size
+
+
+async def permit(action: Any, request: Any, wanted: Any) -> Permit:
+    """What the authorization of the settings answers."""
+    return await asking.ask(asking.current(), action, request, wanted)
 
 
 class FakeSubscriber(Subscriber):

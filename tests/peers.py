@@ -9,9 +9,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from eventcast.authorization import Permit
 from eventcast.engine.hub import current_hub
 from eventcast.engine.pulse import Rhythm
-from eventcast.security.authorization import Permit
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.frames import CLOSE
 from eventcast.websocket.speaking import Speaker

@@ -19,21 +19,14 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
 import eventcast
+from eventcast.authorization import Authorization, Keys, Open, Permit, Tokens
 from eventcast.engine import patterns
 from eventcast.exceptions import Forbidden, InvalidPattern, OriginNotAllowed, Refused, Unauthorized
 from eventcast.security import admission
-from eventcast.security.authorization import (
-    Authorization,
-    Keys,
-    Open,
-    Permit,
-    Tokens,
-    current,
-    in_thread,
-    permit,
-    tokens,
-)
-from eventcast.security.authorization.asking import THREADS
+from eventcast.security.authorization import tokens
+from eventcast.security.authorization.asking import current
+from eventcast.security.threads import THREADS, in_thread
+from tests.fakes import permit
 
 HERE = "tests.test_authorization"
 ALL = patterns.parse("/<path:any>")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused
-from eventcast.security.authorization import permit
 from eventcast.security.authorization.grants import deciding, disjoint
+from tests.fakes import permit
 
 segments = st.sampled_from(["", "a", "b", "ab", "1", "<x>", "<int:x>", "a<x>", "<x>b", "a<int:x>", "<slug:x>"])
 ends = st.sampled_from(["", "/<path:x>", "/a<path:x>"])

@@ -12,9 +12,10 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 
+from eventcast.authorization import Permit, SessionClaim
 from eventcast.engine import patterns
 from eventcast.exceptions import Refused
-from eventcast.security.authorization import Permit, SessionClaim, permit
+from tests.fakes import permit
 
 pytestmark = pytest.mark.django_db
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.http import HttpRequest
 from django.test import override_settings
 
+from eventcast.http.request import Request
 from eventcast.security import clients
 
 BEHIND_A_PROXY = override_settings(EVENTCAST={"TRUSTED_PROXIES": ["127.0.0.1", "unix"]})
@@ -67,10 +69,22 @@ def test_address_ignores_headers_where_no_proxy_is_trusted() -> None:
     assert clients.address_of(scope(("192.0.2.1", 80), b"203.0.113.9")) == "192.0.2.1"
 
 
+def address_counted(host: str, *, of_the_door: bool) -> str:
+    if of_the_door:
+        made: Any = Request("GET", b"/a", [], client=(host, 1), server=("127.0.0.1", 80))
+    else:
+        made = HttpRequest()
+        made.scope = scope((host, 1))
+    return clients.described(made, "", "")["address"]
+
+
+@pytest.mark.parametrize("of_the_door", [True, False])
 @override_settings(EVENTCAST={"MAX_SUBSCRIBERS_PER_ADDRESS": 1})
-def test_counted_for_is_one_for_an_ipv6_network() -> None:
-    assert clients.counted_for(scope(("2001:db8::1", 1))) == clients.counted_for(scope(("2001:db8::2", 1))) != ""
+def test_address_that_is_counted_is_one_for_an_ipv6_network(of_the_door: bool) -> None:
+    one, other = (address_counted(f"2001:db8::{host}", of_the_door=of_the_door) for host in (1, 2))
+    assert one == other != ""
 
 
-def test_counted_for_is_empty_without_a_limit() -> None:
-    assert clients.counted_for(scope(("192.0.2.1", 1))) == ""
+@pytest.mark.parametrize("of_the_door", [True, False])
+def test_no_address_is_counted_without_a_limit(of_the_door: bool) -> None:
+    assert address_counted("192.0.2.1", of_the_door=of_the_door) == ""

@@ -12,9 +12,9 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.test import override_settings
 
+from eventcast.authorization import Open
 from eventcast.exceptions import OriginNotAllowed
 from eventcast.http import cors
-from eventcast.security.authorization import Open
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import websocket
 from tests.test_views import Answer, Ask, ask, call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from eventcast.engine import closing
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
 from eventcast.models import Channel
+from eventcast.security import refusals as security_refusals
 from eventcast_project import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +148,11 @@ def test_classes_of_authorization_are_those_of_the_code() -> None:
     classes = inspect.getmembers(authorization, inspect.isclass)
     found = {name for name, each in classes if issubclass(each, authorization.Authorization)}
     assert names("security.md", "Close it with one setting, and prove it") == found - {"Authorization"}
+
+
+def test_loggers_of_refusals_are_those_of_the_code() -> None:
+    in_code = {logger.name for logger in vars(security_refusals).values() if isinstance(logger, logging.Logger)}
+    assert names("security.md", "Refusals in the log") == in_code
 
 
 def test_own_paths_are_those_of_the_code() -> None:

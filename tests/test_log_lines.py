@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from django.core.handlers.asgi import ASGIRequest
 
+from eventcast.authorization import Permit
 from eventcast.engine import names
 from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
@@ -20,7 +21,6 @@ from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.http import answers, streams
 from eventcast.security import clients, revocation
-from eventcast.security.authorization import Permit
 from eventcast.websocket import consumer as consumers
 from eventcast.websocket import handshake, speaking
 from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use

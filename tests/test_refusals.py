@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from django.test import AsyncClient
 
@@ -50,13 +52,29 @@ async def test_flood_of_refusals_writes_no_more_lines_and_is_counted(
     assert refusals.counts()["invalid_channel"] == before + 5
 
 
+REFUSED: dict[str, Callable[[], Awaitable[object]]] = {
+    "eventcast.publish": lambda: AsyncClient().post("/-/x", "x", content_type="text/plain"),
+    "eventcast.subscribe": lambda: AsyncClient().get("/-/x", headers={"Accept": "text/event-stream"}),
+    "eventcast.request": lambda: AsyncClient().get("/-/x", headers={"Accept": "application/json"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_refusal_is_logged_under_the_logger_of_what_was_refused(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await REFUSED[name]()
+    assert [record.name for record in caplog.records] == [name]
+    assert caplog.messages[0].startswith("Refused: 404 reserved_path, ")
+
+
 async def test_flood_of_refused_requests_is_not_told_by_django_either(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(refusals, "LINES", 3)
     for _ in range(5):
         assert (await AsyncClient().delete("/a")).status_code == 405
-    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["eventcast.publish"] * 3
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == ["eventcast.request"] * 3
 
 
 def test_counts_are_a_copy() -> None:

@@ -15,11 +15,11 @@ from django.contrib.auth.signals import user_logged_out
 from django.test import override_settings
 
 import eventcast
+from eventcast.authorization import Claim, Permit, SessionClaim
 from eventcast.engine import patterns
 from eventcast.engine.hub import current_hub
 from eventcast.exceptions import InvalidChannel
 from eventcast.security import revocation
-from eventcast.security.authorization import Claim, Permit, SessionClaim
 from tests.fakes import FakeSubscriber, until
 
 
@@ -87,7 +87,7 @@ async def test_nothing_is_kept_of_a_subscriber_that_left() -> None:
     for _ in range(3):
         leave(await enter(permit=permit))
     watching = revocation._watches[current_hub()]
-    assert (watching._ending, watching._claims, watching._timer, watching._recheck) == ({}, {}, None, None)
+    assert (watching._ending, watching._permits, watching._timer) == ({}, {}, None)
 
 
 async def test_permit_without_an_end_is_not_watched() -> None:

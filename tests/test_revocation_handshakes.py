@@ -14,11 +14,11 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 import eventcast
+from eventcast.authorization import Authorization, Permit, SessionClaim
 from eventcast.engine.closing import POLICY_VIOLATION
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.presence import subscriber_count
 from eventcast.security import revocation
-from eventcast.security.authorization import Authorization, Permit, SessionClaim
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import FlakyLayer, layer_in_use, until, websocket
 from tests.test_revocation import Badge, closed, enter, leave, quick  # noqa: F401

@@ -12,10 +12,10 @@ from django.test import override_settings
 from django.urls import path
 
 from eventcast import routing
+from eventcast.authorization import Authorization
 from eventcast.engine.hub import current_hub
 from eventcast.engine.presence import subscriber_count
 from eventcast.routing import EventcastRouter, websocket_urlpatterns
-from eventcast.security.authorization import Authorization
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import Connection, until, websocket
 

@@ -10,10 +10,10 @@ import pytest
 from django.http import HttpRequest
 from django.test import override_settings
 
+from eventcast.authorization import Open, Permit
 from eventcast.engine import presence
 from eventcast.engine.presence import subscriber_count
 from eventcast.engine.publishing import apublish
-from eventcast.security.authorization import Open, Permit
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until, websocket
 

@@ -18,7 +18,7 @@ from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Batch, Message
 from eventcast.http import streams
 from eventcast.http.streams import FORMATS, NDJSON, SSE, ResponseStream, Stream
-from eventcast.security.admission import Permit
+from eventcast.security.authorization.permits import Permit
 from tests.fakes import until
 from tests.test_streams import Reader as Client
 

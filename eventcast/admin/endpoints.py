@@ -19,10 +19,8 @@ from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers
 from eventcast.http.streams import FORMATS, SSE, Stream
 from eventcast.models import Channel
-from eventcast.security.admission import Permit
-from eventcast.security.authorization import SessionClaim
-from eventcast.security.authorization.permits import identity_of
-from eventcast.security.authorization.sessions import STAFF
+from eventcast.security.authorization.permits import Permit
+from eventcast.security.users import STAFF, SessionClaim, identity_of
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Channel]

@@ -11,8 +11,7 @@ from django.core.management import CommandError
 from eventcast.commandline import ExitCode, Subcommand
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
-from eventcast.security.authorization import token
-from eventcast.security.authorization.tokens import HOUR
+from eventcast.security.authorization.tokens import HOUR, token
 
 
 class Token(Subcommand):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
@@ -17,11 +16,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from eventcast.conf import conf
 from eventcast.engine import names, presence
-from eventcast.exceptions import InvalidRequest, Refused
+from eventcast.exceptions import Refused
 from eventcast.http import cors, pages
 from eventcast.security import admission, refusals
-
-logger = logging.getLogger("eventcast.publish")
 
 JSON = "application/json"
 
@@ -130,9 +127,11 @@ def preferred(request: HttpRequest, forms: list[str]) -> str | None:
 
 def refused(request: HttpRequest, refusal: Refused) -> Answer:
     """The answer to a request that is refused, and its line in the log. A browser gets a page."""
-    note_refused(request.method or "", request.path, refusal)
+    accept = request.META.get("HTTP_ACCEPT", "")
+    subscribes = request.method == "GET" and any(each in accept for each in ("text/event-stream", "x-ndjson"))
+    note_refused(request.method or "", request.path, refusal, subscribes=subscribes)
     found = refusal_answer(refusal)
-    if pages.HTML in request.META.get("HTTP_ACCEPT", "") and _wants_page(request):
+    if pages.HTML in accept and _wants_page(request):
         page = pages.refusal_page(request, refusal)
         found.content = page.content
         found.headers |= dict(page.items())
@@ -153,16 +152,14 @@ def refusal_answer(refusal: Refused) -> Answer:
     return answer
 
 
-def note_refused(method: str, path: str, refusal: Refused) -> None:
-    """Count a refusal, and write its line in the log."""
-    if refusals.count(refusal.code):
-        # 501 and 505 may be said of what a client wants.
-        ours = refusal.status >= 500 and not isinstance(refusal, InvalidRequest)
-        level = logging.ERROR if ours else logging.WARNING
-        line = "Refused: %s %s, %s %s. %s"
-        logger.log(
-            level, line, refusal.status, refusal.code, names.printable(method[:20]), names.quoted(path), refusal.detail
-        )
+def note_refused(method: str, path: str, refusal: Refused, *, subscribes: bool = False) -> None:
+    """Count a refused request, and write its line in the log.
+
+    :param subscribes: whether it would subscribe.
+    """
+    other = refusals.PUBLISH if method in ("POST", "PUT") else refusals.REQUEST
+    request = f"{names.printable(method[:20])} {names.quoted(path)}"
+    refusals.note(refusals.SUBSCRIBE if subscribes else other, refusal, request)
 
 
 def described(info: presence.ChannelInfo) -> dict[str, Any]:

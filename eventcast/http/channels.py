@@ -17,7 +17,7 @@ from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred
 from eventcast.layers import is_local
 from eventcast.security import admission
-from eventcast.security.admission import Permit
+from eventcast.security.authorization.permits import Permit
 
 _quoted = json.encoder.encode_basestring
 """A JSON string, with letters of all scripts as they are."""

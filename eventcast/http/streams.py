@@ -29,7 +29,7 @@ from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
 from eventcast.http.answers import Answer, StreamedResponse, note_refused
 from eventcast.security import admission, clients
-from eventcast.security.admission import Permit
+from eventcast.security.authorization.permits import Permit
 from eventcast.server import daphne
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
@@ -269,7 +269,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
         async for piece in subscriber:  # the messages of the time before the server stopped
             yield piece
     except Refused as refusal:
-        note_refused("GET", str(answer.wanted), refusal)
+        note_refused("GET", str(answer.wanted), refusal, subscribes=True)
     finally:
         current_hub().unsubscribe(subscriber)
 
@@ -282,7 +282,7 @@ async def open_stream(subscriber: SocketStream, answer: Stream, first: bytes) ->
     try:
         await admission.let_in(subscriber, answer.wanted, answer.permit)
     except Refused as refusal:
-        note_refused("GET", str(answer.wanted), refusal)
+        note_refused("GET", str(answer.wanted), refusal, subscribes=True)
         subscriber.closed = False
         subscriber.open(first)
         subscriber.close(GOING_AWAY)

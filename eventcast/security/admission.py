@@ -75,9 +75,7 @@ async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
     await asking.ask(_checked_by(request), "subscribe", request, wanted)
 
 
-async def _permit(
-    authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern
-) -> Permit:
+async def _permit(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
     """The permit of a subscriber, which is to be revoked by what happens from now on."""
     revocations = revocation.count()
     permit = await asking.ask(authorization, action, request, wanted)

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.security import addresses
+from eventcast.security.users import name_of
 from eventcast.server import daphne
 
 
@@ -22,19 +23,14 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 def group_of(request: HttpRequest) -> str:
     """What the client of a request counts for in limits: its address, or its IPv6 network; empty if there is none."""
-    scope = getattr(request, "scope", None)
+    scope, trusted, meta = vars(request).get("scope"), conf.TRUSTED_PROXIES, request.META
     if scope is not None:
         return addresses.group(address_of(scope))
-    meta, trusted = request.META, addresses.proxies(*conf.TRUSTED_PROXIES)
-    return addresses.group(
-        addresses.client_address(meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", ""), trusted)
-    )
-
-
-def counted_for(scope: Mapping[str, Any]) -> str:
-    """As :func:`group_of`, for a subscriber. Empty where subscribers are not limited by address, because finding the
-    address takes some microseconds."""
-    return addresses.group(address_of(scope)) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
+    peer = meta.get("REMOTE_ADDR", "")  # of WSGI, or of the door, whose requests make a scope only when asked
+    if not trusted:
+        return addresses.group_of_peer(peer)
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
+    return addresses.group(addresses.client_address(peer, forwarded, addresses.proxies(*trusted)))
 
 
 def describe(scope: Mapping[str, Any]) -> str:
@@ -51,10 +47,17 @@ def describe(scope: Mapping[str, Any]) -> str:
     return peer if client and address == client[0] else names.printable(address[:60])
 
 
-def describe_user(scope: Mapping[str, Any]) -> str:
-    """The name of an ASGI scope's user, set by middleware of Channels or of the site; else an empty string."""
-    user: Any = scope.get("user")
-    return str(user.get_username()) if user is not None and user.is_authenticated else ""
+def described(request: HttpRequest, user: str, identity: str) -> dict[str, str]:
+    """What a subscriber is told of its client.
+
+    :param user: the user that its permit names; empty if it names none, and then it is that of Channels' middleware.
+    """
+    address = group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
+    peer: str | None = None if conf.TRUSTED_PROXIES else getattr(request, "peer", None)
+    if peer is None:
+        scope: dict[str, Any] = getattr(request, "scope", {})
+        peer, user = describe(scope), user or name_of(scope.get("user"))
+    return {"peer": peer, "user": user, "identity": identity, "address": address}
 
 
 def _peer(scope: Mapping[str, Any]) -> str:
@@ -64,17 +67,3 @@ def _peer(scope: Mapping[str, Any]) -> str:
         return peer
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def described(request: HttpRequest, user: str, identity: str) -> dict[str, str]:
-    """What a subscriber is told of its client.
-
-    :param user: the user that its permit names; empty if it names none.
-    """
-    peer: str | None = getattr(request, "peer", None)
-    if peer is not None and not conf.TRUSTED_PROXIES and not conf.MAX_SUBSCRIBERS_PER_ADDRESS:
-        # As the door has read it: no middleware has put a user there, and no proxy is believed.
-        return {"peer": peer, "user": user, "identity": identity, "address": ""}
-    scope: dict[str, Any] = getattr(request, "scope", {})
-    user = user or describe_user(scope)
-    return {"peer": describe(scope), "user": user, "identity": identity, "address": counted_for(scope)}

@@ -124,15 +124,16 @@ def book(request: HttpRequest, user: str, messages: int) -> None:
     :param user: as in :func:`check_rate`.
     :raises TooManyPublishes: the allowance has too few messages left, or the request has more than a burst.
     """
-    if rate := conf.PUBLISH_RATE:
-        publisher, burst, now = _publisher(request, user), _burst(rate), time.monotonic()
-        if messages > burst:
-            raise TooManyPublishes(
-                f"One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries {messages}. "
-                "Send fewer messages per request.",
-                retry_after=allowances.wait(publisher, burst, rate, burst, now),
-            )
-        _check_wait(allowances.take(publisher, max(1, messages), rate, burst, now), rate)
+    if not (rate := conf.PUBLISH_RATE):
+        return
+    publisher, burst, now = _publisher(request, user), _burst(rate), time.monotonic()
+    if messages > burst:
+        raise TooManyPublishes(
+            f"One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries {messages}. "
+            "Send fewer messages per request.",
+            retry_after=allowances.wait(publisher, burst, rate, burst, now),
+        )
+    _check_wait(allowances.take(publisher, max(1, messages), rate, burst, now), rate)
 
 
 def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:

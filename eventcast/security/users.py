@@ -82,6 +82,7 @@ class SessionClaim(Claim):
 
     def holds(self) -> bool:
         """Whether the claim still holds; asks the database."""
+        user: Any
         asking: Any = HttpRequest()
         asking.session = _store(self.session_key)
         if self.session_key is None:

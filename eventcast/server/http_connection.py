@@ -194,7 +194,8 @@ class HTTPConnection(ClientSocket):
         """Answer a request that is not read to its end, and close the connection."""
         if self._lingering or self._gone:
             return
-        note_refused(self._head.method or "?", self._head.target.decode("latin-1") or "?", refusal)
+        head = self._head
+        note_refused(head.method or "?", head.target.decode("latin-1") or "?", refusal, subscribes=head.upgrades)
         self._lingering = True
         self._busy = True
         self._answer(refusal_answer(refusal), close=True)

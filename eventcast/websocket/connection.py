@@ -153,8 +153,7 @@ class WebSocketConnection(SocketSubscriber):
         try:
             self._inbound.count(frames, size)
         except TooManyFrames as refusal:
-            if refusals.count(refusal.code):
-                logger.warning("Closing %r: %s", self, refusal.detail)
+            refusals.note(refusals.SUBSCRIBE, refusal, repr(self), what=" frames")
             self.close(ONLY_LISTENS)
             self.leave()
 

@@ -107,8 +107,7 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
         try:
             inbound.count(1, len(data or ""))
         except TooManyFrames as refusal:
-            if refusals.count(refusal.code):
-                logger.warning("Closing %r: %s", subscriber, refusal.detail)
+            refusals.note(refusals.SUBSCRIBE, refusal, repr(subscriber), what=" frames")
             subscriber.close(ONLY_LISTENS)
             subscriber.leave()
 

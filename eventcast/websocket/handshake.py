@@ -19,7 +19,7 @@ from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
 from eventcast.http.answers import refusal_answer
 from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
-from eventcast.security.admission import Permit
+from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
 from eventcast.websocket import v1
 from eventcast.websocket.connection import WebSocketConnection
@@ -138,7 +138,5 @@ def accepting(request: HttpRequest, subprotocol: str = "") -> bytes:
 
 def note_refused(refusal: Refused, path: str | bytes, peer: str) -> None:
     """Count a subscriber that is not let in, and write its line in the log."""
-    if refusals.count(refusal.code):
-        line = "Refused a subscriber: %d %s, path %s, peer %s. %s"
-        shown = names.quoted(path)
-        logger.warning(line, refusal.status, refusal.code, shown, peer or "unknown", refusal.detail)
+    client = f"path {names.quoted(path)}, peer {peer or 'unknown'}"
+    refusals.note(refusals.SUBSCRIBE, refusal, client, what=" a subscriber")

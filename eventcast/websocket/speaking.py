@@ -25,7 +25,7 @@ from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.security import admission, refusals
-from eventcast.security.admission import Permit
+from eventcast.security.authorization.permits import Permit
 
 logger = logging.getLogger("eventcast.publish")
 
@@ -89,15 +89,8 @@ class Speaker:
             self._turn_ends = time.monotonic() + SLICE
 
     def _close(self, refusal: Refused, subscriber: Subscriber) -> None:
-        if refusals.count(refusal.code):
-            logger.warning(
-                "Refused a message on a socket: %d %s, channel %s, peer %s. %s",
-                refusal.status,
-                refusal.code,
-                names.quoted(self._channel),
-                subscriber.peer or "unknown",
-                refusal.detail,
-            )
+        client = f"channel {names.quoted(self._channel)}, peer {subscriber.peer or 'unknown'}"
+        refusals.note(refusals.PUBLISH, refusal, client, what=" a message on a socket")
         code = MESSAGE_TOO_BIG if isinstance(refusal, MessageTooLarge) else POLICY_VIOLATION
         subscriber.close(Closing(code, refusal.detail))
         subscriber.leave()

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 from playwright.async_api import Page
 
+from eventcast.authorization import token
 from eventcast.engine import names
-from eventcast.security.authorization import token
 from tests.browser.conftest import LOOP, Visit
 from tests.live import servers
 from tests.live.conftest import Connect, Start, Talk
