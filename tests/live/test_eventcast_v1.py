@@ -119,6 +119,26 @@ async def test_client_hears_what_a_plain_websocket_hears(
     assert [await client.message() for _ in range(2)] == ["x", b"\xff"]
 
 
+@EVERYWHERE
+async def test_client_that_did_not_read_is_told_how_much_it_has_lost_and_stays(
+    start: Start, start_server: servers.Starter, listen: Open, http: Talk
+) -> None:
+    server = start(start_server, env={"EVENTCAST_SUBSCRIBER_BUFFER": "100000"})
+    client = await listen(server, "/a", max_queue=1, compression=None)
+    speaker = http(server)
+    for number in range(150):  # 15 MB, far more than fits into the buffers of the kernel
+        assert (await speaker.post("/a", f"{number:06}" + "x" * 100_000)).status == 201
+    heard = []
+    while not heard or heard[-1] < 149:
+        heard.append(int((await client.message())[:6]))
+        if client.lost and len(heard) > 1 and heard[-1] != heard[-2] + 1:
+            assert client.lost == heard[-1] - heard[-2] - 1  # It is told in the place of the gap.
+    assert client.lost > 0
+    assert len(heard) + client.lost == 150
+    assert (await speaker.post("/a", "and on")).status == 201
+    assert await client.message() == "and on"
+
+
 @OURS
 async def test_client_is_told_goodbye(start: Start, start_server: servers.Starter, listen: Open) -> None:
     server = start(start_server)
