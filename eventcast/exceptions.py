@@ -82,6 +82,10 @@ class InvalidMessage(Refused, ValueError, code="invalid_message"):
     """Raised when a message cannot be sent, for example a text that UTF-8 cannot encode."""
 
 
+class InvalidEventName(InvalidMessage, code="invalid_event_name"):
+    """Raised when the name of an event has a line break, or is too long."""
+
+
 class MissingData(InvalidMessage, code="missing_data"):
     """Raised when a publish request has no message: a form without ``data``, or no body."""
 

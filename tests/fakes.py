@@ -13,7 +13,8 @@ import pytest
 from channels import layers as channels_layers
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.forms import Batch
+from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.permits import Permit

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from eventcast.engine.closing import Closing
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.forms import Batch
+from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 from tests.fakes import frames_in
 

@@ -4,7 +4,8 @@ import pytest
 
 from eventcast.engine import fanout
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import LINES, Batch, Message
+from eventcast.engine.forms import LINES, Batch
+from eventcast.engine.messages import Message
 from tests.fakes import FailingSubscriber, FakeSubscriber
 from tests.lane_peers import PAST, Peer, join, never, publish
 

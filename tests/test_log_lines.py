@@ -15,7 +15,8 @@ from eventcast.authorization import Permit
 from eventcast.engine import names
 from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.forms import Batch
+from eventcast.engine.messages import Message
 from eventcast.engine.publishing import apublish
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused

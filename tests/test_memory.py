@@ -11,9 +11,9 @@ from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import memory
 from eventcast.engine.closing import TRY_AGAIN_LATER
+from eventcast.engine.forms import Piece
 from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
-from eventcast.engine.messages import Piece
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.publishing import publish
 from eventcast.http.streams import FORMATS, SSE, ResponseStream, Stream

@@ -17,19 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventcast.engine import messages
-from eventcast.engine.messages import (
-    ENVELOPE_LINES,
-    EVENT_CHUNKS,
-    EVENTS,
-    FRAMES,
-    LINE_CHUNKS,
-    LINES,
-    Batch,
-    Form,
-    Message,
-    envelope_of,
-)
-from eventcast.exceptions import InvalidMessage, MessageTooLarge
+from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, FRAMES, LINE_CHUNKS, LINES, Batch, Form
+from eventcast.engine.messages import Message, envelope_of
+from eventcast.exceptions import InvalidEventName, InvalidMessage, MessageTooLarge
 from tests.fakes import frames_in
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024]
@@ -249,6 +239,53 @@ def test_check_data_passes_only_what_has_a_payload_within_the_limit(text: str, l
         assert len(Message(text).payload) <= limit
 
 
+# --- names of events --------------------------------------------------------------------------------------------------
+
+
+def test_event_has_the_name_in_its_own_field() -> None:
+    assert Message("a\nb", "/a", "paid").event() == b"event: paid\ndata: a\ndata: b\n\n"
+
+
+def test_binary_event_has_its_own_name_where_it_has_one() -> None:
+    assert Message(b"\0", "/a", "paid").event() == b"event: paid\ndata: AA==\n\n"
+
+
+def test_line_has_the_name_only_where_there_is_one() -> None:
+    assert json.loads(Message("x", "/a", "paid").line())["event"] == "paid"
+    assert "event" not in json.loads(Message("x", "/a").line())
+
+
+def test_frame_does_not_show_the_name() -> None:
+    assert Message("x", "/a", "paid").frame() == Message("x", "/a").frame()
+
+
+def test_envelope_keeps_the_name() -> None:
+    envelope = messages.envelope_of(Message("x", "/a", "paid"))
+    assert json.loads(envelope.payload)["event"] == envelope.event_name == "paid"
+
+
+@pytest.mark.parametrize("name", ["", "paid", "order paid", "ö" * 64, "x" * 128, "a:b", "\t", "张三"])
+def test_check_event_name_passes_names_of_one_line(name: str) -> None:
+    assert messages.check_event_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\r", "a\0", "x" * 129, "ö" * 65, "\ud800"])
+def test_check_event_name_refuses_what_no_event_can_be_called(name: str) -> None:
+    with pytest.raises(InvalidEventName, match="event's name"):
+        messages.check_event_name(name)
+
+
+@given(st.text())
+def test_name_that_passes_is_one_field_of_an_event(name: str) -> None:
+    try:
+        messages.check_event_name(name)
+    except InvalidEventName:
+        return
+    lines = Message("x", "/a", name).event().decode().split("\n")
+    assert lines[-3:] == ["data: x", "", ""]
+    assert len(lines) == (4 if name else 3)
+
+
 # --- the channel layer ------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +293,11 @@ def test_check_data_passes_only_what_has_a_payload_within_the_limit(text: str, l
 def test_layer_message_round_trips(data: list[str | bytes]) -> None:
     received = messages.from_layer(messages.to_layer("/a", data))
     assert [message.data for message in received] == data
+
+
+def test_layer_message_carries_the_name_of_the_event() -> None:
+    sent = messages.to_layer("/a", ["x", "y"], "paid")
+    assert [message.event_name for message in messages.from_layer(sent)] == ["paid", "paid"]
 
 
 def test_layer_message_has_a_type_as_channels_wants() -> None:

@@ -15,7 +15,14 @@ import eventcast
 from eventcast.engine import publishing
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish, apublish_many, publish
-from eventcast.exceptions import ChannelTooLong, InvalidChannel, InvalidMessage, MessageTooLarge, Refused
+from eventcast.exceptions import (
+    ChannelTooLong,
+    InvalidChannel,
+    InvalidEventName,
+    InvalidMessage,
+    MessageTooLarge,
+    Refused,
+)
 from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use, until
 
 
@@ -175,3 +182,37 @@ async def test_apublish_is_a_second_message_on_the_layer_for_subscribers_to_patt
     with layer_in_use(FlakyLayer()) as layer:
         await apublish_many("/a", ["1", "2", "3"])
     assert layer.calls == ["group_send", "group_send"]
+
+
+# --- names of events --------------------------------------------------------------------------------------------------
+
+
+async def test_all_ways_of_publishing_give_the_name(listener: FakeSubscriber) -> None:
+    publish("/a", "x", event="one")
+    await apublish("/a", "x", event="two")
+    await apublish_many("/a", ["x", b"x"], event="three")
+    publish("/a", "x")
+    assert [message.event_name for message in listener.messages] == ["one", "two", "three", "three", ""]
+
+
+async def test_name_goes_through_layers_of_others() -> None:
+    subscriber = FakeSubscriber()
+    with layer_in_use(FlakyLayer()):
+        await current_hub().subscribe("/a", subscriber)
+        await apublish("/a", "x", event="paid")
+        await until(lambda: subscriber.messages)
+        current_hub().unsubscribe(subscriber)
+    assert subscriber.messages[0].event_name == "paid"
+
+
+@pytest.mark.parametrize("on_commit", [False, True])
+def test_publish_refuses_what_no_event_can_be_called(on_commit: bool) -> None:
+    with pytest.raises(InvalidEventName):
+        publish("/a", "x", event="a\nb", on_commit=on_commit)
+
+
+async def test_apublish_refuses_what_no_event_can_be_called(listener: FakeSubscriber) -> None:
+    for sending in (apublish("/a", "x", event="a\nb"), apublish_many("/a", ["x"], event="a\nb")):
+        with pytest.raises(InvalidEventName):
+            await sending
+    assert listener.messages == []

@@ -14,8 +14,9 @@ from django.test import AsyncRequestFactory, override_settings
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.messages import Message
 from eventcast.http import streams
 from eventcast.http.streams import FORMATS, NDJSON, SSE, ResponseStream, Stream
 from eventcast.security.authorization.permits import Permit

@@ -8,7 +8,8 @@ from django.test import override_settings
 from eventcast.engine import subscribers
 from eventcast.engine.closing import TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.forms import Batch
+from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import PATIENCE, Subscriber
 from tests.fakes import FakeSubscriber, StuckSubscriber
 

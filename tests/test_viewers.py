@@ -14,8 +14,9 @@ from django.test import AsyncRequestFactory, override_settings
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, FRAMES, LINES, PAYLOADS, Batch
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, FRAMES, LINES, PAYLOADS, Batch, Message
+from eventcast.engine.messages import Message
 from eventcast.engine.publishing import publish
 from eventcast.engine.subscribers import Subscriber
 from eventcast.http.streams import FORMATS, NDJSON, SSE, ResponseStream, Stream

@@ -14,7 +14,8 @@ from django.test import override_settings
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.messages import Batch, Message
+from eventcast.engine.forms import Batch
+from eventcast.engine.messages import Message
 from eventcast.websocket import asgi
 from eventcast.websocket.asgi import OVERHEAD, ASGIWebSocket
 from tests.fakes import until

@@ -13,8 +13,9 @@ import eventcast
 from eventcast.engine import closing
 from eventcast.engine.closing import Closing
 from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import Batch, Message, envelope_of
+from eventcast.engine.messages import Message, envelope_of
 from eventcast.engine.patterns import parse
 from eventcast.engine.publishing import apublish
 from eventcast.engine.pulse import Rhythm

@@ -22,8 +22,9 @@ from collections.abc import Iterator
 
 from eventcast.engine import names
 from eventcast.engine.figures import Figures
+from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
-from eventcast.engine.messages import Batch, Form, Message
+from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 
 logger = logging.getLogger("eventcast.hub")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine.closing import TOO_MUCH
-from eventcast.engine.messages import Piece
+from eventcast.engine.forms import Piece
 
 if TYPE_CHECKING:
     from eventcast.engine.subscribers import Subscriber

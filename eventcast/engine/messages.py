@@ -1,24 +1,29 @@
-"""What travels: a message, its way through a channel layer, and its encoded forms, each made once for all
-subscribers."""
+"""What travels: a message, what it may be, and its way through a channel layer."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 from eventcast.conf import conf
-from eventcast.exceptions import InvalidMessage, MessageTooLarge
+from eventcast.exceptions import InvalidEventName, InvalidMessage, MessageTooLarge
 
 LAYER_TYPE = "eventcast.messages"
 """The ``type`` of what eventcast puts on the channel layer."""
 
 PATTERNS_TYPE = "eventcast.patterns"
 """The ``type`` of the same, once more, for subscribers to patterns."""
+
+LONGEST_EVENT_NAME = 128
+"""Bytes: a kind of event, such as ``paid``, and not a text."""
+
+_EVENT_NAME = re.compile(r"[^\r\n\0]+")
 
 # RFC 6455 section 5.2: FIN and the opcode in the first byte; text 1, binary 2.
 _TEXT, _BINARY = 0x81, 0x82
@@ -29,12 +34,14 @@ class Message:
 
     :param data: ``str`` for a text message, ``bytes`` for a binary one.
     :param channel: the channel it was published to.
+    :param event_name: what kind of event it tells of, for streams; empty if that was not said.
     """
 
-    __slots__ = ("_line", "binary", "channel", "payload", "time")
+    __slots__ = ("_line", "binary", "channel", "event_name", "payload", "time")
 
-    def __init__(self, data: str | bytes, channel: str = "") -> None:
+    def __init__(self, data: str | bytes, channel: str = "", event_name: str = "") -> None:
         self.channel = channel
+        self.event_name = event_name
         self.time = time.time()
         """When this process got it, seconds since the epoch."""
         self.binary = isinstance(data, bytes)
@@ -52,22 +59,30 @@ class Message:
         return encode_frame(self.payload, binary=self.binary)
 
     def event(self) -> bytes:
-        """The message as a Server-Sent Event (HTML standard section 9.2): binary ones base64, as events ``binary``.
+        """The message as a Server-Sent Event (HTML standard section 9.2): binary ones base64, as events ``binary`` if
+        they have no name.
 
         Lines end as that format has it: what ended in CR or CRLF ends in LF at the other side.
         """
+        name = self.event_name or ("binary" if self.binary else "")
+        first = b"event: %b\ndata: " % name.encode() if name else b"data: "
         if self.binary:
-            return b"event: binary\ndata: " + base64.b64encode(self.payload) + b"\n\n"
+            return first + base64.b64encode(self.payload) + b"\n\n"
         lines = self.payload.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return b"data: " + lines.replace(b"\n", b"\ndata: ") + b"\n\n"
+        return first + lines.replace(b"\n", b"\ndata: ") + b"\n\n"
 
     def line(self) -> bytes:
-        """The message as a line of JSON: ``time``, ``channel``, and its text as ``data`` or its bytes as ``base64``.
+        """The message as a line of JSON: ``time``, ``channel``, its text as ``data`` or its bytes as ``base64``, and
+        ``event`` if it has a name.
 
         It is made once, because streams, WebSockets of ``eventcast.v1`` and subscribers to patterns all get it.
         """
         if not self._line:
-            form = {"base64": base64.b64encode(self.payload).decode()} if self.binary else {"data": self.data}
+            form: dict[str, Any] = (
+                {"base64": base64.b64encode(self.payload).decode()} if self.binary else {"data": self.data}
+            )
+            if self.event_name:
+                form["event"] = self.event_name
             record = {"time": round(self.time, 6), "channel": self.channel} | form
             self._line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         return self._line
@@ -83,135 +98,9 @@ class Message:
 def envelope_of(message: Message) -> Message:
     """The message for subscribers to a pattern: its JSON line as a text message, which says on which channel it
     came."""
-    envelope = Message(b"", message.channel)
+    envelope = Message(b"", message.channel, message.event_name)
     envelope.binary, envelope.payload, envelope.time = False, message.line()[:-1], message.time
     return envelope
-
-
-class Form:
-    """How messages are written to one kind of subscriber. Forms are compared by identity.
-
-    :param encode: the bytes of one message.
-    :param notice: the bytes of a text that is no message, such as :func:`lost_text`.
-    :param chunked: whether each write is a chunk of an HTTP/1.1 body (RFC 9112 section 7.1).
-    """
-
-    __slots__ = ("_chunked", "_encode", "_notice")
-
-    def __init__(
-        self, encode: Callable[[Message], bytes], notice: Callable[[bytes], bytes], *, chunked: bool = False
-    ) -> None:
-        self._encode = encode
-        self._notice = notice
-        self._chunked = chunked
-
-    def encode(self, messages: list[Message]) -> bytes:
-        """The bytes of several messages, one after the other."""
-        encode = self._encode
-        data = encode(messages[0]) if len(messages) == 1 else b"".join(map(encode, messages))
-        return self.wrap(data)
-
-    def lost(self, count: int) -> bytes:
-        """What a viewer gets in the place of ``count`` messages that it has lost, see ``Subscriber.viewer``."""
-        return self.wrap(self._notice(lost_text(count).encode()))
-
-    def wrap(self, data: bytes) -> bytes:
-        """Other bytes of the same stream, as a chunk where the form has chunks."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-
-
-def lost_text(count: int) -> str:
-    """The notice that ``count`` messages are missing here: ``{"type":"lost","messages":3,"reason":"slow"}``."""
-    return f'{{"type":"lost","messages":{count},"reason":"slow"}}'
-
-
-def _text_frame(text: bytes) -> bytes:
-    return encode_frame(text, binary=False)
-
-
-def _text_line(text: bytes) -> bytes:
-    return text + b"\n"
-
-
-def _lost_event(text: bytes) -> bytes:
-    return b"event: lost\ndata: " + text + b"\n\n"
-
-
-FRAMES = Form(Message.frame, _text_frame)
-"""WebSocket frames."""
-PAYLOADS = Form(lambda message: message.payload, bytes)
-"""Messages for servers that make the frames of a WebSocket themselves."""
-EVENTS, EVENT_CHUNKS = Form(Message.event, _lost_event), Form(Message.event, _lost_event, chunked=True)
-"""Server-Sent Events: as a plain body, and as chunks."""
-LINES, LINE_CHUNKS = Form(Message.line, _text_line), Form(Message.line, _text_line, chunked=True)
-"""Lines of JSON."""
-LINE_FRAMES, LINE_TEXTS = Form(Message.line_frame, _text_frame), Form(lambda message: message.line()[:-1], bytes)
-"""The same lines, each as a text message of a WebSocket: as a frame, and for servers that make the frames."""
-ENVELOPE_LINES = {
-    LINES: Form(lambda envelope: envelope.payload + b"\n", _text_line),
-    LINE_CHUNKS: Form(lambda envelope: envelope.payload + b"\n", _text_line, chunked=True),
-}
-"""The form of a stream of JSON lines for a subscriber to a pattern: an envelope is such a line already."""
-
-
-class Piece:
-    """Bytes that are written to many subscribers. Each that could not take them keeps a reference, never a copy.
-
-    :param messages: how many messages they are; 0 for pings and the like.
-    :param lost: how many lost messages they stand for, if they are the notice of a loss.
-    :param binary: whether they are one binary message, where each message is sent by itself.
-    :param overhead: bytes that count beside them.
-    """
-
-    __slots__ = ("binary", "data", "holders", "lost", "messages", "size")
-
-    def __init__(
-        self, data: bytes, messages: int = 0, *, lost: int = 0, binary: bool = False, overhead: int = 0
-    ) -> None:
-        self.data = data
-        self.size = len(data) + overhead
-        """Bytes that count where what a client owes is bounded."""
-        self.messages = messages
-        self.lost = lost
-        self.binary = binary
-        self.holders = 0
-        """Subscribers that still owe these bytes to their clients."""
-
-
-class Batch:
-    """Messages that leave together: what piled up on a channel while it was being fanned out goes in one write.
-
-    :param messages: at least one, in the order in which they are delivered.
-    """
-
-    __slots__ = ("_pieces", "_singles", "messages", "size")
-
-    def __init__(self, messages: list[Message]) -> None:
-        self.messages = messages
-        self.size = sum(len(message.payload) for message in messages)
-        """Bytes of all payloads."""
-        self._pieces: dict[Form, Piece] = {}
-        self._singles: dict[Form, list[Piece]] = {}
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    def piece(self, form: Form) -> Piece:
-        """All messages in one form: made when the first subscriber needs it, then shared."""
-        piece = self._pieces.get(form)
-        if piece is None:
-            piece = self._pieces[form] = Piece(form.encode(self.messages), len(self.messages))
-        return piece
-
-    def singles(self, form: Form, overhead: int) -> list[Piece]:
-        """A piece of each message in one form: for servers that send messages one by one. Made once, too."""
-        singles = self._singles.get(form)
-        if singles is None:
-            singles = self._singles[form] = [
-                Piece(form.encode([each]), 1, binary=each.binary and form is PAYLOADS, overhead=overhead)
-                for each in self.messages
-            ]
-        return singles
 
 
 def encode_frame(payload: bytes, *, binary: bool) -> bytes:
@@ -267,9 +156,30 @@ def message_too_large(size: int) -> MessageTooLarge:
     )
 
 
-def to_layer(channel: str, messages: Iterable[str | bytes]) -> dict[str, Any]:
-    """One channel layer message for all that is published to ``channel`` at once: plain types, as layers want them."""
-    return {"type": LAYER_TYPE, "channel": channel, "messages": list(messages)}
+def check_event_name(name: str) -> str:
+    """Return ``name`` if messages may have it as the name of their event; empty is none.
+
+    :raises InvalidEventName: it has a line break or NUL, is over :data:`LONGEST_EVENT_NAME`, or UTF-8 cannot encode it.
+    """
+    try:
+        if name and (not _EVENT_NAME.fullmatch(name) or len(name.encode()) > LONGEST_EVENT_NAME):
+            raise InvalidEventName(
+                f"An event's name has no line break, no NUL, and at most {LONGEST_EVENT_NAME} bytes of UTF-8."
+            )
+    except UnicodeEncodeError:
+        raise InvalidEventName("The event's name holds surrogates, which UTF-8 cannot encode.") from None
+    return name
+
+
+def to_layer(channel: str, messages: Iterable[str | bytes], event_name: str = "") -> dict[str, Any]:
+    """One channel layer message for all that is published to ``channel`` at once: plain types, as layers want them.
+
+    All have one event name, which was checked.
+    """
+    event = {"type": LAYER_TYPE, "channel": channel, "messages": list(messages)}
+    if event_name:
+        event["event"] = event_name
+    return event
 
 
 def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
@@ -280,4 +190,5 @@ def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
 def from_layer(event: dict[str, Any]) -> list[Message]:
     """The messages of what :func:`to_layer` made."""
     channel: str = event["channel"]
-    return [Message(data, channel) for data in event["messages"]]
+    name: str = event.get("event", "")
+    return [Message(data, channel, name) for data in event["messages"]]

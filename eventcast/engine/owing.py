@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from eventcast.engine.messages import Piece
+from eventcast.engine.forms import Piece
 from eventcast.engine.subscribers import Subscriber
 
 

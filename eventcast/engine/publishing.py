@@ -43,7 +43,9 @@ _background = BackgroundLoop("eventcast.publish")
 _AT_ONCE = contextlib.nullcontext()
 
 
-def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
+def publish(
+    channel: str, data: Any, *, event: str = "", on_commit: bool = False, using: str | None = None
+) -> int | None:
     """Send a message to all subscribers of ``channel``. Safe in any thread of the process.
 
     In a thread without a running event loop it waits while the channel's subscribers have to catch up, for at most five
@@ -53,53 +55,59 @@ def publish(channel: str, data: Any, *, on_commit: bool = False, using: str | No
 
     :param channel: an absolute path, not percent-encoded, such as ``"/orders/42"``; a mount's prefix belongs to it.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).
+    :param event: the name of the event, such as ``"paid"``: ``event`` of Server-Sent Events and in lines of JSON. Plain
+        WebSockets do not show it.
     :param on_commit: wait for the database transaction; nothing is sent if it is rolled back. ``data`` is encoded now.
     :param using: the database alias of that transaction; default: the default database.
     :returns: how many subscribers this process has on the channel; None with ``on_commit``.
     :raises InvalidChannel: ``channel`` is not an absolute path, or too long (``ChannelTooLong``).
-    :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode.
+    :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode; ``InvalidEventName``:
+        ``event`` has a line break or is over 128 bytes.
     :raises MessageTooLarge: it is over ``MAX_MESSAGE_SIZE``.
     :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and on the thread of a
         running event loop with a layer other than the in-memory one, this is logged instead.
     :raises SynchronousOnlyOperation: with ``on_commit`` on the thread of a running event loop, which has no
         transaction.
     """
-    event = _event(channel, [messages.to_data(data)])
+    found = _event(channel, [messages.to_data(data)], event)
     if on_commit:
         if _on_a_loop():
             raise SynchronousOnlyOperation("In async def, write await eventcast.apublish(…, on_commit=True) instead.")
-        _after_commit(event, using)
+        _after_commit(found, using)
         return None
-    _send(event)
+    _send(found)
     return presence.subscriber_count(channel)
 
 
-async def apublish(channel: str, data: Any, *, on_commit: bool = False, using: str | None = None) -> int | None:
+async def apublish(
+    channel: str, data: Any, *, event: str = "", on_commit: bool = False, using: str | None = None
+) -> int | None:
     """The same as :func:`publish`, to be awaited. Safe on any event loop of the process.
 
     It waits while the channel's subscribers have to catch up, so that a loop of calls loses nothing with subscribers
     that read.
     """
     if on_commit:
-        await sync_to_async(_after_commit)(_event(channel, [messages.to_data(data)]), using)
+        await sync_to_async(_after_commit)(_event(channel, [messages.to_data(data)], event), using)
         return None
-    return await apublish_many(channel, [messages.to_data(data)])
+    return await apublish_many(channel, [messages.to_data(data)], event=event)
 
 
-async def apublish_many(channel: str, data: Sequence[str | bytes]) -> int:
+async def apublish_many(channel: str, data: Sequence[str | bytes], *, event: str = "") -> int:
     """Publish several messages to one channel, in order: all of them, or none if one is refused.
 
     :param data: text (``str``) or binary (``bytes``) messages.
+    :param event: the name of the event that all of them have.
     :returns: how many subscribers this process has on the channel.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     names.check_channel(channel)
-    return await apublish_checked(channel, data)
+    return await apublish_checked(channel, data, messages.check_event_name(event))
 
 
-async def apublish_checked(channel: str, data: Sequence[str | bytes]) -> int:
-    """The same for a name that was checked."""
-    event = messages.to_layer(channel, [messages.check_data(message) for message in data])
+async def apublish_checked(channel: str, data: Sequence[str | bytes], event_name: str = "") -> int:
+    """The same for names that were checked."""
+    event = messages.to_layer(channel, [messages.check_data(message) for message in data], event_name)
     if captures:
         _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
@@ -113,9 +121,10 @@ async def apublish_checked(channel: str, data: Sequence[str | bytes]) -> int:
     return presence.subscriber_count(channel)
 
 
-def _event(channel: str, data: Sequence[str | bytes]) -> dict[str, Any]:
+def _event(channel: str, data: Sequence[str | bytes], event_name: str) -> dict[str, Any]:
     names.check_channel(channel)
-    return messages.to_layer(channel, [messages.check_data(message) for message in data])
+    checked = [messages.check_data(message) for message in data]
+    return messages.to_layer(channel, checked, messages.check_event_name(event_name))
 
 
 def _after_commit(event: dict[str, Any], using: str | None) -> None:

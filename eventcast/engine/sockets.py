@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from eventcast.engine.messages import Batch, Piece
+from eventcast.engine.forms import Batch, Piece
 from eventcast.engine.owing import OwingSubscriber
 
 READ_SIZE = 64 * 1024

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.closing import TOO_SLOW, Closing
-from eventcast.engine.messages import FRAMES, Batch, Form
+from eventcast.engine.forms import FRAMES, Batch, Form
 
 if TYPE_CHECKING:
     from eventcast.engine.fanout import LocalChannel

@@ -20,8 +20,8 @@ from django.http import HttpRequest
 from eventcast.conf import conf
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
 from eventcast.engine.fanout import JOIN_LIMIT
+from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber

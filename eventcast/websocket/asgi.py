@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.messages import PAYLOADS, Batch, Form, Piece
+from eventcast.engine.forms import PAYLOADS, Batch, Form, Piece
 from eventcast.engine.owing import OwingSubscriber
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -13,7 +13,7 @@ from collections import deque
 
 from eventcast.conf import conf
 from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
-from eventcast.engine.messages import FRAMES
+from eventcast.engine.forms import FRAMES
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sockets import SocketSubscriber

@@ -20,8 +20,9 @@ from eventcast.engine.closing import (
     PROTOCOL_ERROR,
     Closing,
 )
+from eventcast.engine.forms import FRAMES, LINE_FRAMES, LINE_TEXTS, Form
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import FRAMES, LINE_FRAMES, LINE_TEXTS, Form, encode_frame
+from eventcast.engine.messages import encode_frame
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody

@@ -1,0 +1,133 @@
+"""The forms in which subscribers get messages: each is made once, when the first subscriber needs it, then shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eventcast.engine.messages import Message, encode_frame
+
+
+class Form:
+    """How messages are written to one kind of subscriber. Forms are compared by identity.
+
+    :param encode: the bytes of one message.
+    :param notice: the bytes of a text that is no message, such as :func:`lost_text`.
+    :param chunked: whether each write is a chunk of an HTTP/1.1 body (RFC 9112 section 7.1).
+    """
+
+    __slots__ = ("_chunked", "_encode", "_notice")
+
+    def __init__(
+        self, encode: Callable[[Message], bytes], notice: Callable[[bytes], bytes], *, chunked: bool = False
+    ) -> None:
+        self._encode = encode
+        self._notice = notice
+        self._chunked = chunked
+
+    def encode(self, messages: list[Message]) -> bytes:
+        """The bytes of several messages, one after the other."""
+        encode = self._encode
+        data = encode(messages[0]) if len(messages) == 1 else b"".join(map(encode, messages))
+        return self.wrap(data)
+
+    def lost(self, count: int) -> bytes:
+        """What a viewer gets in the place of ``count`` messages that it has lost, see ``Subscriber.viewer``."""
+        return self.wrap(self._notice(lost_text(count).encode()))
+
+    def wrap(self, data: bytes) -> bytes:
+        """Other bytes of the same stream, as a chunk where the form has chunks."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+
+def lost_text(count: int) -> str:
+    """The notice that ``count`` messages are missing here: ``{"type":"lost","messages":3,"reason":"slow"}``."""
+    return f'{{"type":"lost","messages":{count},"reason":"slow"}}'
+
+
+def _text_frame(text: bytes) -> bytes:
+    return encode_frame(text, binary=False)
+
+
+def _text_line(text: bytes) -> bytes:
+    return text + b"\n"
+
+
+def _lost_event(text: bytes) -> bytes:
+    return b"event: lost\ndata: " + text + b"\n\n"
+
+
+FRAMES = Form(Message.frame, _text_frame)
+"""WebSocket frames."""
+PAYLOADS = Form(lambda message: message.payload, bytes)
+"""Messages for servers that make the frames of a WebSocket themselves."""
+EVENTS, EVENT_CHUNKS = Form(Message.event, _lost_event), Form(Message.event, _lost_event, chunked=True)
+"""Server-Sent Events: as a plain body, and as chunks."""
+LINES, LINE_CHUNKS = Form(Message.line, _text_line), Form(Message.line, _text_line, chunked=True)
+"""Lines of JSON."""
+LINE_FRAMES, LINE_TEXTS = Form(Message.line_frame, _text_frame), Form(lambda message: message.line()[:-1], bytes)
+"""The same lines, each as a text message of a WebSocket: as a frame, and for servers that make the frames."""
+ENVELOPE_LINES = {
+    LINES: Form(lambda envelope: envelope.payload + b"\n", _text_line),
+    LINE_CHUNKS: Form(lambda envelope: envelope.payload + b"\n", _text_line, chunked=True),
+}
+"""The form of a stream of JSON lines for a subscriber to a pattern: an envelope is such a line already."""
+
+
+class Piece:
+    """Bytes that are written to many subscribers. Each that could not take them keeps a reference, never a copy.
+
+    :param messages: how many messages they are; 0 for pings and the like.
+    :param lost: how many lost messages they stand for, if they are the notice of a loss.
+    :param binary: whether they are one binary message, where each message is sent by itself.
+    :param overhead: bytes that count beside them.
+    """
+
+    __slots__ = ("binary", "data", "holders", "lost", "messages", "size")
+
+    def __init__(
+        self, data: bytes, messages: int = 0, *, lost: int = 0, binary: bool = False, overhead: int = 0
+    ) -> None:
+        self.data = data
+        self.size = len(data) + overhead
+        """Bytes that count where what a client owes is bounded."""
+        self.messages = messages
+        self.lost = lost
+        self.binary = binary
+        self.holders = 0
+        """Subscribers that still owe these bytes to their clients."""
+
+
+class Batch:
+    """Messages that leave together: what piled up on a channel while it was being fanned out goes in one write.
+
+    :param messages: at least one, in the order in which they are delivered.
+    """
+
+    __slots__ = ("_pieces", "_singles", "messages", "size")
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        self.size = sum(len(message.payload) for message in messages)
+        """Bytes of all payloads."""
+        self._pieces: dict[Form, Piece] = {}
+        self._singles: dict[Form, list[Piece]] = {}
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def piece(self, form: Form) -> Piece:
+        """All messages in one form: made when the first subscriber needs it, then shared."""
+        piece = self._pieces.get(form)
+        if piece is None:
+            piece = self._pieces[form] = Piece(form.encode(self.messages), len(self.messages))
+        return piece
+
+    def singles(self, form: Form, overhead: int) -> list[Piece]:
+        """A piece of each message in one form: for servers that send messages one by one. Made once, too."""
+        singles = self._singles.get(form)
+        if singles is None:
+            singles = self._singles[form] = [
+                Piece(form.encode([each]), 1, binary=each.binary and form is PAYLOADS, overhead=overhead)
+                for each in self.messages
+            ]
+        return singles
