@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eventcast.engine.presence import subscriber_count
     from eventcast.engine.publishing import apublish, publish
-    from eventcast.listeners.heartbeats import heartbeat
-    from eventcast.listeners.registry import listener
+    from eventcast.listeners.registry import heartbeat, listener
     from eventcast.security.authorization.sessions import apublish_to, publish_to
     from eventcast.security.authorization.tokens import token
     from eventcast.security.revocation import disconnect
@@ -28,7 +27,7 @@ _HOMES = {
     "apublish": "eventcast.engine.publishing",
     "apublish_to": "eventcast.security.authorization.sessions",
     "disconnect": "eventcast.security.revocation",
-    "heartbeat": "eventcast.listeners.heartbeats",
+    "heartbeat": "eventcast.listeners.registry",
     "listener": "eventcast.listeners.registry",
     "publish": "eventcast.engine.publishing",
     "publish_to": "eventcast.security.authorization.sessions",

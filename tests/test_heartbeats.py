@@ -10,9 +10,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from eventcast.client.watching import Heartbeat, Watches
+from eventcast.listeners import Registration, heartbeat
 from eventcast.listeners.alarms import Alarms
-from eventcast.listeners.heartbeats import HeartbeatListener, heartbeat
 from eventcast.listeners.running import Runner
+from eventcast.listeners.sources import read_frame
 
 PATH = "/heartbeat/<str:host>"
 
@@ -21,12 +22,8 @@ def alarm(found: Heartbeat, **kwargs: Any) -> None:
     pass
 
 
-def make(path: str = PATH, **options: Any) -> HeartbeatListener:
-    return HeartbeatListener(name="app.alarm", path=path, function=alarm, **options)
-
-
-def alarms(listener: HeartbeatListener, *, limit: int = 10) -> Alarms:
-    return Alarms(listener, Runner(listener), Watches(30.0, limit=limit))
+def make(path: str = PATH, **options: Any) -> Registration:
+    return Registration(name="app.alarm", path=path, function=alarm, watches=True, **options)
 
 
 def frame(channel: str) -> str:
@@ -57,33 +54,34 @@ def test_heartbeat_shows_its_timeout_among_its_options() -> None:
 
 def test_function_gets_the_record_and_what_the_path_cuts_out() -> None:
     found = Heartbeat("/heartbeat/web1", alive=False, silence=30.0)
-    assert make().arguments(found) == ((found,), {"host": "web1"})
+    assert make().arguments("/heartbeat/web1", found) == ((found,), {"host": "web1"})
 
 
-async def test_message_of_a_pattern_is_the_beat_of_its_channel() -> None:
-    assert alarms(make()).channel_of(frame("/heartbeat/web1")) == "/heartbeat/web1"
+def test_message_of_a_pattern_is_the_beat_of_its_channel() -> None:
+    assert read_frame(frame("/heartbeat/web1"), Runner(make())) == ("/heartbeat/web1", "alive")
 
 
-async def test_message_that_only_the_served_pattern_matches_is_no_beat() -> None:
+def test_message_that_only_the_served_pattern_matches_is_no_beat() -> None:
     listener = make("/rack/<int:rack><slug:unit>/<str:host>")
     assert listener.route.pattern == "/rack/<path:rest>"
-    assert alarms(listener).channel_of(frame("/rack/7/host")) is None
-    assert alarms(listener).channel_of(frame("/rack/7b/host")) == "/rack/7b/host"
+    assert read_frame(frame("/rack/7/host"), Runner(listener)) is None
+    assert read_frame(frame("/rack/7b/host"), Runner(listener)) == ("/rack/7b/host", "alive")
 
 
-async def test_frame_without_a_channel_is_counted_and_no_beat() -> None:
-    found = alarms(make())
-    assert found.channel_of("{}") is None
-    assert found._runner.statistics.undecodable == 1
+def test_frame_without_a_channel_is_counted_and_no_beat() -> None:
+    runner = Runner(make())
+    assert read_frame("{}", runner) is None
+    assert runner.statistics["undecodable"].value == 1
 
 
 async def test_channels_past_the_limit_are_not_watched_and_that_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = alarms(make(), limit=1)
-    found._watches.beat("/heartbeat/web1", 0.0)
+    watches = Watches(30.0, limit=1)
+    watches.beat("/heartbeat/web1", 0.0)
+    found = Alarms(Runner(make()), watches)
     with caplog.at_level(logging.ERROR, "eventcast.listen"):
-        channels = [found.channel_of(frame(f"/heartbeat/web{number}")) for number in (1, 2, 3)]
+        channels = [found.watched(f"/heartbeat/web{number}") for number in (1, 2, 3)]
     assert channels == ["/heartbeat/web1", None, None]
     assert [record.getMessage() for record in caplog.records] == [
         "app.alarm watches 1 channels, and no more: not /heartbeat/web2 and others."

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventcast.client.watching import Heartbeat, Watches
-from eventcast.listeners import HeartbeatListener
+from eventcast.listeners import Registration
 from eventcast.listeners.alarms import DELAYS, Alarms
 from eventcast.listeners.running import Runner
 from tests.live.waiting import TIMEOUT, until
@@ -48,16 +48,15 @@ async def supply() -> AsyncIterator[Callable[..., Alarms]]:
     async with contextlib.AsyncExitStack() as stack:
 
         def supply(function: Callable[..., Any], delays: tuple[float, ...]) -> Alarms:
-            listener = HeartbeatListener(name="app.alarm", path="/a", function=function)
-            runner = Runner(listener)
+            runner = Runner(Registration(name="app.alarm", path="/a", function=function, watches=True))
             runner.start()
 
             async def end() -> None:
-                runner.close()
+                runner.queue.close()
                 assert await asyncio.to_thread(runner.join, TIMEOUT)
 
             stack.push_async_callback(end)
-            return Alarms(listener, runner, Watches(30.0), delays=delays)
+            return Alarms(runner, Watches(30.0), delays=delays)
 
         yield supply
 

@@ -7,8 +7,7 @@ import threading
 
 import pytest
 
-from eventcast.listeners.calls import Call, Statistics
-from eventcast.listeners.queues import SIZE, WAIT, CallQueue
+from eventcast.listeners.queues import SIZE, WAIT, Call, CallQueue
 from tests.live.waiting import TIMEOUT, until
 
 
@@ -16,11 +15,10 @@ def call(channel: str = "/a", size: int = 0) -> Call:
     return Call(lambda: None, channel, size)
 
 
-def queue(length: int = 2, *, wait: float = WAIT) -> tuple[CallQueue, Statistics]:
-    statistics = Statistics()
-    made = CallQueue("shop.mail", length, statistics)
+def queue(length: int = 2, *, wait: float = WAIT) -> CallQueue:
+    made = CallQueue("shop.mail", length)
     made._wait_left = wait
-    return made, statistics
+    return made
 
 
 def taken(calls: CallQueue) -> str:
@@ -30,14 +28,14 @@ def taken(calls: CallQueue) -> str:
 
 
 async def test_take_returns_calls_in_their_order() -> None:
-    calls, _ = queue()
+    calls = queue()
     await calls.put(call("/1"))
     await calls.put(call("/2"))
     assert [taken(calls), taken(calls)] == ["/1", "/2"]
 
 
 async def test_take_waits_in_a_thread() -> None:
-    calls, _ = queue()
+    calls = queue()
     taking = asyncio.create_task(asyncio.to_thread(taken, calls))
     await until(lambda: calls._takers, "a thread waits")
     await calls.put(call("/1"))
@@ -45,7 +43,7 @@ async def test_take_waits_in_a_thread() -> None:
 
 
 async def test_atake_waits_in_another_event_loop() -> None:
-    calls, _ = queue()
+    calls = queue()
     found: list[Call | None] = []
     thread = threading.Thread(target=lambda: found.append(asyncio.run(calls.atake())))
     thread.start()
@@ -56,7 +54,7 @@ async def test_atake_waits_in_another_event_loop() -> None:
 
 
 async def test_close_ends_all_that_wait() -> None:
-    calls, _ = queue()
+    calls = queue()
     threads = [asyncio.create_task(asyncio.to_thread(calls.take)) for _ in range(2)]
     tasks = [asyncio.create_task(calls.atake()) for _ in range(2)]
     await until(lambda: len(calls._takers) == 4)
@@ -65,32 +63,32 @@ async def test_close_ends_all_that_wait() -> None:
 
 
 async def test_closed_queue_gives_what_is_left() -> None:
-    calls, _ = queue()
+    calls = queue()
     await calls.put(call("/1"))
     calls.close()
     assert (taken(calls), calls.take(), await calls.atake()) == ("/1", None, None)
 
 
 async def test_put_waits_for_room() -> None:
-    calls, statistics = queue(1)
+    calls = queue(1)
     await calls.put(call("/1"))
     putting = asyncio.create_task(calls.put(call("/2")))
     await until(lambda: calls._taken is not None, "the second waits")
     assert taken(calls) == "/1"
     await asyncio.wait_for(putting, TIMEOUT)
-    assert (taken(calls), statistics.dropped) == ("/2", 0)
+    assert (taken(calls), calls.dropped.value) == ("/2", 0)
 
 
 async def test_put_drops_the_newest_when_the_wait_is_over() -> None:
-    calls, statistics = queue(wait=0.01)
+    calls = queue(wait=0.01)
     for number in range(5):
         await calls.put(call(f"/{number}"))
-    assert statistics.dropped == 3
+    assert calls.dropped.value == 3
     assert [taken(calls), taken(calls)] == ["/0", "/1"]
 
 
 async def test_put_does_not_wait_again_until_calls_are_taken() -> None:
-    calls, _ = queue(wait=0.01)
+    calls = queue(wait=0.01)
     for _number in range(3):
         await calls.put(call())
     assert calls._wait_left == 0
@@ -99,38 +97,38 @@ async def test_put_does_not_wait_again_until_calls_are_taken() -> None:
 
 
 async def test_offer_drops_a_call_at_once() -> None:
-    calls, statistics = queue(1)
+    calls = queue(1)
     calls.offer(call("/1"))
     calls.offer(call("/2"))
-    assert (taken(calls), statistics.dropped) == ("/1", 1)
+    assert (taken(calls), calls.dropped.value) == ("/1", 1)
 
 
 async def test_put_is_bounded_by_size() -> None:
-    calls, statistics = queue(10, wait=0)
+    calls = queue(10, wait=0)
     await calls.put(call("/1", SIZE // 2))
     await calls.put(call("/2", SIZE))
-    assert (len(calls), statistics.dropped) == (1, 1)
+    assert (len(calls), calls.dropped.value) == (1, 1)
 
 
 async def test_put_takes_a_large_one_alone() -> None:
-    calls, statistics = queue(wait=0)
+    calls = queue(wait=0)
     await calls.put(call("/1", SIZE + 1))
-    assert (taken(calls), statistics.dropped) == ("/1", 0)
+    assert (taken(calls), calls.dropped.value) == ("/1", 0)
 
 
 async def test_put_that_is_cancelled_keeps_what_was_read() -> None:
-    calls, statistics = queue(1)
+    calls = queue(1)
     await calls.put(call("/1"))
     putting = asyncio.create_task(calls.put(call("/2")))
     await until(lambda: calls._taken is not None, "the second waits")
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
-    assert [taken(calls), taken(calls), statistics.dropped] == ["/1", "/2", 0]
+    assert [taken(calls), taken(calls), calls.dropped.value] == ["/1", "/2", 0]
 
 
 async def test_drops_are_logged_when_they_begin_and_when_they_end(caplog: pytest.LogCaptureFixture) -> None:
-    calls, _ = queue(wait=0)
+    calls = queue(wait=0)
     for _burst in range(2):
         for number in range(5):
             await calls.put(call(f"/{number}"))

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import eventcast
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners import Listener, Registration, listener, registry
+from eventcast.listeners import Registration, listener, registry
 from eventcast.listeners.registry import Registry
 
 
@@ -100,23 +100,23 @@ def test_listener_refuses_a_function_that_yields() -> None:
     [('{"a": [1]}', {"a": [1]}), (b"[1]", [1]), ('"张"', "张"), ('"张"'.encode(), "张"), ("null", None)],
 )
 def test_arguments_have_what_the_json_says(data: str | bytes, message: Any) -> None:
-    found = Listener(name="x", path="/<int:number>", function=handle).arguments("/3", data)
+    found = Registration(name="x", path="/<int:number>", function=handle).arguments("/3", data)
     assert found == ((message,), {"number": 3})
 
 
 @pytest.mark.parametrize("data", ["text", b"\x00\xff"])
 def test_arguments_have_the_message_as_it_was_published(data: str | bytes) -> None:
-    assert Listener(name="x", path="/a", function=handle, raw=True).arguments("/a", data) == ((data,), {})
+    assert Registration(name="x", path="/a", function=handle, raw=True).arguments("/a", data) == ((data,), {})
 
 
 @pytest.mark.parametrize("data", ["", "{", "no", b"\xff", b"\xff\xfe1\x00", "[" * 100_000])
 def test_arguments_refuse_what_is_no_json(data: str | bytes) -> None:
     with pytest.raises(UndecodableMessage, match=f"of {len(data)} .* on /a"):
-        Listener(name="x", path="/a", function=handle).arguments("/a", data)
+        Registration(name="x", path="/a", function=handle).arguments("/a", data)
 
 
 def test_arguments_are_none_for_other_channels() -> None:
-    assert Listener(name="x", path="/<int:number>", function=handle).arguments("/a", "1") is None
+    assert Registration(name="x", path="/<int:number>", function=handle).arguments("/a", "1") is None
 
 
 def test_registrations_of_a_module_whose_import_failed_are_discarded() -> None:

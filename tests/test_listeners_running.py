@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Arguments, Call, Statistics
+from eventcast.listeners.queues import Call
 from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
 from tests.live.waiting import TIMEOUT, until
@@ -33,7 +33,7 @@ async def start() -> AsyncIterator[Start]:
 
     yield start
     for runner in runners:
-        runner.close()
+        runner.queue.close()
         assert await asyncio.to_thread(runner.join, TIMEOUT)
 
 
@@ -41,10 +41,11 @@ def call(*args: Any) -> Call:
     return Call(lambda: (args, {}), "/a")
 
 
-async def end(runner: Runner) -> Statistics:
-    runner.close()
+async def end(runner: Runner) -> dict[str, int]:
+    """Close the queue; returns the figures of all calls that are not 0."""
+    runner.queue.close()
     await until(runner.finished.done, "all calls are made")
-    return runner.statistics
+    return {name: tally.value for name, tally in runner.statistics.items() if tally.value}
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,8 +67,8 @@ async def test_calls_are_made_in_their_order(kind: Any, start: Start) -> None:
     found: list[int] = []
     runner = start(kind(found.append))
     for number in range(100):
-        await runner.put(call(number))
-    assert await end(runner) == Statistics(handled=100)
+        await runner.queue.put(call(number))
+    assert await end(runner) == {"handled": 100}
     assert found == list(range(100))
 
 
@@ -82,8 +83,8 @@ async def test_call_that_raises_is_logged_and_counted(
 
     runner = start(kind(fail))
     for number in range(3):
-        await runner.put(call(number))
-    assert await end(runner) == Statistics(handled=2, failed=1)
+        await runner.queue.put(call(number))
+    assert await end(runner) == {"handled": 2, "failed": 1}
     (record,) = caplog.records
     assert record.getMessage() == "shop.mail: a call for /a failed"
     assert record.exc_info is not None
@@ -94,24 +95,24 @@ async def test_call_that_raises_is_logged_and_counted(
 async def test_call_that_cannot_be_prepared_is_counted(
     kind: Any, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse() -> Arguments | None:
+    def refuse() -> Any:
         raise UndecodableMessage("It is no JSON.")
 
     runner = start(kind(lambda: None))
-    await runner.put(Call(refuse, "/a"))
-    await runner.put(Call(lambda: None, "/a"))
-    assert await end(runner) == Statistics(undecodable=1)
+    await runner.queue.put(Call(refuse, "/a"))
+    await runner.queue.put(Call(lambda: None, "/a"))
+    assert await end(runner) == {"undecodable": 1}
     assert [record.getMessage() for record in caplog.records] == ["shop.mail: It is no JSON."]
 
 
 async def test_sync_to_async_of_one_does_not_wait_for_another(start: Start) -> None:
     going_on = threading.Event()
     hanging, free = (start(sync_to_async(function)) for function in (lambda: going_on.wait(TIMEOUT), lambda: None))
-    await hanging.put(call())
-    await until(lambda: hanging.running)
-    await free.put(call())
-    assert await end(free) == Statistics(handled=1)
-    assert hanging.running == 1
+    await hanging.queue.put(call())
+    await until(lambda: hanging.executions)
+    await free.queue.put(call())
+    assert await end(free) == {"handled": 1}
+    assert len(hanging.executions) == 1
     going_on.set()
 
 
@@ -124,8 +125,8 @@ async def test_calls_are_made_at_the_same_time_where_they_may(kind: Any, start: 
 
     runner = start(meet if kind is as_async else functools.partial(meeting.wait, TIMEOUT), concurrency=3)
     for _ in range(3):
-        await runner.put(call())
-    assert await end(runner) == Statistics(handled=3)
+        await runner.queue.put(call())
+    assert await end(runner) == {"handled": 3}
 
 
 async def test_slow_call_is_logged_once_and_again_after_twice_as_long(
@@ -138,7 +139,7 @@ async def test_slow_call_is_logged_once_and_again_after_twice_as_long(
 
     runner = start(hang, slow_after=0.05)
     began = time.monotonic()
-    await runner.put(call())
+    await runner.queue.put(call())
     try:
         await until(lambda: runner.report_slow() or len(caplog.records) == 2)  # type: ignore[func-returns-value]
         assert time.monotonic() - began >= 0.1
@@ -157,7 +158,7 @@ async def test_slow_coroutine_is_logged_with_the_line_where_it_waits(
         await waiting[0][1].wait()
 
     runner = start(wait, slow_after=0.01)
-    await runner.put(call())
+    await runner.queue.put(call())
     try:
         await until(lambda: runner.report_slow() or caplog.records)  # type: ignore[func-returns-value]
     finally:

@@ -67,9 +67,10 @@ class Listen(Tool):
             asyncio.run(self._listen(chosen, options["grace"], fail_fast=options["fail_fast"]))
 
     async def _listen(self, chosen: Sequence[Registration], grace: float, *, fail_fast: bool) -> None:
-        from eventcast.listeners.supervisor import Supervisor, source_of  # needs websockets, unlike --list
+        from eventcast.listeners.sources import Server  # needs websockets, unlike --list
+        from eventcast.listeners.supervisor import Supervisor
 
-        supervisor = Supervisor(chosen, source_of(self.url, self.headers), grace=grace, fail_fast=fail_fast)
+        supervisor = Supervisor(chosen, Server(self.url, self.headers).supply, grace=grace, fail_fast=fail_fast)
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows
                 asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)

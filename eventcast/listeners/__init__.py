@@ -8,23 +8,13 @@
         ...
 
 ``manage.py eventcast listen`` finds them (:mod:`.discovery`), connects to a server, and runs them. Decorators register
-a function (:mod:`.registry`, :mod:`.heartbeats`). A source turns messages into calls (:mod:`.sources`, :mod:`.alarms`).
-The calls wait in the listener's own queue (:mod:`.queues`) for its own workers (:mod:`.running`). One
-:mod:`.supervisor` starts and ends all of them.
+a function (:mod:`.registry`). A source turns messages (:mod:`.sources`) or beats (:mod:`.alarms`) into calls. The calls
+wait in the listener's own queue (:mod:`.queues`) for its own workers (:mod:`.running`). One :mod:`.supervisor` starts
+and ends all of them.
 """
 
 from eventcast.client.watching import Heartbeat
 from eventcast.listeners.discovery import discover
-from eventcast.listeners.heartbeats import HeartbeatListener, heartbeat
-from eventcast.listeners.registry import Listener, Registration, listener, registry
+from eventcast.listeners.registry import Registration, heartbeat, listener, registry
 
-__all__ = [
-    "Heartbeat",
-    "HeartbeatListener",
-    "Listener",
-    "Registration",
-    "discover",
-    "heartbeat",
-    "listener",
-    "registry",
-]
+__all__ = ["Heartbeat", "Registration", "discover", "heartbeat", "listener", "registry"]

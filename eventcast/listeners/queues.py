@@ -7,9 +7,12 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
 
-from eventcast.listeners.calls import Call, Statistics
+from eventcast.engine.figures import Tally
 
 SIZE = 64 * 1024 * 1024
 """Bytes of memory that the messages of one queue may take together. A single message may be larger."""
@@ -27,6 +30,21 @@ pongs wait behind the messages, and the connection would be lost, with messages 
 logger = logging.getLogger("eventcast.listen")
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call: a source puts it into the listener's queue, and a worker makes it."""
+
+    prepare: Callable[[], tuple[tuple[Any, ...], dict[str, Any]] | None]
+    """Returns the arguments, or None if there is nothing to call. The worker calls it, so it may take its time.
+
+    It may raise :class:`~eventcast.exceptions.UndecodableMessage`."""
+    channel: str
+    size: int = 0
+    """Bytes of memory that the call takes while it waits."""
+    on_failure: Callable[[], object] | None = None
+    """The worker calls it if the function raises. It must not wait."""
+
+
 class CallQueue:
     """Calls in the order in which they came.
 
@@ -35,11 +53,12 @@ class CallQueue:
 
     :param name: the listener's name, for the log.
     :param length: calls that the queue holds.
-    :param statistics: counts the dropped calls.
     """
 
-    def __init__(self, name: str, length: int, statistics: Statistics) -> None:
-        self._name, self._length, self._statistics = name, length, statistics
+    def __init__(self, name: str, length: int) -> None:
+        self._name, self._length = name, length
+        self.dropped = Tally()
+        """Calls that found the queue full."""
         self._calls: deque[Call] = deque()
         self._size = 0
         self._wait_left = WAIT
@@ -133,7 +152,7 @@ class CallQueue:
             if before is None or len(self._calls) > self._length // 2 or self._size > SIZE // 2:
                 return call
             self._dropped_before = None
-        dropped = self._statistics.dropped - before
+        dropped = self.dropped.value - before
         logger.warning("%s: the queue has room again. %d messages were dropped.", self._name, dropped)
         return call
 
@@ -141,15 +160,11 @@ class CallQueue:
         with self._lock:
             begins = self._dropped_before is None
             if begins:
-                self._dropped_before = self._statistics.dropped
-        self._statistics.count("dropped")
+                self._dropped_before = self.dropped.value
+        self.dropped.add(1)
         if begins:
-            logger.warning(
-                "%s is too slow: %d messages of %d bytes wait. New messages are dropped until there is room.",
-                self._name,
-                len(self._calls),
-                self._size,
-            )
+            text = "%s is too slow: %d messages of %d bytes wait. New messages are dropped until there is room."
+            logger.warning(text, self._name, len(self._calls), self._size)
 
 
 def _finish(future: Future[None]) -> None:

@@ -1,9 +1,10 @@
-"""The functions that ``manage.py eventcast listen`` calls, and the decorator that registers them."""
+"""The functions that ``manage.py eventcast listen`` calls, and the decorators that register them."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +15,9 @@ from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+from eventcast.client.watching import TIMEOUT, Heartbeat
 from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Arguments
 from eventcast.listeners.routes import Route
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,7 +31,9 @@ SLOW_AFTER = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """A function, and how it is called. There is a subclass for each kind of event that the function is called with.
+    """A function, and how it is called: with each message, or with the silence and the return of a service.
+
+    It also gets the values that its route cuts out of the channel's name.
 
     :raises ImproperlyConfigured: an option has a wrong value.
     """
@@ -46,6 +49,12 @@ class Registration:
     """Calls that run at the same time. More than one does not keep their order."""
     slow_after: float = SLOW_AFTER
     """Seconds after which a call is logged as slow."""
+    raw: bool = False
+    """Whether the function gets each message as it was published, ``str`` or ``bytes``, and not as decoded JSON."""
+    watches: bool = False
+    """Whether messages are beats, and the function gets a :class:`Heartbeat`."""
+    timeout: float = TIMEOUT
+    """Seconds without a beat after which a service is silent."""
     route: Route = field(init=False, repr=False, compare=False)
     """The parsed path."""
 
@@ -54,7 +63,12 @@ class Registration:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ImproperlyConfigured(f"{self.name}: {name} is a whole number above 0, not {value!r}.")
-        self._check_seconds("slow_after")
+        for name, limit in (("slow_after", math.inf), ("timeout", sys.float_info.max)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= limit:
+                raise ImproperlyConfigured(f"{self.name}: {name} is a number of seconds above 0, not {value!r}.")
+        if not isinstance(self.raw, bool):
+            raise ImproperlyConfigured(f"{self.name}: raw is True or False, not {self.raw!r}.")
         if inspect.isgeneratorfunction(self.function) or inspect.isasyncgenfunction(self.function):
             raise ImproperlyConfigured(f"{self.name} is a generator: a call would not run it. Use return, not yield.")
         object.__setattr__(self, "route", Route(self.path))
@@ -67,54 +81,32 @@ class Registration:
     @property
     def options(self) -> dict[str, Any]:
         """The options, as ``eventcast listen --list`` shows them."""
-        return {"queue": self.queue, "concurrency": self.concurrency, "slow_after": self.slow_after}
+        own = {"timeout": self.timeout} if self.watches else {"raw": self.raw}
+        return {"queue": self.queue, "concurrency": self.concurrency, "slow_after": self.slow_after} | own
 
-    def _check_seconds(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise ImproperlyConfigured(f"{self.name}: {name} is a number of seconds above 0, not {value!r}.")
-
-    def _check_signature(self, first: str) -> None:
+    def check_signature(self) -> None:
         """Check that the function takes one argument, and each value that the route cuts out of a channel's name.
 
-        :param first: what the argument is, for the error.
+        :raises ImproperlyConfigured: it does not.
         """
         try:
             inspect.signature(self.function).bind(None, **dict.fromkeys(self.route.parameters))
         except TypeError as error:
+            first = "heartbeat" if self.watches else "message"
             called = ", ".join([first, *(f"{name}=…" for name in self.route.parameters)])
             raise ImproperlyConfigured(
                 f"{self.name} cannot be called as its path {self.path!r} needs it, with ({called}): {error}."
             ) from error
 
-
-@dataclass(frozen=True, kw_only=True)
-class Listener(Registration):
-    """A function that is called with each message, and with the values that its route cuts out of the channel's
-    name."""
-
-    raw: bool = False
-    """Whether the function gets each message as it was published, ``str`` or ``bytes``, and not as decoded JSON."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.raw, bool):
-            raise ImproperlyConfigured(f"{self.name}: raw is True or False, not {self.raw!r}.")
-        self._check_signature("message")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return super().options | {"raw": self.raw}
-
-    def arguments(self, channel: str, data: str | bytes) -> Arguments | None:
-        """The arguments of the call for a message; None if the route's converters do not match the channel.
+    def arguments(self, channel: str, data: str | bytes | Heartbeat) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The positional and the keyword arguments of a call; None if the route's converters do not match the channel.
 
         :raises UndecodableMessage: the message is not JSON.
         """
         kwargs = self.route.match(channel)
         if kwargs is None:
             return None
-        return (data if self.raw else _decode_json(data, channel),), kwargs
+        return (data if self.raw or isinstance(data, Heartbeat) else _decode_json(data, channel),), kwargs
 
 
 def _decode_json(data: str | bytes, channel: str) -> Any:
@@ -199,12 +191,40 @@ def listener(
     :raises ImproperlyConfigured: an option has a wrong value, or the name is taken.
     """
     options = {"raw": raw, "queue": queue, "concurrency": concurrency, "slow_after": slow_after}
-    return register(Listener, "@listener('/orders/<int:id>')", path, name, **options)
+    return _register("@listener('/orders/<int:id>')", path, name, **options)
 
 
-def register(
-    kind: type[Registration], example: str, path: str, name: str | None, **options: Any
+def heartbeat(
+    path: str,
+    *,
+    timeout: float = TIMEOUT,
+    name: str | None = None,
+    concurrency: int = 1,
+    slow_after: float = SLOW_AFTER,
 ) -> Callable[[Function], Function]:
+    """Have ``manage.py eventcast listen`` call a function, plain or ``async def``, when a channel falls silent, and
+    when it is back, once each::
+
+        @heartbeat("/heartbeat/<str:host>", timeout=30)
+        def alarm(heartbeat, host):
+            heartbeat.alive, heartbeat.silence, heartbeat.channel
+
+    Any message is a beat. A channel without converters is watched from the beginning: a service that never starts is
+    silent, too. With converters, each channel is watched from its first beat on, 10 000 channels at most. While the
+    server cannot be reached, no service counts as silent, and then the timeout starts again. ``heartbeat.silence`` is
+    the number of seconds since the last beat that arrived, outages of the server included. A call that raises is
+    repeated up to three times within a minute, as long as its alarm is still true.
+
+    :param path: the channel, or a route of many channels, as for ``listener``.
+    :param timeout: seconds of silence.
+    :param name, concurrency, slow_after: as for ``listener``.
+    :raises ImproperlyConfigured: an option has a wrong value, or the name is taken.
+    """
+    options = {"watches": True, "timeout": timeout, "concurrency": concurrency, "slow_after": slow_after}
+    return _register("@heartbeat('/heartbeat/logserver', timeout=30)", path, name, **options)
+
+
+def _register(example: str, path: str, name: str | None, **options: Any) -> Callable[[Function], Function]:
     """A decorator that registers a function, and returns the function as it is.
 
     :param example: the right use of the decorator, for the error.
@@ -213,7 +233,9 @@ def register(
         raise ImproperlyConfigured(f"The decorator needs a path: {example}.")
 
     def decorate(function: Function) -> Function:
-        registry.add(kind(name=_full_name(function, name), path=path, function=function, **options))
+        made = Registration(name=_full_name(function, name), path=path, function=function, **options)
+        made.check_signature()
+        registry.add(made)
         return function
 
     return decorate

@@ -13,17 +13,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
-from django.db import connections
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import close_old_connections, connections, reset_queries
+from django.db.backends.signals import connection_created
 
+from eventcast.engine.figures import Tally
 from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Call, Statistics
-from eventcast.listeners.databases import async_close_connections, async_fresh_connections, fresh_connections
-from eventcast.listeners.queues import CallQueue
+from eventcast.listeners.queues import Call, CallQueue
 from eventcast.listeners.registry import Registration
 
 logger = logging.getLogger("eventcast.listen")
+
+_databases_are_used = False
+"""Whether a database connection was ever made in this process.
+
+Most async functions use no database. Switching to its thread and back would cost more than the call, so it is done only
+in a process that has connected.
+"""
 
 
 class Execution:
@@ -47,20 +54,27 @@ class Execution:
 
 
 class Runner:
-    """Makes the calls of one listener, one after the other from a queue.
+    """Makes the calls of one listener, one after the other from its queue.
 
     A plain function runs in as many threads as calls may run at the same time. An ``async def`` function runs in one
-    thread with an event loop of its own: a function that blocks its loop stops only itself.
+    thread with an event loop of its own: a function that blocks its loop stops only itself. When the queue is closed,
+    the workers end after the calls that wait.
     """
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
         self.name = registration.name
-        self.statistics = Statistics()
+        self.queue = CallQueue(self.name, registration.queue)
+        self.executions: set[Execution] = set()
+        """The calls that run."""
         self.finished: Future[None] = Future()
-        """Ends when the runner was closed and all calls were made."""
-        self._queue = CallQueue(self.name, registration.queue, self.statistics)
-        self._executions: set[Execution] = set()
+        """Ends when the queue was closed and all calls were made."""
+        self.statistics = {
+            "handled": Tally(),  # calls that returned
+            "failed": Tally(),  # calls that raised
+            "dropped": self.queue.dropped,
+            "undecodable": Tally(),  # messages that are not JSON, for which the function was not called
+        }
         work: Callable[[], None] = self._work
         count = registration.concurrency
         if registration.is_async:
@@ -77,18 +91,6 @@ class Runner:
         for thread in self._threads:
             thread.start()
 
-    async def put(self, call: Call) -> None:
-        """Add a call to the queue, as :meth:`CallQueue.put`."""
-        await self._queue.put(call)
-
-    def offer(self, call: Call) -> None:
-        """Add a call to the queue, as :meth:`CallQueue.offer`."""
-        self._queue.offer(call)
-
-    def close(self) -> None:
-        """Accept no more calls. The workers end when they have made the calls that wait."""
-        self._queue.close()
-
     def join(self, timeout: float) -> bool:
         """Wait until the threads have ended, ``timeout`` seconds at most; returns whether they have."""
         deadline = time.monotonic() + timeout
@@ -96,48 +98,37 @@ class Runner:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    @property
-    def running(self) -> int:
-        """The number of calls that run."""
-        return len(self._executions)
-
-    @property
-    def waiting(self) -> int:
-        """The number of calls that wait."""
-        return len(self._queue)
-
     def report_slow(self) -> None:
         """Log the calls that take too long, and where they are; each again when it has taken twice as long."""
-        for execution in list(self._executions):
+        for execution in list(self.executions):
             seconds = time.monotonic() - execution.began
             if seconds >= execution.slow_after:
                 execution.slow_after = 2 * seconds
                 channel, place = printable(execution.channel), execution.place()
-                logger.warning(
-                    "%s: a call for %s has taken %.1f s, and is here:\n%s", self.name, channel, seconds, place
-                )
+                text = "%s: a call for %s has taken %.1f s, and is here:\n%s"
+                logger.warning(text, self.name, channel, seconds, place)
 
     def refuse(self, error: UndecodableMessage) -> None:
         """Count and log a message that the function does not get."""
-        self.statistics.count("undecodable")
+        self.statistics["undecodable"].add(1)
         logger.warning("%s: %s", self.name, error)
 
     @contextlib.contextmanager
     def _execution(self, call: Call) -> Iterator[Execution]:
         """Run the body for one call: log and count its errors, and go on after them."""
         execution = Execution(call, self.registration.slow_after)
-        self._executions.add(execution)
+        self.executions.add(execution)
         try:
             yield execution
         except UndecodableMessage as error:
             self.refuse(error)
         except (Exception, SystemExit, asyncio.CancelledError):
-            self.statistics.count("failed")
+            self.statistics["failed"].add(1)
             logger.exception("%s: a call for %s failed", self.name, printable(call.channel))
             if call.on_failure is not None:
                 call.on_failure()
         finally:
-            self._executions.discard(execution)
+            self.executions.discard(execution)
 
     def _finish_worker(self) -> None:
         with self._lock:
@@ -149,13 +140,15 @@ class Runner:
     def _work(self) -> None:
         """Call a plain function, until the queue is closed and empty."""
         try:
-            while (call := self._queue.take()) is not None:
-                with self._execution(call), fresh_connections():
-                    found = call.prepare()
-                    if found is not None:
-                        args, kwargs = found
-                        self.registration.function(*args, **kwargs)
-                        self.statistics.count("handled")
+            while (call := self.queue.take()) is not None:
+                with self._execution(call):
+                    _freshen_connections()
+                    try:
+                        if (found := call.prepare()) is not None:
+                            self.registration.function(*found[0], **found[1])
+                            self.statistics["handled"].add(1)
+                    finally:
+                        close_old_connections()
             connections.close_all()
         finally:
             self._finish_worker()
@@ -175,13 +168,34 @@ class Runner:
     async def _work_async(self) -> None:
         # A context for each worker, so that its work with the database does not wait for another's.
         async with ThreadSensitiveContext():
-            while (call := await self._queue.atake()) is not None:
+            while (call := await self.queue.atake()) is not None:
                 with self._execution(call) as execution:
-                    async with async_fresh_connections():
-                        found = call.prepare()
-                        if found is not None:
-                            args, kwargs = found
-                            execution.coroutine = self.registration.function(*args, **kwargs)
+                    await _in_database_thread(_freshen_connections)
+                    try:
+                        if (found := call.prepare()) is not None:
+                            execution.coroutine = self.registration.function(*found[0], **found[1])
                             await execution.coroutine
-                            self.statistics.count("handled")
-            await async_close_connections()
+                            self.statistics["handled"].add(1)
+                    finally:
+                        await _in_database_thread(close_old_connections)
+            await _in_database_thread(connections.close_all)
+
+
+def _freshen_connections() -> None:
+    """Treat the connections of this thread as Django does at the beginning of a request."""
+    reset_queries()
+    close_old_connections()
+
+
+async def _in_database_thread(function: Callable[[], None]) -> None:
+    """Call a function in the thread that has the connections of this coroutine, if there may be any."""
+    if _databases_are_used:
+        await sync_to_async(function)()
+
+
+def _note_connection(**kwargs: Any) -> None:
+    global _databases_are_used
+    _databases_are_used = True
+
+
+connection_created.connect(_note_connection)

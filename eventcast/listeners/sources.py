@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from eventcast.client import State, channel_url, pattern_url, subscribe
 from eventcast.client.reconnecting import OnState, Outage
 from eventcast.client.subscribing import decode_frame
+from eventcast.client.watching import Watches, watch
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.calls import Call
-from eventcast.listeners.registry import Listener, Registration
+from eventcast.listeners.alarms import Alarms
+from eventcast.listeners.queues import Call
+from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
 
 READ_AHEAD = 64
@@ -24,36 +26,42 @@ logger = logging.getLogger("eventcast.listen")
 
 @dataclass(frozen=True)
 class Server:
-    """The server that listeners subscribe to."""
+    """The server that listeners subscribe to.
+
+    :param url: of the server with its mount, such as ``http://host/live``.
+    :param headers: headers that each request gets as well.
+    """
 
     url: str
     headers: Mapping[str, str]
 
-    def url_of(self, registration: Registration) -> str:
-        """The URL of a listener's channel, or of the pattern of its channels.
+    async def supply(self, runner: Runner) -> None:
+        """Give a runner its calls until cancelled: one for each message, or one for each alarm.
 
+        :raises Refused: the server refuses the subscription for good.
         :raises ValueError: the server's URL is not one.
         """
-        pattern = registration.route.pattern
-        return channel_url(self.url, registration.path) if pattern is None else pattern_url(self.url, pattern)
+        registration = runner.registration
+        pattern, on_state = registration.route.pattern, log_states(registration)
+        url = channel_url(self.url, registration.path) if pattern is None else pattern_url(self.url, pattern)
+        if registration.watches:
+            watches = Watches(registration.timeout, [registration.path] if pattern is None else [])
+            alarms = Alarms(runner, watches)
 
+            def beat_of(frame: str | bytes) -> str | None:
+                found = read_frame(frame, runner)
+                return None if found is None else alarms.watched(found[0])
 
-async def listen(listener: Listener, server: Server, runner: Runner) -> None:
-    """Put a call into the runner for each message of the listener's channels, until cancelled.
-
-    :raises Refused: the server refuses the subscription for good.
-    :raises ValueError: the server's URL is not one.
-    """
-    subscription = subscribe(
-        server.url_of(listener), wait=True, headers=server.headers, queue=READ_AHEAD, on_state=log_states(listener)
-    )
-    async with subscription as messages:
-        async for frame in messages:
-            found = read_frame(frame, runner)
-            if found is not None:
-                channel, data = found
-                prepare = functools.partial(listener.arguments, channel, data)
-                await runner.put(Call(prepare, channel, sys.getsizeof(data)))
+            await watch(url, watches, alarms.tell, channel_of=beat_of, headers=self.headers, on_state=on_state)
+            return
+        subscription = subscribe(url, wait=True, headers=self.headers, queue=READ_AHEAD, on_state=on_state)
+        async with subscription as messages:
+            async for frame in messages:
+                found = read_frame(frame, runner)
+                if found is not None:
+                    channel, data = found
+                    prepare = functools.partial(registration.arguments, channel, data)
+                    await runner.queue.put(Call(prepare, channel, sys.getsizeof(data)))
 
 
 def read_frame(frame: str | bytes, runner: Runner) -> tuple[str, str | bytes] | None:

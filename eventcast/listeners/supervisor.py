@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from eventcast.client.answers import sentence
 from eventcast.exceptions import Refused
-from eventcast.listeners.alarms import watch_heartbeats
-from eventcast.listeners.heartbeats import HeartbeatListener
-from eventcast.listeners.registry import Listener, Registration
+from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
-from eventcast.listeners.sources import Server, listen
 
 LOOK = 1.0
 """Seconds between two searches for slow calls, at most."""
@@ -28,26 +25,7 @@ Source = Callable[[Runner], Awaitable[None]]
 """A coroutine that gives calls to a runner until it is cancelled."""
 
 
-def source_of(url: str, headers: Mapping[str, str]) -> Source:
-    """Make the source of all listeners' calls. It subscribes each listener to its path on a server.
-
-    :param url: the URL of the server with its mount, such as ``http://host/live``.
-    :param headers: headers that each request gets as well.
-    """
-    server = Server(url, headers)
-
-    async def source(runner: Runner) -> None:
-        registration = runner.registration
-        if isinstance(registration, HeartbeatListener):
-            await watch_heartbeats(registration, server, runner)
-        elif isinstance(registration, Listener):
-            await listen(registration, server, runner)
-
-    return source
-
-
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The result of :meth:`Supervisor.run`."""
 
     stopped: bool
@@ -111,8 +89,8 @@ class Supervisor:
             await self._source(runner)
         except Refused as error:
             self._ended[runner.name] = f"{error.status} {error.code}"
-            detail = sentence(error.detail)
-            logger.error("%s: the server refuses it: %d %s. %s", runner.name, error.status, error.code, detail)
+            text = "%s: the server refuses it: %d %s. %s"
+            logger.error(text, runner.name, error.status, error.code, sentence(error.detail))
         except Exception as error:
             self._ended[runner.name] = type(error).__name__
             logger.exception("%s: its source failed", runner.name)
@@ -130,15 +108,17 @@ class Supervisor:
             source.cancel()
         await asyncio.wait(sources)
         for runner in self._runners:
-            runner.close()
+            runner.queue.close()
         await asyncio.wait([asyncio.wrap_future(runner.finished) for runner in self._runners])
 
     def _outcome(self, stopped: bool) -> Outcome:
         left = [runner for runner in self._runners if not runner.finished.done()]
         for runner in left:
-            logger.error("%s is abandoned: calls running: %d, waiting: %d", runner.name, runner.running, runner.waiting)
+            running, waiting = len(runner.executions), len(runner.queue)
+            logger.error("%s is abandoned: calls running: %d, waiting: %d", runner.name, running, waiting)
         for runner in self._runners:
-            logger.info("%s: %s", runner.name, runner.statistics)
+            figures = ", ".join(f"{tally.value} {name}" for name, tally in runner.statistics.items())
+            logger.info("%s: %s", runner.name, figures)
         if self._ended:
             ended = ", ".join(f"{name} ({reason})" for name, reason in self._ended.items())
             logger.error("Refused, or failed: %s", ended)
