@@ -13,7 +13,7 @@ class EventcastConfig(AppConfig):
         """Register the system checks and the handler of Django's signal for logging out."""
         from django.contrib.auth.signals import user_logged_out
 
-        from eventcast import checks  # noqa: F401
+        from eventcast import checks, edits  # noqa: F401
         from eventcast.security import revocation
 
         user_logged_out.connect(revocation.logged_out, dispatch_uid="eventcast")

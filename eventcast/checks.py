@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,29 +120,14 @@ def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) ->
 
 
 @register("eventcast")
-def check_application(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The module of ``ASGI_APPLICATION`` exists. It is not imported here, because that can be slow."""
-    path = getattr(settings, "ASGI_APPLICATION", None)
-    if _module_exists(path) if path else "daphne" not in settings.INSTALLED_APPS:
-        return []
-    text = f"ASGI_APPLICATION is {path!r}, and that module does not exist." if path else "ASGI_APPLICATION is not set."
-    hint = "ASGI_APPLICATION = 'mysite.asgi.application': runserver and 'eventcast serve' run it."
-    return [Warning(text, hint=hint, id="eventcast.W003")]
-
-
-def _module_exists(path: str) -> bool:
-    """Whether there is a module for ``package.module.name``."""
-    try:
-        return importlib.util.find_spec(path.rpartition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-@register("eventcast")
 def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """The channel layer can be imported, and is not Channels' in-memory one."""
-    alias = conf.CHANNEL_LAYER
-    backend = getattr(settings, "CHANNEL_LAYERS", {}).get(alias, {}).get("BACKEND")
+    alias, layers = conf.CHANNEL_LAYER, getattr(settings, "CHANNEL_LAYERS", {})
+    if layers and alias not in layers:
+        text = f"CHANNEL_LAYERS has {', '.join(map(repr, layers))}, and no layer that eventcast uses."
+        hint = "Name one 'eventcast' or 'default'. Until then, messages stay in the process that publishes them."
+        return [Warning(text, hint=hint, id="eventcast.W006")]
+    backend = layers.get(alias, {}).get("BACKEND")
     if backend is None:
         return []
     try:

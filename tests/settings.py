@@ -39,6 +39,8 @@ TEMPLATES = [
 ]
 
 ROOT_URLCONF = "tests.urls"
+# No ASGI application, and no runserver: tests call the parts.
+SILENCED_SYSTEM_CHECKS = ["eventcast.W003", "eventcast.W007"]
 APPEND_SLASH = False
 STATIC_URL = "/static/"
 USE_TZ = True

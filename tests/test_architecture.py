@@ -25,7 +25,7 @@ FLOORS = [
     {"commandline"},
     {"authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
     {"admin"},
-    {"checks"},
+    {"checks", "edits"},
     {"server"},
     {"management"},
     {"apps", "__init__", "__main__", "pytest_plugin"},

@@ -17,7 +17,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.urls.resolvers import RoutePattern
 
 import eventcast.routing  # imported with it: every module that defines an error
-from eventcast import authorization, checks, commandline, urls
+from eventcast import authorization, checks, commandline, edits, urls
 from eventcast.commandline import Subcommand
 from eventcast.commandline.listen import Listen
 from eventcast.commandline.tools import TOOLS, add_parsers
@@ -177,7 +177,7 @@ def test_environment_variables_are_those_of_the_code() -> None:
 
 
 def test_system_checks_are_those_of_the_code() -> None:
-    ids = set(re.findall(r'id="(eventcast\.\w+)"', inspect.getsource(checks)))
+    ids = set(re.findall(r'id="(eventcast\.\w+)"', inspect.getsource(checks) + inspect.getsource(edits)))
     assert names("settings.md", "System checks") == ids
 
 
