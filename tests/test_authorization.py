@@ -377,5 +377,5 @@ def test_token_for_what_is_no_pattern_is_not_made() -> None:
 
 def test_token_is_read_as_it_was_made() -> None:
     read = tokens.read(eventcast.token(publish=["/a", "/b/<x>"]))
-    assert ([pattern.text for pattern in read.publish], read.subscribe, read.user) == (["/a", "/b/<x>"], (), "")
+    assert ([pattern.text for pattern in read.publish], read.subscribe, read.name) == (["/a", "/b/<x>"], (), "")
     assert Tokens.problems() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -33,13 +32,9 @@ def with_names(text: str) -> str:
     return first + "".join(f"x{number}>{other}" for number, other in enumerate(others))
 
 
-@dataclass
-class Entry:
-    pattern: Pattern
-
-
-def texts_of(entries: list[Entry]) -> list[str]:
-    return [entry.pattern.text for entry in entries]
+def listed(*texts: str) -> list[tuple[Pattern, str]]:
+    """An ordered list with an entry for each pattern, which is its text."""
+    return [(patterns.parse(text), text) for text in texts]
 
 
 @given(texts, texts, names)
@@ -52,15 +47,15 @@ def test_patterns_that_are_disjoint_have_no_channel_in_common(one: str, other: s
 
 @given(st.lists(texts, max_size=4), texts, names)
 def test_channel_of_a_pattern_is_decided_by_one_of_those_that_decide_the_pattern(
-    listed: list[str], wanted: str, name: str
+    of_the_list: list[str], wanted: str, name: str
 ) -> None:
-    entries, pattern = [Entry(patterns.parse(text)) for text in listed], patterns.parse(wanted)
+    entries, pattern = listed(*of_the_list), patterns.parse(wanted)
     found = deciding(entries, pattern)
     if found and pattern.matches(name):
         assert deciding(entries, name)[0] in found
 
 
-ENTRIES = [Entry(patterns.parse(text)) for text in ("/a/<int:x>", "/a/<path:x>", "/b/<x>")]
+ENTRIES = listed("/a/<int:x>", "/a/<path:x>", "/b/<x>")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,7 @@ ENTRIES = [Entry(patterns.parse(text)) for text in ("/a/<int:x>", "/a/<path:x>",
     ],
 )
 def test_first_that_matches_counts(wanted: Any, expected: list[str]) -> None:
-    assert texts_of(deciding(ENTRIES, wanted)) == expected
+    assert deciding(ENTRIES, wanted) == expected
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from django.test import override_settings
 
 from eventcast.conf import PASSING_KEY
 from eventcast.security.authorization import tokens
+from eventcast.security.authorization.grants import Grant
 
 
-def made_by(*arguments: str) -> tokens.Token:
+def made_by(*arguments: str) -> Grant:
     output = StringIO()
     call_command("eventcast", "token", *arguments, stdout=output)
     return tokens.read(output.getvalue().removesuffix("\n"))
@@ -22,7 +23,7 @@ def test_token_is_for_what_the_options_say() -> None:
     made = made_by("--subscribe", "/a", "--subscribe", "/b/<x>", "--publish", "/c", "--user", "zhang")
     assert [pattern.text for pattern in made.subscribe] == ["/a", "/b/<x>"]
     assert [pattern.text for pattern in made.publish] == ["/c"]
-    assert made.user == "zhang"
+    assert made.name == "zhang"
 
 
 def test_token_expires_after_the_seconds_given() -> None:

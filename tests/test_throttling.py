@@ -7,7 +7,8 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory, override_settings
 
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
-from eventcast.security import throttling
+from eventcast.security import admission, throttling
+from eventcast.security.authorization.permits import Permit
 from eventcast.security.throttling import Allowances, Inbound
 from tests.test_views import call
 
@@ -103,8 +104,8 @@ def request(address: str = "192.0.2.1", **headers: str) -> Any:
 def publish(asked: Any = None, messages: int = 1, user: str = "") -> None:
     """The checks of a request to publish, as the view has them made."""
     asked = request() if asked is None else asked
-    throttling.check_rate(asked, user)
-    throttling.book(asked, user, messages)
+    throttling.book(asked, user, 0)
+    admission.check_rate(asked, Permit(identity=user), messages)
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2})
@@ -171,7 +172,7 @@ def test_request_without_a_message_counts_as_one() -> None:
     for _ in range(3):
         publish(messages=0)
     with pytest.raises(TooManyPublishes):
-        throttling.check_rate(request())
+        throttling.book(request(), "", 0)
 
 
 def test_no_publisher_is_remembered_without_a_rate() -> None:

@@ -16,12 +16,14 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from eventcast.conf import conf
 from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.quotas import quotas
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import Forbidden, LayerUnavailable, Refused
-from eventcast.security import origins, revocation, throttling
+from eventcast.security import clients, origins, revocation, throttling
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.base import Action, Authorization
 from eventcast.security.authorization.permits import Permit
@@ -33,7 +35,7 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
     :raises Refused: it may not.
     """
     permit = await asking.ask(_checked_by(request), "publish", request, channel)
-    throttling.check_rate(request, permit.publisher)
+    throttling.book(request, permit.publisher, 0)
     return permit
 
 
@@ -49,11 +51,13 @@ async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
 def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
     """Book messages that a request carries, or one message that a WebSocket sends.
 
+    A request without messages counts as one message.
+
     :param request: the request, or the handshake.
     :param permit: the result of :func:`check_publish` or :func:`check_websocket_publish`.
     :raises TooManyPublishes: they are too many; none is booked.
     """
-    throttling.book(request, permit.publisher, messages)
+    throttling.book(request, permit.publisher, max(1, messages))
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -62,7 +66,8 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
     :raises Refused: it may not.
     """
     permit = await _permit(_checked_by(request), "subscribe", request, wanted)
-    throttling.check_quotas(request, wanted)
+    # Checked before the answer, because a response that has begun cannot be refused any more.
+    quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
     return permit
 
 

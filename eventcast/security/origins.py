@@ -29,8 +29,7 @@ LONGEST = 300
 
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
-_HOST = r"([a-z0-9._-]*|\[[0-9a-f:.]+\])"
-_ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://{_HOST}(?::([0-9]{{1,5}}))?")
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 # The last label begins with a letter, because *.0.0.1 would be addresses of other people.
 _WILDCARD = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?\*((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9_-]*)(?::([0-9]{1,5}))?")
 
@@ -38,50 +37,24 @@ _WILDCARD = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?\*((?:\.[a-z0-9_-]+)*\.[a-z]
 class Origin(NamedTuple):
     """A scheme, a host and a port, in lower case and with the scheme's own port filled in; hence comparable."""
 
-    scheme: str
+    scheme: str | None
+    """None in a wildcard for any scheme."""
     host: str
+    """In a wildcard, the end of the hosts that it stands for, with a dot before it."""
     port: int | None
     """None for schemes that have none, such as a browser extension's."""
 
 
-class Wildcard(NamedTuple):
-    """All hosts below a domain, without the domain itself."""
-
-    scheme: str | None
-    """None for any."""
-    suffix: str
-    """The domain, with a dot before it."""
-    port: int | None
-    """None for the scheme's own."""
-
-    def covers(self, origin: Origin) -> bool:
-        port = PORTS.get(origin.scheme) if self.port is None else self.port
-        return (
-            self.scheme in (None, origin.scheme)
-            and port == origin.port
-            and origin.host.endswith(self.suffix)
-            and len(origin.host) > len(self.suffix)
-        )
-
-
-def parse(text: str) -> Origin | None:
+def parse(text: str, syntax: re.Pattern[str] = _ORIGIN) -> Origin | None:
     """The origin that a header or an entry of ``ALLOWED_ORIGINS`` spells out; None if it is none, or ``null``."""
     # ASCII before lower case, or the Kelvin sign would be a k.
-    if len(text) > LONGEST or not text.isascii() or (found := _ORIGIN.fullmatch(text.lower())) is None:
+    if len(text) > LONGEST or not text.isascii() or (found := syntax.fullmatch(text.lower())) is None:
         return None
     scheme, host, port = found.groups()
     default = PORTS.get(scheme)
     if (default and not host) or int(port or 0) > 65535:
         return None
     return Origin(scheme, host, int(port) if port else default)
-
-
-def parse_wildcard(text: str) -> Wildcard | None:
-    """The wildcard that an entry such as ``https://*.example.com`` or ``*.example.com`` is; None if it is none."""
-    if len(text) > LONGEST or not text.isascii() or (found := _WILDCARD.fullmatch(text.lower())) is None:
-        return None
-    scheme, suffix, port = found.groups()
-    return None if int(port or 0) > 65535 else Wildcard(scheme, suffix, int(port) if port else None)
 
 
 class Allowed:
@@ -91,11 +64,17 @@ class Allowed:
         self.any = ANY in entries
         self.opaque = OPAQUE in entries
         self.exact = {origin for entry in entries if (origin := parse(entry))}
-        self.wildcards = [wildcard for entry in entries if (wildcard := parse_wildcard(entry))]
+        self.wildcards = [wildcard for entry in entries if (wildcard := parse(entry, _WILDCARD))]
 
     def lists(self, origin: Origin) -> bool:
         """Whether an entry names this origin or its domain; ``*`` names none."""
-        return origin in self.exact or any(wildcard.covers(origin) for wildcard in self.wildcards)
+        return origin in self.exact or any(
+            wildcard.scheme in (None, origin.scheme)
+            and origin.port == (PORTS.get(origin.scheme or "") if wildcard.port is None else wildcard.port)
+            and origin.host.endswith(wildcard.host)
+            and len(origin.host) > len(wildcard.host)
+            for wildcard in self.wildcards
+        )
 
     def lets_in(self, text: str, *, cookies: bool = False) -> bool:
         """Whether a page of another host may send requests.
@@ -211,7 +190,7 @@ def mistake_in(entry: object) -> str:
     if entry in (ANY, OPAQUE):
         return ""
     scheme, separator, rest = entry.partition("://")
-    if (parse(entry) and "*" not in entry) or parse_wildcard(entry):
+    if parse(entry) or parse(entry, _WILDCARD):
         return "has the scheme of a socket; a page's is http or https" if scheme.lower() in ("ws", "wss") else ""
     if not separator:
         return "has no scheme"

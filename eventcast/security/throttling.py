@@ -23,8 +23,6 @@ from collections import OrderedDict
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.engine.patterns import Pattern
-from eventcast.engine.quotas import quotas
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
 from eventcast.security import clients
 
@@ -108,51 +106,27 @@ class Inbound:
 allowances = Allowances()
 
 
-def check_rate(request: HttpRequest, user: str = "") -> None:
-    """Check that the publisher of a request may publish a message now. Takes nothing from the allowance.
+def book(request: HttpRequest, user: str, messages: int) -> None:
+    """Take all messages of a request from the publisher's allowance, or none.
 
     :param user: ``Permit.publisher``: the user, key or token that publishes; empty if unknown.
-    :raises TooManyPublishes: the allowance is used up.
-    """
-    if rate := conf.PUBLISH_RATE:
-        _check_wait(allowances.wait(_publisher(request, user), 1, rate, _burst(rate), time.monotonic()), rate)
-
-
-def book(request: HttpRequest, user: str, messages: int) -> None:
-    """Take all messages of a request from the allowance, or none. A request without messages counts as one message.
-
-    :param user: as in :func:`check_rate`.
+    :param messages: their number; 0 takes nothing, and only checks that one message is left.
     :raises TooManyPublishes: the allowance has too few messages left, or the request has more than a burst.
     """
     if not (rate := conf.PUBLISH_RATE):
         return
-    publisher, burst, now = _publisher(request, user), _burst(rate), time.monotonic()
+    publisher = f"user {user}" if user else f"address {clients.group_of(request)}"
+    burst, now = conf.PUBLISH_BURST or rate * BURST_SECONDS, time.monotonic()
     if messages > burst:
         raise TooManyPublishes(
             f"One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries {messages}. "
             "Send fewer messages per request.",
             retry_after=allowances.wait(publisher, burst, rate, burst, now),
         )
-    _check_wait(allowances.take(publisher, max(1, messages), rate, burst, now), rate)
-
-
-def check_quotas(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Check that the limits on subscribers allow one more. A response that has begun cannot be refused any more.
-
-    :raises Refused: a limit is reached.
-    """
-    quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
-
-
-def _burst(rate: int) -> int:
-    return conf.PUBLISH_BURST or rate * BURST_SECONDS
-
-
-def _publisher(request: HttpRequest, user: str) -> str:
-    return f"user {user}" if user else f"address {clients.group_of(request)}"
-
-
-def _check_wait(wait: float, rate: int) -> None:
+    if messages:
+        wait = allowances.take(publisher, messages, rate, burst, now)
+    else:
+        wait = allowances.wait(publisher, 1, rate, burst, now)
     if wait:
         raise TooManyPublishes(
             f"More than {rate} messages a second (EVENTCAST['PUBLISH_RATE']). Wait {math.ceil(wait)} s.",

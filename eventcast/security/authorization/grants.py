@@ -1,14 +1,54 @@
-"""Lists of path patterns in the settings: grants, which allow each path that one of their patterns matches, and ordered
-lists, where the first entry that matches decides. Pure functions."""
+"""Patterns of paths in the settings: grants, which allow each path that one of their patterns matches, and ordered
+lists, where the first entry that matches decides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from django.http import HttpRequest
 
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern, Segment
-from eventcast.exceptions import Refused
+from eventcast.exceptions import Forbidden, Refused
+from eventcast.security.authorization.base import Action, ByAction, described
+from eventcast.security.authorization.permits import Permit
+
+Item = TypeVar("Item")
+
+
+class Grant(NamedTuple):
+    """What a key or a token allows."""
+
+    name: str
+    """The name of its owner; empty if it has none."""
+    publish: tuple[Pattern, ...]
+    subscribe: tuple[Pattern, ...]
+    expires_at: float | None = None
+    """Seconds since the epoch; None if it does not expire."""
+
+
+class Granting(ByAction):
+    """An authorization by something that the client sends, such as a key."""
+
+    uses_cookies = False
+    uses_database = False
+    kind = ""
+    """What the client sends, as refusals and ``Permit.identity`` name it."""
+
+    def grant_of(self, request: HttpRequest) -> Grant:
+        """What the client may do.
+
+        :raises Unauthorized: it has sent nothing, or nothing good.
+        """
+        raise NotImplementedError
+
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        grant = self.grant_of(request)
+        if not hold(getattr(grant, action), wanted):
+            owner = f" {grant.name!r:.100}" if grant.name else ""
+            raise Forbidden(f"The {self.kind}{owner} may not {described(action, wanted)}.")
+        return Permit(grant.name, grant.expires_at, (), f"{self.kind} {grant.name}" if grant.name else "")
 
 
 def parse(texts: Iterable[str]) -> tuple[Pattern, ...]:
@@ -21,9 +61,12 @@ def parse(texts: Iterable[str]) -> tuple[Pattern, ...]:
 
 def hold(granted: Sequence[Pattern], wanted: str | Pattern) -> bool:
     """Whether one of the patterns matches a channel, or for sure every channel of a pattern."""
-    if isinstance(wanted, Pattern):
-        return any(pattern.covers(wanted) for pattern in granted)
-    return any(pattern.matches(wanted) for pattern in granted)
+    return any(covers(pattern, wanted) for pattern in granted)
+
+
+def covers(pattern: Pattern, wanted: str | Pattern) -> bool:
+    """Whether a pattern matches a channel, or for sure every channel of another pattern."""
+    return pattern.covers(wanted) if isinstance(wanted, Pattern) else pattern.matches(wanted)
 
 
 def problems(texts: object) -> list[str]:
@@ -58,32 +101,17 @@ def problems_of_fields(entry: object, known: Collection[str]) -> list[str]:
     return [f"{name!r:.50} means nothing; known are {', '.join(known)}." for name in entry if name not in known]
 
 
-# --- ordered lists ----------------------------------------------------------------------------------------------------
-
-
-class Entry(Protocol):
-    """An entry of an ordered list."""
-
-    @property
-    def pattern(self) -> Pattern: ...
-
-
-Item = TypeVar("Item", bound=Entry)
-
-
-def deciding(entries: Sequence[Item], wanted: str | Pattern) -> list[Item]:
+def deciding(entries: Sequence[tuple[Pattern, Item]], wanted: str | Pattern) -> list[Item]:
     """The entries that decide about a channel, or about all channels of a pattern; each of them has to allow it.
 
     For a channel that is the first entry that matches. For a pattern it is the first entry that covers it, and all
     entries before that may have a channel in common with it. Where no single entry covers the pattern there is none.
     """
-    if not isinstance(wanted, Pattern):
-        return next(([entry] for entry in entries if entry.pattern.matches(wanted)), [])
     found: list[Item] = []
-    for entry in entries:
-        if entry.pattern.covers(wanted):
+    for pattern, entry in entries:
+        if covers(pattern, wanted):
             return [*found, entry]
-        if not disjoint(entry.pattern, wanted):
+        if isinstance(wanted, Pattern) and not disjoint(pattern, wanted):
             found.append(entry)
     return []
 
@@ -93,7 +121,7 @@ def disjoint(one: Pattern, other: Pattern) -> bool:
     for mine, theirs in zip(one.segments, other.segments, strict=False):
         if "path" in (mine.kind, theirs.kind):
             # What comes behind it is anything: only what stands before it can tell them apart.
-            return not (mine.before.startswith(theirs.before) or theirs.before.startswith(mine.before))
+            return not _one_begins_the_other(mine.before, theirs.before)
         if _segments_disjoint(mine, theirs):
             return True
     return len(one.segments) != len(other.segments)
@@ -105,6 +133,9 @@ def _segments_disjoint(one: Segment, other: Segment) -> bool:
     if not other.kind:
         return one.matches(other.before) is None
     return not (
-        (one.before.startswith(other.before) or other.before.startswith(one.before))
-        and (one.after.endswith(other.after) or other.after.endswith(one.after))
+        _one_begins_the_other(one.before, other.before) and _one_begins_the_other(one.after[::-1], other.after[::-1])
     )
+
+
+def _one_begins_the_other(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -19,15 +18,6 @@ from eventcast.security.authorization.permits import Permit
 ACTIONS = ("publish", "subscribe")
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The authorizations that decide about the channels of a pattern; None closes them."""
-
-    pattern: Pattern
-    publish: Authorization | None
-    subscribe: Authorization | None
-
-
 class Rules(ByAction):
     """The first of ``EVENTCAST["RULES"]`` that matches the path says which authorization decides. A path that no rule
     matches is closed.
@@ -39,9 +29,9 @@ class Rules(ByAction):
     uses_database = False
 
     def __init__(self) -> None:
-        self._rules = [_parse(*entry) for entry in conf.RULES]
+        self._rules = [(patterns.parse(pattern), _deciders(value)) for pattern, value in conf.RULES]
         self.uses_cookies = any(
-            each.uses_cookies for rule in self._rules for each in (rule.publish, rule.subscribe) if each
+            each.uses_cookies for _, rule in self._rules for each in rule.values() if each is not None
         )
         """Whether one of them does."""
 
@@ -50,11 +40,11 @@ class Rules(ByAction):
 
         :raises Unauthorized, Forbidden: one of them refuses, or none decides.
         """
-        asked = [getattr(rule, action) for rule in grants.deciding(self._rules, wanted)]
-        if not asked or None in asked:
-            raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
+        asked = [rule[action] for rule in grants.deciding(self._rules, wanted)]
         permit = Permit()
-        for authorization in dict.fromkeys(asked):
+        for authorization in dict.fromkeys(asked or [None]):
+            if authorization is None:
+                raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
             permit &= await asking.ask(authorization, action, request, wanted)
         return permit
 
@@ -74,9 +64,9 @@ def _paths(value: object) -> dict[str, str | None]:
     return dict.fromkeys(ACTIONS, str(value))
 
 
-def _parse(pattern: str, value: object) -> Rule:
-    made = {action: None if path is None else asking.instance(path) for action, path in _paths(value).items()}
-    return Rule(patterns.parse(pattern), made["publish"], made["subscribe"])
+def _deciders(value: object) -> dict[str, Authorization | None]:
+    """The authorization that decides about each action; None refuses it."""
+    return {action: None if path is None else asking.instance(path) for action, path in _paths(value).items()}
 
 
 def _problems(rules: type[Rules], rule: object) -> list[str]:

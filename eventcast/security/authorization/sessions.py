@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -27,13 +26,10 @@ USER, ANY_USER = "<user.pk>", "<str:user_pk>"
 """Stands in the path of an entry for the primary key of the user that the channels are for; and what that matches."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """The requirements on a user on some paths; no user meets None."""
 
     path: str
-    pattern: Pattern
-    """The path, with any primary key."""
     publish: str | None
     subscribe: str | None
 
@@ -46,7 +42,7 @@ class Entry:
         """Whether a user that is logged in meets the requirement."""
         requirement: str | None = getattr(self, action)
         if requirement == OWNER:
-            return (own := self.own(user)) is not None and grants.hold([own], wanted)
+            return (own := self.own(user)) is not None and grants.covers(own, wanted)
         return requirement == ANYBODY or users.meets(user, requirement)
 
 
@@ -115,7 +111,7 @@ async def apublish_to(user: Any, name: str, data: Any, **options: Any) -> int | 
 def _own_channel(user: Any, name: str) -> str:
     if getattr(user, "pk", None) is None:
         raise ValueError(f"The user {user!r:.100} has no primary key, and so no channel: is it logged in, and saved?")
-    for entry in _entries():
+    for _, entry in _entries():
         before, found, after = entry.path.partition(USER)
         own = entry.own(user) if found else None
         channel = f"{before}{user.pk}{after.partition('/')[0]}" + (f"/{name}" if name else "")
@@ -127,12 +123,9 @@ def _own_channel(user: Any, name: str) -> str:
     )
 
 
-def _entries() -> list[Entry]:
-    return [
-        Entry(path, patterns.parse(path.replace(USER, ANY_USER)), entry.get("publish"), entry.get("subscribe"))
-        for entry in conf.SESSIONS
-        for path in [entry["path"]]
-    ]
+def _entries() -> list[tuple[Pattern, Entry]]:
+    entries = [Entry(each["path"], each.get("publish"), each.get("subscribe")) for each in conf.SESSIONS]
+    return [(patterns.parse(entry.path.replace(USER, ANY_USER)), entry) for entry in entries]
 
 
 def _problems(entry: Any) -> list[str]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from django.core import signing
 from django.http import HttpRequest
 
-from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Forbidden, Unauthorized
+from eventcast.exceptions import Unauthorized
 from eventcast.security.authorization import grants
-from eventcast.security.authorization.base import Action, ByAction, described
-from eventcast.security.authorization.permits import Permit
+from eventcast.security.authorization.grants import Grant, Granting
 
 SALT = "eventcast.token"
 SEPARATOR = "."
@@ -24,17 +21,6 @@ SUBPROTOCOL_PREFIX = "eventcast.token."
 """Begins the WebSocket subprotocol that carries a token, because browsers can set no header on a WebSocket."""
 
 HOUR = 3600.0
-
-
-@dataclass(frozen=True)
-class Token:
-    """What a token says."""
-
-    user: str
-    expires_at: float
-    """Seconds since the epoch."""
-    publish: tuple[Pattern, ...]
-    subscribe: tuple[Pattern, ...]
 
 
 def token(
@@ -66,7 +52,7 @@ def _texts(value: str | Iterable[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def read(text: str) -> Token:
+def read(text: str) -> Grant:
     """What a token says.
 
     :raises Unauthorized: it is no token of this server, or has expired.
@@ -77,40 +63,27 @@ def read(text: str) -> Token:
         raise Unauthorized("This is no token of this server, or it was changed.") from None
     if said["e"] <= time.time():
         raise Unauthorized("The token has expired. Get a new one.")
-    return Token(said.get("u", ""), said["e"], grants.parse(said.get("p", ())), grants.parse(said.get("s", ())))
+    return Grant(said.get("u", ""), grants.parse(said.get("p", ())), grants.parse(said.get("s", ())), said["e"])
 
 
 def _signer() -> signing.Signer:
     return signing.Signer(sep=SEPARATOR, salt=SALT)
 
 
-class Tokens(ByAction):
+class Tokens(Granting):
     """A client that sends a token of :func:`token` may do what it says, until it expires; other clients may do nothing.
 
     The token is sent as ``Authorization: Bearer …``, or by a browser that opens a WebSocket as the subprotocol
     ``eventcast.token.…`` beside ``eventcast``.
     """
 
-    uses_cookies = False
-    uses_database = False
+    kind = "token"
 
-    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-        """The permit of a token that is good for this.
-
-        :raises Unauthorized, Forbidden: there is no token, or it is not good for this.
-        """
-        token = _token_of(request)
-        if not grants.hold(token.publish if action == "publish" else token.subscribe, wanted):
-            owner = f" of {token.user!r:.100}" if token.user else ""
-            raise Forbidden(f"The token{owner} may not {described(action, wanted)}.")
-        return Permit(token.user, token.expires_at, identity=token.user and f"token {token.user}")
-
-
-def _token_of(request: HttpRequest) -> Token:
-    text = bearer(request)
-    if not text:
-        raise Unauthorized("Send a token, as 'Authorization: Bearer …' or as a WebSocket's subprotocol.")
-    return read(text)
+    def grant_of(self, request: HttpRequest) -> Grant:
+        text = bearer(request)
+        if not text:
+            raise Unauthorized("Send a token, as 'Authorization: Bearer …' or as a WebSocket's subprotocol.")
+        return read(text)
 
 
 def bearer(request: HttpRequest) -> str:
