@@ -88,7 +88,8 @@ async def visit(browser: Browser, shared_context: BrowserContext) -> AsyncIterat
     errors: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text:
+        # Pages of this package refuse to be framed, and a test of forged forms frames one.
+        if "Content Security Policy" in message.text and "frame-ancestors" not in message.text:
             errors.append(message.text)
 
     async def visit(

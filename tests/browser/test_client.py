@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.conf import settings
 from playwright.async_api import Page
 
-from eventcast.authorization import token
 from eventcast.engine import names
 from tests.browser.conftest import LOOP, Visit
-from tests.live import servers
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Talk
 from tests.live.http_client import HTTP
 from tests.live.servers import Server
 
@@ -26,18 +23,21 @@ globalThis.heard = []; globalThis.states = []; globalThis.errors = [];
 globalThis.listen = (url, options) => eventcast(url, options)
   .on((data) => heard.push(data))
   .on("state", (state, detail) => states.push({ state, ...detail }))
-  .on("error", ({ message, code, data }) => errors.push({ message, code, data }));
+  .on("error", ({ message, code, data }) => errors.push({ message, code, data }))
+  .on("lost", (what) => states.push({ lost: what }));
 """
 
-# Fake WebSockets that the test controls, and no EventSource.
+# Fake WebSockets that the test controls, and nothing to fall back to.
 SOCKETS = """
 globalThis.sockets = [];
 globalThis.WebSocket = class extends EventTarget {
-  constructor(url) { super(); this.url = url; sockets.push(this); }
+  protocol = globalThis.chosen ?? "";
+  constructor(url, offered) { super(); this.url = url; this.offered = offered; sockets.push(this); }
+  say(...frames) { for (const frame of frames) this.onmessage({ data: JSON.stringify(frame) }); }
   end(code = 1006, reason = "") { this.onclose({ code, reason }); }
   close() { this.closed = true; }
 };
-globalThis.EventSource = undefined;
+globalThis.fetch = undefined;
 """
 
 NO_WEBSOCKETS = """
@@ -125,12 +125,12 @@ async def test_module_is_the_same_as_the_script(visit: Visit, server: Server, ch
         "globalThis.WebSocket = class { constructor() { throw Error('no') } }",
     ],
 )
-async def test_client_falls_back_to_eventsource(
+async def test_client_falls_back_to_a_stream(
     visit: Visit, server: Server, channel: str, http: Talk, before: str
 ) -> None:
     page = await open_page(visit, server, before=before)
     await page.evaluate("path => { listen(path); }", channel)
-    await is_open(page, "eventsource")
+    await is_open(page, "stream")
     await say(http(server), channel)
     assert await heard(page, 4) == SAID
     await page.evaluate("path => eventcast(path).on(console.log) && 0", channel)
@@ -138,7 +138,7 @@ async def test_client_falls_back_to_eventsource(
 
 
 async def test_client_does_not_fall_back_once_a_websocket_was_open(visit: Visit, server: Server) -> None:
-    page = await open_page(visit, server, before=SOCKETS + "globalThis.EventSource = function () { throw Error() };")
+    page = await open_page(visit, server, before=SOCKETS)
     await page.evaluate("async () => { await listen('/a'); sockets[0].onopen(); sockets[0].end(1001); }")
     await page.evaluate("() => { dispatchEvent(new Event('online')); sockets[1].end(); }")
     assert await page.evaluate("states.map(({ transport }) => transport)") == [
@@ -377,25 +377,3 @@ async def test_path_means_the_channel_of_that_name(visit: Visit, server: Server)
     odd = ["/", "/a b/中文", "//host/a", "/.a/b.", "/a%2Fb?c#d", "/'\"`<>\\^|[]{}", "/a\n\u202e😀", "/a//"]
     paths = await page.evaluate("odd => odd.map((name) => new URL(eventcast.path(name), location).pathname)", odd)
     assert [names.channel_from_target(path.encode()) for path in paths] == odd
-
-
-@pytest.mark.parametrize(("before", "transport"), [("", "websocket"), (NO_WEBSOCKETS, "eventsource")])
-async def test_client_sends_its_token(visit: Visit, start: Start, channel: str, before: str, transport: str) -> None:
-    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
-    server = start(servers.daphne, env=closed, access_log=True)
-    page = await open_page(visit, server, before=before)
-    mine = token(subscribe=channel, publish=channel)
-    script = "([path, token]) => { globalThis.it = listen(path, { token: async () => token }); }"
-    await page.evaluate(script, [channel, mine])
-    await is_open(page, transport)
-    assert (await page.evaluate("it.send('张三\\n<b>')"))["subscribers"] == 1
-    await page.evaluate("it.send(new Uint8Array([0, 255]))")
-    assert await heard(page, 2) == SAID[:2]
-    assert mine not in server.log
-
-
-async def test_client_without_a_token_is_told_that_it_has_none(visit: Visit, server: Server, channel: str) -> None:
-    page = await open_page(visit, server)
-    await page.evaluate("path => { listen(path, { token: () => Promise.reject(Error('log in')) }); }", channel)
-    await page.wait_for_function("errors.length")
-    assert await page.evaluate("[errors[0].message, errors[0].code]") == ["log in", 1006]

@@ -44,12 +44,12 @@ async def test_client_takes_a_full_url(
     assert await heard(page, 1) == ["hello"]
 
 
-async def test_client_listens_elsewhere_by_eventsource(
+async def test_client_listens_elsewhere_by_a_stream(
     visit: Visit, server: Server, elsewhere: Server, channel: str, http: Talk
 ) -> None:
     page = await open_page(visit, server, before=NO_WEBSOCKETS)
     await page.evaluate("url => { listen(url); }", url(elsewhere, channel))
-    await is_open(page, "eventsource")
+    await is_open(page, "stream")
     await say(http(elsewhere), channel)
     assert await heard(page, 4) == SAID
 

@@ -19,8 +19,10 @@ const channel = eventcast<string>("/deploys").on((data) => { const text: string 
 const decoded = channel.json<Deploy>().on("message", ({ service }) => service.toUpperCase());
 decoded.on("state", (state, { delay, transport }) => {
   if (state == "waiting") (delay ?? 0).toFixed();
-  if (transport == "eventsource") return;
+  if (transport == "stream") return;
 });
+decoded.on("lost", ({ messages }) => messages.toFixed());
+decoded.on((data, { time }) => data.started && (time ?? 0).toFixed());
 decoded.on("error", (error) => console.log(error.message, error.code, error.data));
 const listener = (data: Deploy) => { data.started; };
 decoded.on(listener).off(listener).close();

@@ -27,7 +27,7 @@
   const setDefault = (element, name, value) => element.hasAttribute(name) || element.setAttribute(name, value);
 
   class EventCast extends HTMLElement {
-    static observedAttributes = ["path"];
+    static observedAttributes = ["path", "token"];
     shown = [];
     waiting = [];
 
@@ -50,7 +50,7 @@
     attributeChangedCallback() {
       if (!this.isConnected) return;
       const before = this.channel, path = this.getAttribute("path");
-      this.channel = path && eventcast(path)
+      this.channel = path && eventcast(path, { token: this.getAttribute("token") })
         .on("state", (state) => this.setAttribute("state", state))
         .on((data) => this.take(data));
       before?.close(); // after the new channel has been opened, which may share its socket

@@ -11,32 +11,53 @@ declare namespace eventcast {
     /**
      * A token that identifies the client, or a function that returns one, called for each connection and each sent
      * message. The token is sent in a WebSocket's subprotocol or in a header, never in the URL. Channels with one URL
-     * listen with the token of the first. Default: none.
+     * listen with the token of the first that has one. A function is asked again before its token expires. Default: none.
      */
     token?: string | (() => string | Promise<string>);
   }
 
   /**
-   * `closed`: not listening. `waiting`: the connection is lost; the next try is in `detail.delay` milliseconds, or when
-   * the network returns.
+   * `closed`: not listening, or refused for good; then `detail` says why. `waiting`: the connection is lost; the next try
+   * is in `detail.delay` milliseconds, or when the network returns, or when the page is visible again.
    */
   type State = "closed" | "connecting" | "open" | "waiting";
 
   interface Detail {
     /** When `connecting` and `open`. */
-    transport?: "websocket" | "eventsource";
-    /** When `waiting`: milliseconds until the next try. */
+    transport?: "websocket" | "stream";
+    /** When `waiting`: milliseconds until the next try; 0 for a hidden page that waits to be seen. */
     delay?: number;
-    /** When `waiting`: the close code; 1006 if the server sent no close frame. */
-    code?: number;
-    /** When `waiting`: the reason beside the code, mostly empty. */
+    /** When `waiting` or refused: the close code, 1006 without a close frame; or the code of an HTTP refusal. */
+    code?: number | string;
+    /** When `waiting` or refused: the reason beside the code, which may be empty. */
     reason?: string;
+    /** When the server refused: its HTTP status. */
+    status?: number;
   }
 
-  /** The error of a failed or lost connection has a `code`; the error of a message that is not JSON has its `data`. */
+  /**
+   * The error of a lost connection has a close code; that of a refusal has the server's words, its stable code such as
+   * `channel_full`, and the HTTP status; that of a message that is not JSON has its `data`.
+   */
   interface ListeningError extends Error {
-    code?: number;
+    code?: number | string;
+    status?: number;
     data?: string;
+  }
+
+  /** What the server says beside a message. A server without the subprotocol `eventcast.v1` says nothing. */
+  interface About {
+    /** When the server got the message: seconds since 1970. */
+    time?: number;
+    /** The channel that it was published to. */
+    channel?: string;
+  }
+
+  interface Lost {
+    /** How many messages this client has missed. */
+    messages: number;
+    /** `slow`: it has read too slowly. */
+    reason: string;
   }
 
   /** The error of `send()` when the server refuses the message. Without a server, the error is a `TypeError`. */
@@ -59,10 +80,12 @@ declare namespace eventcast {
 
   interface Listeners<Data> {
     /** Gets each message: a string, an ArrayBuffer for a binary message, or the decoded JSON. */
-    message: (data: Data) => void;
+    message: (data: Data, about: About) => void;
     /** Gets the state soon after `on()`, and each time that it changes. */
     state: (state: State, detail: Detail) => void;
     error: (error: ListeningError) => void;
+    /** Gets what the server left out, in its place between the messages. */
+    lost: (lost: Lost) => void;
   }
 
   /** Channels with the same URL share one connection. */
@@ -86,7 +109,7 @@ declare namespace eventcast {
 }
 
 declare global {
-  /** `<event-cast path="/deploys">`, from event-cast.js. A cancelled `message` event hides the message. */
+  /** `<event-cast path="/deploys" token="…">`, from event-cast.js. A cancelled `message` event hides the message. */
   interface HTMLElementTagNameMap {
     "event-cast": HTMLElement;
   }

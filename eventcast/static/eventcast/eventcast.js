@@ -4,34 +4,47 @@
   if (typeof globalThis.eventcast == "function") return; // the script is on the page twice
   const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first wait, the longest wait
   const STEADY = 10000, OPENING = 15000; // ms: a connection this old was good; an opening this slow has failed
+  const SILENT = 1500; // ms for each second of heartbeat, after which a silent connection is dead
+  const STREAM_BEAT = 20; // s between two signs of life of a stream
+  const GRACE = 1000; // ms for what has arrived while the page slept
+  const EARLY = 30, OVERLAP = 2000; // s before the end of a permission, ms with an old and a new connection
+  const STREAMS = 4, HIDDEN = 10000; // of a page, because a host gets six connections; ms until a hidden page has none
   const LOST = 1006, DISCONNECTED = 3000; // close codes: without a close frame, and by an operator
+  const V1 = "eventcast.v1"; // the subprotocol with signs of life: see docs/protocol.md
   const BEARER = "eventcast.token."; // before a token in a subprotocol: a page cannot set a WebSocket's headers
   const page = globalThis.document;
   const links = new Map(); // by URL: all channels with one URL share a link
   const proven = new Set(); // hosts with which a WebSocket has worked
+  const streams = new Set(); // open streams
 
-  // An EventSource with a token: the browser's own cannot set headers, and a token does not belong in a URL.
-  class Stream extends EventTarget {
+  const ask = async (token) => typeof token == "function" ? token() : token;
+  const bearer = (token) => token ? { Authorization: "Bearer " + token } : {};
+  const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt()).buffer;
+
+  const refusal = async (answer) => {
+    const { status } = answer, said = await answer.json().catch(() => ({}));
+    const after = +answer.headers.get("Retry-After");
+    return Object.assign(Error(said.detail || "Refused with status " + status), { status, code: said.error, after });
+  };
+
+  // Lines of JSON over HTTP. Unlike an EventSource, it tells why the server refuses, and sends a token.
+  class Stream {
     aborter = new AbortController();
 
-    constructor(url, headers) {
-      super();
-      this.read(url, headers).catch(() => {}).then(() => this.onerror());
+    constructor(url, token) {
+      this.read(url, token).then(() => this.onclose({}), (error) => this.onclose(error.status ? { error } : {}));
     }
 
-    async read(url, headers) {
-      headers = { ...headers, Accept: "application/x-ndjson" };
-      const { ok, body } = await fetch(url, { headers, cache: "no-store", signal: this.aborter.signal });
-      if (!ok) return;
+    async read(url, token) {
+      const headers = { Accept: "application/x-ndjson", ...bearer(token) };
+      const answer = await fetch(url, { headers, cache: "no-store", signal: this.aborter.signal });
+      if (!answer.ok) throw await refusal(answer);
       this.onopen();
-      const reader = body.getReader(), decoder = new TextDecoder();
+      const reader = answer.body.getReader(), decoder = new TextDecoder();
       for (let text = "", piece; !(piece = await reader.read()).done;) {
         const lines = (text + decoder.decode(piece.value, { stream: true })).split("\n");
         text = lines.pop();
-        for (const line of lines.filter(Boolean)) {
-          const { data, base64 } = JSON.parse(line);
-          this.dispatchEvent(new MessageEvent(base64 == null ? "text" : "binary", { data: data ?? base64 }));
-        }
+        for (const data of lines) this.onmessage({ data });
       }
     }
 
@@ -40,88 +53,211 @@
     }
   }
 
+  // One connection, from the question for its token to its end.
+  class Line {
+    heard = Date.now();
+
+    constructor(link, plain) {
+      this.link = link;
+      this.plain = plain;
+    }
+
+    begin() {
+      const { token } = this.link;
+      this.timer = setTimeout(() => this.end({ reason: token && !this.source ? "No token" : "No answer" }), OPENING);
+      if (!token) return this.open();
+      ask(token).then((token) => this.over || this.open(token), (error) => this.end({ error }));
+    }
+
+    open(token) {
+      let source;
+      const { url } = this.link;
+      try {
+        source = this.source = this.plain ? new Stream(url, token)
+          : new WebSocket(url.replace("http", "ws"), [V1, "eventcast", ...(token ? [BEARER + token] : [])]);
+      } catch (error) {
+        return this.end({ reason: error.message, unusable: true }); // such as a key that no subprotocol can carry
+      }
+      source.binaryType = "arraybuffer";
+      source.onopen = () => {
+        this.lines = this.plain || source.protocol == V1;
+        if (!this.over && (this.plain || !this.lines)) this.ready({ heartbeat: this.plain && STREAM_BEAT });
+      };
+      source.onmessage = ({ data }) => {
+        if (this.over) return;
+        this.heard = Date.now();
+        if (!this.lines) this.link.receive(this, data, {});
+        else if (data) this.take(JSON.parse(data));
+      };
+      source.onclose = (why) => this.end(why);
+      source.onerror = () => {}; // it also closes; npm's ws throws without a handler
+    }
+
+    take(frame) {
+      const { type, data, base64, ...about } = frame;
+      if (!type) this.link.receive(this, data ?? bytes(base64), about, frame);
+      else if (type == "hello") this.ready(frame);
+      else if (type == "lost") this.link.emit("lost", about);
+      else if (type == "bye") this.bye = frame;
+    }
+
+    ready({ heartbeat, expires }) {
+      clearTimeout(this.timer);
+      this.since = Date.now();
+      this.expires = expires;
+      this.silence = heartbeat * SILENT;
+      this.watch();
+      this.link.opened(this);
+    }
+
+    // After a sleep the timer is late, and what came meanwhile may still have to be read.
+    watch(due) {
+      if (!this.silence || this.over) return;
+      clearTimeout(this.timer);
+      const now = Date.now(), left = this.heard + this.silence - now;
+      if (left <= 0 && now - due < GRACE) return this.end({ reason: "No sign of life" });
+      const wait = left > 0 ? left : GRACE;
+      this.timer = setTimeout(() => this.watch(now + wait), wait);
+    }
+
+    end(why) {
+      if (this.over) return;
+      this.stop();
+      this.link.ended(this, why);
+    }
+
+    stop() {
+      this.over = true;
+      clearTimeout(this.timer);
+      streams.delete(this);
+      this.source?.close();
+    }
+  }
+
   class Link {
     channels = new Set();
     failures = 0;
 
-    constructor(url, token) {
+    constructor(url) {
       this.url = url;
-      this.token = token;
       this.host = new URL(url).host;
       links.set(url, this);
-      this.connect();
     }
 
-    // Some proxies block WebSockets. If a WebSocket has failed and none has ever worked with this host, an EventSource
-    // is tried at once. If the server is down, both fail, and the next try begins with a WebSocket again.
-    connect(plain = !globalThis.WebSocket) {
-      const transport = plain ? "eventsource" : "websocket";
-      this.set("connecting", { transport });
-      if (links.get(this.url) != this) return; // a listener has closed the channel
-      if (!this.token) return this.open(plain, transport);
-      const asked = this.asked = {};
-      const mine = () => this.asked == asked && this.state == "connecting" && links.get(this.url) == this;
-      this.timer = setTimeout(() => mine() && this.lost(true, LOST, "No token"), OPENING);
-      ask(this.token).then(
-        (token) => mine() && this.open(plain, transport, token),
-        (error) => mine() && this.lost(true, LOST, error.message));
+    // That of the first channel that has one, or the last that was known.
+    get token() {
+      for (const { token } of this.channels) if (token) return this.known = token;
+      return this.known;
     }
 
-    open(plain, transport, token) {
-      let source;
+    // After a WebSocket that did not open a stream is tried at once: some proxies block WebSockets, and if the server
+    // refuses, the stream says why. The next try begins with a WebSocket again.
+    connect(plain = !globalThis.WebSocket, quiet) {
       clearTimeout(this.timer);
-      const receive = (data) => this.source == source && this.emit("message", data);
-      const over = (code, reason) => this.source == source && this.lost(plain, code, reason);
-      try {
-        source = this.source = plain ? token ? new Stream(this.url, bearer(token)) : new EventSource(this.url)
-          : new WebSocket(this.url.replace("http", "ws"), token ? ["eventcast", BEARER + token] : []);
-      } catch (error) {
-        return this.lost(plain, LOST, error.message);
-      }
-      this.timer = setTimeout(over, OPENING, LOST, "No answer");
-      source.binaryType = "arraybuffer";
-      source.onopen = () => {
-        if (this.source != source) return;
-        clearTimeout(this.timer);
-        this.since = Date.now();
-        if (!plain) proven.add(this.host);
-        this.set("open", { transport });
-      };
-      source.onmessage = (event) => receive(event.data);
-      source.onclose = (event) => over(event.code, event.reason);
-      source.onerror = () => plain && over(LOST); // a WebSocket also closes; npm's ws throws without a handler
-      source.addEventListener("text", source.onmessage);
-      source.addEventListener("binary", ({ data }) =>
-        receive(Uint8Array.from(atob(data), (char) => char.charCodeAt()).buffer));
+      const line = this.line = new Line(this, plain);
+      if (!quiet) this.set("connecting", { transport: plain ? "stream" : "websocket" });
+      if (this.line == line && links.get(this.url) == this) line.begin(); // else a listener has closed it
     }
 
-    lost(plain, code, reason) {
-      // A function may return a new token at once.
-      const opened = this.state == "open", kicked = code == DISCONNECTED && typeof this.token != "function";
-      this.stop();
-      if (!opened && !plain && (globalThis.EventSource || this.token) && !proven.has(this.host)) return this.connect(true);
-      if (opened && Date.now() - this.since > STEADY) this.failures = 0;
+    opened(line) {
+      const { plain, expires } = line;
+      if (!plain) proven.add(this.host);
+      else if (proven.has(this.host)) return line.end({ reason: "No WebSocket" });
+      else if (streams.size >= STREAMS) {
+        return line.end({ reason: `Without WebSockets a page listens to ${STREAMS} channels at most`, crowded: true });
+      } else {
+        streams.add(line);
+        if (page?.hidden) hide();
+      }
+      if (typeof this.token == "function" && expires > 0) {
+        const after = (expires - Math.min(EARLY, expires / 2)) * 1000;
+        this.renewal = setTimeout(() => this.renew(), Math.min(after, 2 ** 31 - 1)); // the longest of a timer
+      }
+      if (line == this.next) {
+        this.held = [];
+        this.timer = setTimeout(() => this.change(), OVERLAP);
+      } else this.set("open", { transport: plain ? "stream" : "websocket" });
+    }
+
+    // A new token comes with a new connection, before the old one ends. What both get is told once.
+    renew() {
+      if (this.state != "open") return;
+      this.next = new Line(this, false);
+      this.had = new Set();
+      this.next.begin();
+    }
+
+    change() {
+      clearTimeout(this.timer);
+      this.line.stop();
+      this.line = this.next;
+      this.next = null;
+      for (const [data, about, frame] of this.held.splice(0)) {
+        if (!this.had.has(JSON.stringify(frame))) this.emit("message", data, about);
+      }
+    }
+
+    receive(line, data, about, frame) {
+      if (line == this.next) return this.held.push([data, about, frame]);
+      if (this.next) this.had.add(JSON.stringify(frame));
+      this.emit("message", data, about);
+    }
+
+    ended(line, why) {
+      if (line == this.next) return this.next = null; // the old one goes on
+      clearTimeout(this.renewal);
+      if (this.next?.since) return this.change();
+      this.next?.stop();
+      this.next = null;
+      const { bye, plain, since } = line, { error, unusable, crowded } = why;
+      if (!since && !plain && !error && globalThis.fetch) {
+        if (unusable) proven.delete(this.host);
+        return this.connect(true, proven.has(this.host));
+      }
+      const { status, after = 0 } = error ?? {};
+      const { code = LOST, reason = error?.message ?? "" } = bye ?? error ?? why;
+      const failure = Object.assign(error ?? Error(reason || "No connection to " + this.url), { code });
+      const detail = { code, reason, ...(status && { status }) };
+      // These will not change by asking again.
+      if (bye?.retry === null || (status >= 400 && status < 500 && ![408, 425, 429].includes(status))) {
+        return this.refuse(failure, detail);
+      }
+      if (since && Date.now() - since > STEADY) this.failures = 0;
       // Full jitter: clients that lost their connections together must not reconnect together.
-      const from = kicked ? LATEST / 2 : SOON;
+      const kicked = code == DISCONNECTED && typeof this.token != "function"; // A function may return a new token at once.
       // Three tries within seconds, as a restart takes; then longer and longer waits.
-      const to = kicked ? LATEST : Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
-      const delay = Math.round(from + Math.random() * (to - from));
-      this.timer = setTimeout(() => this.connect(), delay);
-      this.set("waiting", { delay, code, reason });
-      if (code == LOST) this.emit("error", Object.assign(Error(reason || "No connection to " + this.url), { code }));
+      const latest = Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
+      const [from, to] = bye?.retry.map((s) => s * 1000) ??
+        (kicked || crowded ? [LATEST / 2, LATEST] : [Math.max(SOON, after * 1000), Math.max(latest, after * 1500)]);
+      this.wait(Math.round(from + Math.random() * (to - from)), detail);
+      if (error || code == LOST) this.emit("error", failure);
+    }
+
+    wait(delay, detail) {
+      this.stop();
+      if (delay) this.timer = setTimeout(() => this.connect(), delay);
+      this.set("waiting", { delay, ...detail });
+    }
+
+    refuse(error, detail) {
+      links.delete(this.url);
+      this.stop();
+      for (const channel of this.channels) {
+        channel.link = null;
+        channel.emit("error", error);
+        if (!channel.link) channel.emit("state", "closed", detail);
+      }
     }
 
     hurry() {
-      if (this.state != "waiting" || this.detail.code == DISCONNECTED) return;
-      clearTimeout(this.timer);
-      this.connect();
+      if (this.state == "waiting" && this.detail.code != DISCONNECTED) this.connect();
     }
 
     stop() {
-      const { source } = this;
-      clearTimeout(this.timer);
-      this.source = this.asked = null;
-      source?.close();
+      for (const timer of [this.timer, this.renewal]) clearTimeout(timer);
+      this.line?.stop();
+      this.next?.stop();
+      this.next = null;
     }
 
     set(state, detail) {
@@ -135,11 +271,8 @@
     }
   }
 
-  const ask = async (token) => typeof token == "function" ? token() : token;
-  const bearer = (token) => token ? { Authorization: "Bearer " + token } : {};
-
   class Channel {
-    listeners = { message: new Set(), state: new Set(), error: new Set() };
+    listeners = { message: new Set(), state: new Set(), error: new Set(), lost: new Set() };
 
     constructor(url, options) {
       const { href } = new URL(url, globalThis.location?.href);
@@ -164,8 +297,12 @@
       if (typeof listener != "function") throw TypeError("Not a function: " + listener);
       this.listeners[type].add(listener);
       if (!this.link) {
-        this.link = links.get(this.url) || new Link(this.url, this.token);
-        this.link.channels.add(this);
+        const link = this.link = links.get(this.url) || new Link(this.url);
+        link.channels.add(this);
+        if (!link.state || (this.token && !link.known && link.state != "open")) { // Its token may be what the others lack.
+          link.line?.stop();
+          link.connect();
+        }
       }
       if (type == "state") queueMicrotask(() => this.link && this.call(listener, this.state, this.link.detail));
       return this;
@@ -215,10 +352,8 @@
       const body = type.endsWith("json") ? JSON.stringify(data) : data;
       const headers = { Accept: "application/json", "Content-Type": type, ...bearer(await ask(this.token)) };
       const answer = await fetch(this.url, { method: "POST", headers, body });
-      const said = await answer.json().catch(() => ({}));
-      if (answer.ok) return said;
-      const { status } = answer;
-      throw Object.assign(Error(said.detail || "Refused with status " + status), { status, code: said.error });
+      if (!answer.ok) throw await refusal(answer);
+      return answer.json();
     }
   }
 
@@ -228,8 +363,15 @@
     const path = encodeURIComponent(name.slice(1));
     return "/" + (/\/\/|\/\.\.?(\/|$)/.test(name) ? path : path.replace(/%2F/g, "/"));
   };
-  const hurry = () => links.forEach((link) => link.hurry());
+  const each = (act) => () => links.forEach(act);
+  const hurry = each((link) => {
+    link.hurry();
+    link.line?.watch();
+  });
+  const giveBack = each((link) => page.hidden && streams.has(link.line) && link.wait(0, { reason: "The page is hidden" }));
+  const hide = () => setTimeout(giveBack, HIDDEN);
   globalThis.addEventListener?.("online", hurry);
-  page?.addEventListener("visibilitychange", () => page.hidden || hurry());
+  globalThis.addEventListener?.("offline", each(({ line }) => line?.since && line.end({ reason: "offline" })));
+  page?.addEventListener("visibilitychange", () => page.hidden ? hide() : hurry());
   if (typeof module == "object") module.exports = eventcast;
 })();

@@ -1,0 +1,80 @@
+"""The tokens of eventcast.js in Chromium: sent, kept and renewed."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+
+from eventcast.authorization import token
+from tests.browser.conftest import LOOP, Visit
+from tests.browser.test_client import NO_WEBSOCKETS, SAID, heard, is_open, open_page, open_still_page
+from tests.browser.test_client_lines import V1
+from tests.live import servers
+from tests.live.conftest import Start
+from tests.live.servers import Server
+
+pytestmark = LOOP
+
+
+@pytest.mark.parametrize(("before", "transport"), [("", "websocket"), (NO_WEBSOCKETS, "stream")])
+async def test_client_sends_its_token(visit: Visit, start: Start, channel: str, before: str, transport: str) -> None:
+    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
+    server = start(servers.daphne, env=closed, access_log=True)
+    page = await open_page(visit, server, before=before)
+    mine = token(subscribe=channel, publish=channel)
+    script = "([path, token]) => { globalThis.it = listen(path, { token: async () => token }); }"
+    await page.evaluate(script, [channel, mine])
+    await is_open(page, transport)
+    assert (await page.evaluate("it.send('张三\\n<b>')"))["subscribers"] == 1
+    await page.evaluate("it.send(new Uint8Array([0, 255]))")
+    assert await heard(page, 2) == SAID[:2]
+    assert mine not in server.log
+
+
+async def test_client_without_a_token_is_told_that_it_has_none(visit: Visit, server: Server, channel: str) -> None:
+    page = await open_page(visit, server)
+    await page.evaluate("path => { listen(path, { token: () => Promise.reject(Error('log in')) }); }", channel)
+    await page.wait_for_function("errors.length")
+    assert await page.evaluate("[errors[0].message, errors[0].code]") == ["log in", 1006]
+
+
+async def test_channel_without_a_token_does_not_take_away_that_of_another(visit: Visit, server: Server) -> None:
+    page = await open_page(visit, server, before=V1)
+    await page.evaluate("""() => {
+        eventcast("/a").on(() => 0);
+        listen("/a", { token: "mine" });
+    }""")
+    assert await page.evaluate("sockets.map(({ offered, closed }) => [offered.at(-1), closed ?? false])") == [
+        ["eventcast", True],
+        ["eventcast.token.mine", False],
+    ]
+    await page.evaluate("() => { eventcast('/a', { token: 'another' }).on(() => 0).close(); }")
+    await page.evaluate("() => { sockets[1].end(); dispatchEvent(new Event('online')); }")
+    assert await page.evaluate("sockets.map(({ offered }) => offered.at(-1)).slice(1)") == ["eventcast.token.mine"] * 2
+
+
+async def test_token_is_renewed_without_a_gap(visit: Visit, server: Server) -> None:
+    page = await open_still_page(visit, server, before=V1)
+    await page.evaluate("""async () => {
+        let number = 0;
+        listen("/a", { token: async () => "t" + ++number });
+        await 0; await 0; await 0;
+        sockets[0].onopen();
+        sockets[0].say({ ...hello, expires: 40 }, { time: 1, data: "one" });
+    }""")
+    await page.clock.run_for(19_000)
+    assert await page.evaluate("sockets.length") == 1
+    await page.clock.run_for(2_000)
+    assert await page.evaluate("[sockets.length, sockets[1].offered.at(-1)]") == [2, "eventcast.token.t2"]
+    await page.evaluate("""() => {
+        const [before, after] = sockets, both = [{ time: 3, data: "three" }, { time: 4, data: "four" }];
+        after.onopen();
+        after.say({ ...hello, expires: 40 }, ...both);
+        before.say({ time: 2, data: "two" }, ...both);
+        after.say({ time: 5, data: "five" });
+    }""")
+    await page.clock.run_for(2_000)
+    assert await page.evaluate("[sockets[0].closed, sockets[1].closed ?? false]") == [True, False]
+    await page.evaluate("sockets[1].say({ time: 6, data: 'six' })")
+    assert await page.evaluate("heard") == ["one", "two", "three", "four", "five", "six"]
+    assert await page.evaluate("states.map(({ state }) => state)") == ["connecting", "open"]
