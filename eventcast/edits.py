@@ -18,7 +18,7 @@ from eventcast import urls
 from eventcast.routing import EventcastRouter
 from eventcast.websocket.consumer import EventcastConsumer
 
-UNKNOWN = ""
+UNKNOWN = "?"
 """In place of a mount: it is a pattern, or behind an ASGI application of another kind."""
 
 LANGUAGE = "{language}/"
@@ -37,7 +37,7 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         text = "'daphne' is not in INSTALLED_APPS: manage.py runserver opens no WebSocket."
         hint = "Put 'daphne' above 'django.contrib.staticfiles'. Without runserver, silence this check."
         found.append(Warning(text, hint=hint, id="eventcast.W007"))
-    by_http = list(_mounts_of_urls(get_resolver().url_patterns, "/"))
+    by_http = list(_mounts_of_urls([get_resolver()], ""))
     if not by_http:
         text = "No path of ROOT_URLCONF leads to eventcast: nothing can be published by HTTP."
         hint = "Add path('live/', include('eventcast.urls')) to urls.py."
@@ -51,7 +51,8 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         return [*found, Warning(f"ASGI_APPLICATION {problem}.", hint=hint, id="eventcast.W003")]
     if by_http and not by_websocket:
         text = f"{name} has no place for WebSockets to channels."
-        hint = f"In asgi.py: application = EventcastRouter(django_application, prefix={by_http[0] or '/live/'!r})"
+        prefix = next((each for each in by_http if each != UNKNOWN), "/live/")
+        hint = f"In asgi.py: application = EventcastRouter(django_application, prefix={prefix!r})"
         return [*found, Warning(text, hint=hint, id="eventcast.W009")]
     if UNKNOWN in [*by_http, *by_websocket] or not by_http or set(by_http) == set(by_websocket):
         return found
@@ -59,7 +60,7 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     if any(LANGUAGE in each for each in by_http):
         hint = "Move include('eventcast.urls') out of i18n_patterns(): a channel has one name in all languages."
     else:
-        path = by_websocket[0].removeprefix(f"{_script_name()}/")
+        path = by_websocket[0].removeprefix(_with_script_name("/"))
         hint = (
             f"Write EventcastRouter(..., prefix={by_http[0]!r}) in asgi.py, "
             f"or path({path!r}, include('eventcast.urls')) in urls.py."
@@ -74,7 +75,7 @@ def _mounts_of_urls(patterns: Sequence[Any], prefix: str) -> Iterator[str]:
             localized = isinstance(each.pattern, LocalePrefixPattern)
             here = _join(prefix, LANGUAGE if localized else each.pattern)
             if each.urlconf_module is urls:
-                yield here and f"{_script_name()}{here}"
+                yield _with_script_name(here)
             else:
                 yield from _mounts_of_urls(each.url_patterns, here)
 
@@ -91,7 +92,7 @@ def _mounts_of_application(application: Any, prefix: str) -> Iterator[str]:
             yield from _mounts_of_application(route.callback, _join(prefix, route.pattern))
     elif isinstance(kind := getattr(application, "consumer_class", None), type):
         if issubclass(kind, EventcastConsumer):
-            yield prefix and f"{_script_name()}{prefix}"
+            yield _with_script_name(prefix)
     else:
         # Channels' and Django's own wrappers, and those of Starlette and Sentry.
         wrapped = (getattr(application, name, None) for name in ("inner", "application", "app"))
@@ -105,11 +106,12 @@ def _mounts_of_application(application: Any, prefix: str) -> Iterator[str]:
 def _join(prefix: str, pattern: Any) -> str:
     """The path of a route below another, if both are literal."""
     route = str(pattern).removeprefix("^")
-    return f"{prefix}{route}" if prefix and _LITERAL.fullmatch(route) else UNKNOWN
+    return f"{prefix}{route}" if prefix != UNKNOWN and _LITERAL.fullmatch(route) else UNKNOWN
 
 
-def _script_name() -> str:
-    return (getattr(settings, "FORCE_SCRIPT_NAME", None) or "").rstrip("/")
+def _with_script_name(mount: str) -> str:
+    name = getattr(settings, "FORCE_SCRIPT_NAME", None) or ""
+    return mount if mount == UNKNOWN else f"{name.rstrip('/')}{mount}"
 
 
 def _list(mounts: list[str]) -> str:

@@ -113,6 +113,11 @@ def test_project_that_serves_nothing_needs_no_edits(monkeypatch: pytest.MonkeyPa
     assert check_edits() == []
 
 
+@override_settings(ROOT_URLCONF="eventcast.urls")
+def test_urls_may_be_eventcasts_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert messages(monkeypatch, [], router("/")) == []
+
+
 # --- forgotten --------------------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ settings.configure(
 import django
 django.setup()
 from django.core.management import call_command
-call_command("check", fail_level="WARNING")
+call_command("check")
 from django.template import engines
 engines.all()[0].from_string("{{% load eventcast_admin %}}")
 from django.test import Client
