@@ -7,14 +7,12 @@ import ssl
 import pytest
 
 from eventcast.client.answers import no_answer, refusal, sentence
-from eventcast.client.subscribing import decode_frame
 from eventcast.exceptions import (
     LayerUnavailable,
     MessageTooLarge,
     Refused,
     ReservedChannel,
     Unauthorized,
-    UndecodableMessage,
 )
 
 
@@ -90,25 +88,3 @@ def test_no_answer_tells_where_there_may_be_no_tls(error: Exception, secure: boo
 @pytest.mark.parametrize("value", [None, "", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])
 def test_refusal_leaves_other_times_out_of_account(value: str | None) -> None:
     assert refusal(503, b"", headers={} if value is None else {"Retry-After": value}).retry_after is None
-
-
-# --- frames of a pattern's subscription -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "frame", ["", "{}", "[]", '{"channel": 1, "data": ""}', '{"channel": "/a", "base64": "."}', b"\xff"]
-)
-def test_decode_frame_refuses_what_is_none(frame: str | bytes) -> None:
-    with pytest.raises(UndecodableMessage):
-        decode_frame(frame)
-
-
-@pytest.mark.parametrize(
-    ("frame", "found"),
-    [
-        ('{"time": 1.5, "channel": "/张", "data": "x"}', ("/张", "x")),
-        ('{"time": 1.5, "channel": "/a", "base64": "AP8="}', ("/a", b"\x00\xff")),
-    ],
-)
-def test_decode_frame_returns_channel_and_message(frame: str, found: tuple[str, str | bytes]) -> None:
-    assert decode_frame(frame) == found

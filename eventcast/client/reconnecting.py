@@ -28,8 +28,9 @@ def may_pass(error: EventcastError) -> bool:
 class State:
     """The new state of a subscription, as its ``on_state`` is told."""
 
-    name: Literal["open", "waiting", "closed"]
-    """``open``: subscribed; ``waiting``: the connection is lost and will be tried again; ``closed``: it has ended."""
+    name: Literal["open", "waiting", "lost", "closed"]
+    """``open``: subscribed; ``waiting``: the connection is lost and will be tried again; ``lost``: still open, but
+    messages are missing, because the client reads too slowly; ``closed``: it has ended."""
     delay: float = 0.0
     """``waiting``: seconds until the next try."""
     reason: str = ""
@@ -37,6 +38,8 @@ class State:
     missed: float = 0.0
     """``open``: seconds since the last connection was lost, 0 for the first connection. Messages that were published in
     that time are missing, and so are messages that were on their way when it began."""
+    messages: int = 0
+    """``lost``: how many messages are missing here."""
 
 
 OnState = Callable[[State], object]
@@ -63,6 +66,8 @@ class Outage:
             self.lost(state.reason)
         elif state.name == "open":
             self.back()
+        elif state.name == "lost":
+            self._tell(f"{self._name}: {state.messages} messages are missing here, they were read too slowly.")
 
     def lost(self, reason: str) -> None:
         """The server does not answer."""
@@ -112,11 +117,22 @@ class Course:
         self._opened_at, self._lost_at = now, None
         self._tell(State("open", missed=missed))
 
-    def lost(self, error: EventcastError, code: int | None = None, reason: str = "") -> float:
+    def missed(self, messages: int) -> None:
+        """The server says that it has left out messages."""
+        self._tell(State("lost", messages=messages))
+
+    def lost(
+        self,
+        error: EventcastError,
+        code: int | None = None,
+        reason: str = "",
+        retry: tuple[float, float] | None = None,
+    ) -> float:
         """The connection ended, or did not open; returns the seconds until the next try.
 
         :param code: the WebSocket's close code.
         :param reason: the reason in its close frame.
+        :param retry: between which seconds the server wants the client back; None if it has not said so.
         :raises EventcastError: ``error`` itself, if there is no next try.
         """
         now = time.monotonic()
@@ -127,7 +143,7 @@ class Course:
             if now - self._opened_at > STEADY:
                 self._failures = 0
             self._opened_at, self._lost_at = None, now
-        delay = self._delay(code, reason)
+        delay = self._delay(code, reason) if retry is None else self._delay_wanted(*retry)
         if isinstance(error, Refused) and error.retry_after is not None:
             delay += error.retry_after
         self._tell(State("waiting", delay=delay, reason=str(error)))
@@ -146,6 +162,11 @@ class Course:
             return random.uniform(LATEST / 2, LATEST)
         self._failures += 1
         return backoff(self._failures - 1)
+
+    def _delay_wanted(self, earliest: float, latest: float) -> float:
+        # Longer if it is not the first failure: the server may close each connection for the same reason.
+        self._failures += 1
+        return max(random.uniform(earliest, latest), backoff(self._failures - 1) if self._failures > 1 else 0.0)
 
     def _tell(self, state: State) -> None:
         if self._on_state is not None:

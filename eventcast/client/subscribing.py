@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import ssl
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from eventcast.client.answers import no_answer, refusal
+from eventcast.client.frames import Line
 from eventcast.client.reconnecting import Course, OnState
 from eventcast.client.targets import check_headers, parse_url
 from eventcast.engine.background import BackgroundLoop
-from eventcast.exceptions import EventcastError, ServerUnreachable, UndecodableMessage
+from eventcast.exceptions import EventcastError, ServerUnreachable
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -33,6 +32,9 @@ PING_INTERVAL = 20.0
 
 CLOSING = 2.0
 """Seconds that the server has for the closing handshake; fewer if pings are more frequent."""
+
+SUBPROTOCOLS = ("eventcast.v1", "eventcast")
+"""What is offered, see docs/protocol.md. An older server chooses the second one, or none, and sends plain payloads."""
 
 QUEUE = 1000
 """Messages that wait in the client, by default."""
@@ -77,6 +79,7 @@ def subscribe(
     """
     target = parse_url(url)
     options: dict[str, Any] = {
+        "subprotocols": SUBPROTOCOLS,
         "additional_headers": target.headers | check_headers(headers),
         "compression": None,  # useless for small messages, and the server is faster without it
         "proxy": None,
@@ -137,6 +140,7 @@ class AsyncMessages:
         self._url, self._options, self._course = url, options, course
         self._connection: ClientConnection | None = None
         self._closed = asyncio.Event()
+        self._line = Line(course.missed)
 
     async def open(self) -> None:
         """Subscribe, after several tries if necessary. Raises ``EventcastError`` if there is no next try."""
@@ -162,13 +166,44 @@ class AsyncMessages:
     async def __anext__(self) -> str | bytes:
         while self._connection is not None and not self._closed.is_set():
             try:
-                return await self._connection.recv()
-            except ConnectionClosed as error:
+                frame = await self._receive(self._connection)
+            except (ConnectionClosed, ServerUnreachable) as error:
                 if self._closed.is_set():
                     break
-                await self._wait(self._course.lost(_explain(self._url, error), *_close_of(error)))
-                await self.open()
+                await self._reopen(error)
+                continue
+            if self._connection.subprotocol != SUBPROTOCOLS[0]:
+                return frame
+            if (message := self._line.take(frame)) is not None:
+                return message
         raise StopAsyncIteration
+
+    async def _receive(self, connection: ClientConnection) -> str | bytes:
+        """The next frame. Raises ``ServerUnreachable`` if the line is dead: it is cut, without a closing handshake.
+
+        The clock runs only while the program waits: frames that wait for the program are no silence.
+        """
+        if not (patience := self._line.patience):
+            return await connection.recv()
+        timer = asyncio.get_running_loop().call_later(patience, connection.transport.abort)
+        try:
+            return await connection.recv()
+        except ConnectionClosed:
+            if timer.when() <= asyncio.get_running_loop().time():
+                raise ServerUnreachable(f"Nothing came from {self._url} for {patience:g} seconds.") from None
+            raise
+        finally:
+            timer.cancel()
+
+    async def _reopen(self, error: ConnectionClosed | ServerUnreachable) -> None:
+        """Come back after a lost connection, or raise what says that there is no next try."""
+        line, self._line = self._line, Line(self._course.missed)
+        closing = _close_of(error) if isinstance(error, ConnectionClosed) else (1006, "")
+        found = _explain(self._url, error) if isinstance(error, ConnectionClosed) else error
+        if line.is_hopeless:
+            raise found
+        await self._wait(self._course.lost(found, *closing, retry=line.retry))
+        await self.open()
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -215,19 +250,3 @@ def _explain(url: str, error: Exception) -> EventcastError:
 def _close_of(error: ConnectionClosed) -> tuple[int, str]:
     """The close code and the reason of the server's close frame; 1006 if there was none."""
     return (1006, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
-
-
-def decode_frame(frame: str | bytes) -> tuple[str, str | bytes]:
-    """The channel and the message of a frame of a pattern's subscription.
-
-    :raises UndecodableMessage: the frame is not such a frame.
-    """
-    try:
-        record = json.loads(frame)
-        data = record["data"] if "data" in record else base64.b64decode(record["base64"], validate=True)
-        channel = record["channel"]
-    except (ValueError, LookupError, TypeError):
-        channel = data = None
-    if not isinstance(channel, str) or not isinstance(data, (str, bytes)):
-        raise UndecodableMessage(f"A frame of {len(frame)} characters is not a message of a pattern's subscription.")
-    return channel, data

@@ -149,7 +149,7 @@ async def watch(
     from eventcast.client.subscribing import PING_INTERVAL, subscribe  # needs websockets, which Heartbeat does not
 
     def take(state: State) -> None:
-        if state.name == "open":
+        if state.name in ("open", "lost"):  # Beats may be among what was lost: the seconds start again.
             watches.connected(time.monotonic())
         else:
             watches.lost()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.client import channel_url, pattern_url
+from eventcast.client.frames import decode_frame
 from eventcast.client.reconnecting import Outage
 from eventcast.commandline import Tool, parsing, say, warn_of_pattern, write
 from eventcast.commandline.running import execute, until_done
@@ -49,7 +50,7 @@ class Subscribe(Tool):
         add("--wait", action="store_true", help="wait for a server that is not there yet")
 
     def run(self, **options: Any) -> None:
-        from eventcast.client.subscribing import decode_frame, subscribe  # the other tools do not need websockets
+        from eventcast.client.subscribing import subscribe  # the other tools do not need websockets
 
         async def listen(name: str, url: str, decode: Decode) -> None:
             tell = Outage(name, say, after="Messages of that time are missing.").take

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eventcast.client import State, channel_url, pattern_url, subscribe
+from eventcast.client.frames import decode_frame
 from eventcast.client.reconnecting import OnState, Outage
-from eventcast.client.subscribing import decode_frame
 from eventcast.client.watching import Watches, watch
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.alarms import Alarms

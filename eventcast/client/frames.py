@@ -1,0 +1,75 @@
+"""What a server's WebSocket frames say to a client: messages, and with ``eventcast.v1`` words about the connection."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from eventcast.exceptions import UndecodableMessage
+
+PATIENCE = 1.5
+"""Heartbeats without anything from the server after which a connection is dead."""
+
+_ERRORS = (ValueError, LookupError, TypeError, AttributeError)
+
+
+class Line:
+    """What one connection of ``eventcast.v1`` has said of itself (docs/protocol.md).
+
+    :param missed: called with the number of messages that the server has left out.
+    """
+
+    def __init__(self, missed: Callable[[int], object]) -> None:
+        self._missed = missed
+        self._by_pattern = False
+        self.patience = 0.0
+        """Seconds of silence after which it is dead; 0 while the server has not told them."""
+        self.retry: tuple[float, float] | None = None
+        """Between which seconds the server wants the client back; None if it has not said so."""
+        self.is_hopeless = False
+        """Whether the server has said that the client has a fault, and need not come back."""
+
+    def take(self, frame: str | bytes) -> str | bytes | None:
+        """The message in a frame, with a pattern its whole record; None if the frame is about the connection.
+
+        :raises UndecodableMessage: the frame is neither.
+        """
+        try:
+            record = json.loads(frame)
+            kind = record.get("type")
+            if kind is None:
+                return frame if self._by_pattern else _message_of(record)[1]
+            if kind == "hello":
+                self.patience, self._by_pattern = PATIENCE * record["heartbeat"], "pattern" in record
+            elif kind == "lost":
+                self._missed(int(record["messages"]))
+            elif kind == "bye":
+                self.is_hopeless = record["retry"] is None
+                if not self.is_hopeless:
+                    earliest, latest = record["retry"]
+                    self.retry = float(earliest), float(latest)
+        except _ERRORS:
+            raise UndecodableMessage(f"A frame of {len(frame)} characters is not one of eventcast.v1.") from None
+        return None
+
+
+def decode_frame(frame: str | bytes) -> tuple[str, str | bytes]:
+    """The channel and the message of a frame of a pattern's subscription.
+
+    :raises UndecodableMessage: the frame is not such a frame.
+    """
+    try:
+        return _message_of(json.loads(frame))
+    except _ERRORS:
+        what = f"A frame of {len(frame)} characters is not a message of a pattern's subscription."
+        raise UndecodableMessage(what) from None
+
+
+def _message_of(record: Any) -> tuple[str, str | bytes]:
+    channel = record["channel"]
+    data = record["data"] if "data" in record else base64.b64decode(record["base64"], validate=True)
+    if not isinstance(channel, str) or not isinstance(data, (str, bytes)):
+        raise TypeError("A channel is a text, and so is a message.")
+    return channel, data
