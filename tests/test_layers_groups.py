@@ -200,19 +200,6 @@ async def test_membership_ends_with_expired_message_if_its_reader_is_gone(
     assert [list(members) for members in layer.groups.values()] == [["b"], ["b"], ["b"]]
 
 
-async def test_membership_survives_expired_message_if_its_family_is_read(
-    slow: tuple[InMemoryChannelLayer, Clock],
-) -> None:
-    layer, clock = slow
-    await layer.group_add("group", "server!a")
-    await layer.group_send("group", {"number": 1})
-    assert await layer.receive("server!") == {"number": 1}
-    await layer.group_send("group", {"number": 2})
-    clock.advance(61)
-    await layer.group_send("group", {"number": 3})
-    assert await asyncio.wait_for(layer.receive("server!"), 5) == {"number": 3}
-
-
 # --- Receivers ------------------------------------------------------------------------------------------------------
 
 

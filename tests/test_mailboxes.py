@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from eventcast.layers import InMemoryChannelLayer
-from eventcast.layers.mailboxes import Reminders
 from tests.layer_tools import layer_and_clock, remembered, run_in_thread, stop, waiting_reader
 
 Sender = Callable[[InMemoryChannelLayer, dict[str, Any]], None]
@@ -84,14 +82,6 @@ async def test_cancelled_reader_is_passed_over(layer: InMemoryChannelLayer, send
     await stop(first)
 
 
-async def test_common_readers_message_is_left_to_others_when_it_is_cancelled(layer: InMemoryChannelLayer) -> None:
-    first, second = [await waiting_reader(layer, "server!") for _ in range(2)]
-    await layer.send("server!a", {"number": 1})
-    await stop(first)
-    assert await asyncio.wait_for(second, 5) == {"number": 1}
-    assert remembered(layer) == 0
-
-
 async def test_reader_waits_on_when_another_took_its_message(layer: InMemoryChannelLayer) -> None:
     reader = await waiting_reader(layer, "a")
     await layer.send("a", {"number": 1})
@@ -104,9 +94,10 @@ async def test_reader_waits_on_when_another_took_its_message(layer: InMemoryChan
 
 async def test_receive_within_a_timeout_loses_nothing(layer: InMemoryChannelLayer) -> None:
     loop, received = asyncio.get_running_loop(), []
+    await layer.group_add("group", "a")
     for number in range(200):
         timeout = number % 10 * 1e-5
-        loop.call_later(timeout, layer._exchange.send, "a", {"number": number})
+        loop.call_later(timeout, layer.group_send_nowait, "group", {"number": number})
         try:
             received.append((await asyncio.wait_for(layer.receive("a"), timeout))["number"])
         except asyncio.TimeoutError:
@@ -224,47 +215,6 @@ class SlowToOpen(InMemoryChannelLayer):
 async def test_threads_that_open_a_channel_at_once_share_it() -> None:
     layer = SlowToOpen()
     with ThreadPoolExecutor(8) as executor:
-        list(executor.map(lambda number: layer._exchange.send("a", {"number": number}), range(8)))
+        list(executor.map(lambda number: asyncio.run(layer.send("a", {"number": number})), range(8)))
     received = [(await asyncio.wait_for(layer.receive("a"), 5))["number"] for _ in range(8)]
     assert sorted(received) == list(range(8))
-
-
-# --- Reminders --------------------------------------------------------------------------------------------------------
-
-
-def test_due_takes_out_what_is_over_in_order() -> None:
-    reminders: Reminders[str] = Reminders()
-    for when, key in enumerate("abcd"):
-        reminders.set(key, when)
-    assert list(reminders.due(2)) == ["a", "b"]
-    assert list(reminders.due(2)) == []
-    assert len(reminders) == 2
-    assert reminders.first() == 2
-
-
-def test_set_replaces_the_time_set_before() -> None:
-    reminders: Reminders[str] = Reminders()
-    for when, key in enumerate("aba"):
-        reminders.set(key, when)
-    assert list(reminders.due(10)) == ["b", "a"]
-
-
-def test_discard_forgets_what_is_there_or_not() -> None:
-    reminders: Reminders[str] = Reminders()
-    reminders.set("a", 1)
-    reminders.discard("a")
-    reminders.discard("b")
-    assert list(reminders.due(10)) == []
-    assert reminders.first() == math.inf
-
-
-def test_due_allows_to_set_again_meanwhile() -> None:
-    reminders: Reminders[str] = Reminders()
-    for key in "ab":
-        reminders.set(key, 1)
-    taken = []
-    for key in reminders.due(2):
-        taken.append(key)
-        reminders.set(key, 3)
-    assert taken == ["a", "b"]
-    assert list(reminders.due(4)) == ["a", "b"]

@@ -185,4 +185,4 @@ async def test_leave_of_the_own_layer_leaves_no_trace_at_once(own_layer: InMemor
     for channel in ("/a", "/b"):
         found.leave(channel)
     assert remembered(own_layer) == 0
-    assert (own_layer._exchange.receivers, asyncio.all_tasks()) == ({}, before)
+    assert (own_layer._receivers, asyncio.all_tasks()) == ({}, before)

@@ -17,7 +17,7 @@ from channels import layers as channels_layers
 from channels.exceptions import ChannelFull, MessageTooLarge
 
 from eventcast.conf import conf
-from eventcast.layers.exchange import Exchange
+from eventcast.layers.keeping import Keeping
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,20 @@ class LayerStatistics:
     """Groups that have a member now."""
 
 
-class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
+class InMemoryChannelLayer(Keeping):
     """A drop-in for ``channels.layers.InMemoryChannelLayer``: one process, any number of threads and event loops.
 
     - **Cost**: sending to a group costs a few microseconds for each member, whatever else is open.
     - **Threads**: all methods are safe in every thread and event loop. A reader is woken at once, on its own loop.
     - **Loss**: group_send() drops a message for a full channel; send() raises ChannelFull. A message expires when it is
-      not read within ``expiry``; expired messages are removed by receive() and group_send(). All losses are counted
-      (:meth:`statistics`). Drops and expired messages are logged to ``eventcast.layers``, once per burst. A sender lets
-      the readers of its event loop run when a channel is half full.
+      not read within ``expiry``. All losses are counted (:meth:`statistics`). Drops and expired messages are logged to
+      ``eventcast.layers``, once per burst. A sender lets the readers of its event loop run when a channel is half full.
     - **Copies**: each receiver gets its own shallow copy. All receivers share nested objects: don't change these.
     - **Memberships** end ``group_expiry`` seconds after the last group_add(), but not while a receive() waits on the
       channel, nor within that time of the last receive(). An expired message ends the memberships of its channel,
       unless a receive() waits there or the task of the last receive() still runs.
-    - **Names with** ``!``: as the specification says, channels with the same name up to ``!`` share one capacity, and
-      receive() of that part takes the messages of all of them. So new_channel() gives each channel such a part of its
-      own.
+    - Expired messages and memberships that nothing meets are removed every ``expiry`` and ``group_expiry`` seconds, by
+      the next receive() or group_send().
 
     :param expiry: seconds an unread message is kept.
     :param group_expiry: seconds a membership outlives its last group_add() and the last receive() on its channel.
@@ -74,21 +72,6 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
 
-    def __init__(
-        self,
-        expiry: int = 60,
-        group_expiry: int = 86400,
-        capacity: int = 10_000,
-        channel_capacity: dict[str | re.Pattern[str], int] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(expiry=expiry, group_expiry=group_expiry, capacity=capacity, **kwargs)
-        compiled: Any = self.compile_capacities(channel_capacity or {})
-        self.channel_capacity = compiled
-        self._exchange = Exchange(self)
-        self.channels: dict[str, Any] = self._exchange.mailboxes.active
-        self.groups = self._exchange.groups
-
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message to one channel.
 
@@ -96,7 +79,12 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         :raises TypeError: the name is not valid, or the message is not a dict.
         """
         _require_dict(message)
-        accepted, crowded = self._exchange.send(channel, message)
+        with self._lock:
+            mailbox = self._open(channel)
+            accepted = self._put(mailbox, message, self._now())
+            self._refused += not accepted
+            crowded = mailbox.is_crowded
+        self._report()
         if crowded:
             await asyncio.sleep(0)
         if not accepted:
@@ -105,17 +93,28 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the next message of a channel. Of several readers, one gets the message.
 
-        :param channel: its name; or a name up to ``!``, for the next message of all channels that begin with it.
         :raises TypeError: the name is not valid.
         """
         while True:
-            found = self._exchange.receive(channel)
-            if isinstance(found, dict):
-                return found
+            with self._lock:
+                now = self._now()
+                self._clean(now)
+                mailbox = self._open(channel)
+                mailbox.note_reader(now)
+                self._expire(mailbox, now)
+                self.channels[channel] = mailbox  # It may just have been removed.
+                message: dict[str, Any] | None = mailbox.messages.popleft()[1] if mailbox.messages else None
+                waiter = mailbox.wait() if message is None else None
+                self._tidy(mailbox)
+            self._report()
+            if message is not None:
+                return message
             try:
-                await found
+                await waiter  # type: ignore[misc]
             except BaseException:
-                self._exchange.stop_waiting(channel, found)
+                with self._lock:
+                    mailbox.stop_waiting(waiter, self._now())  # type: ignore[arg-type]
+                    self._tidy(mailbox)
                 raise
 
     async def new_channel(self, prefix: str = "specific.") -> str:
@@ -141,15 +140,36 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
 
         :raises TypeError: the name is not valid, or the message is not a dict.
         """
-        if self._group_send(group, message):
+        if self.group_send_nowait(group, message):
             await asyncio.sleep(0)
 
-    def group_send_nowait(self, group: str, message: dict[str, Any]) -> None:
+    def group_send_nowait(self, group: str, message: dict[str, Any]) -> bool:
         """:meth:`group_send` without ``await``: for any thread, with an event loop or without.
 
-        Readers cannot run between two calls on their event loop, so that a long loop of calls fills their channels.
+        :returns: whether a channel is more than half full. Readers cannot run between two calls on their event loop, so
+            that a long loop of calls fills their channels.
         """
-        self._group_send(group, message)
+        _require_dict(message)
+        if group not in self.groups:
+            self.require_valid_group_name(group)
+        crowded, receivers = False, []
+        with self._lock:
+            now = self._now()
+            self._clean(now)
+            for channel, added in list(self.groups.get(group, {}).items()):
+                if (receiver := self._receivers.get(channel)) is not None:
+                    receivers.append(receiver)
+                    continue
+                mailbox = self._open(channel)
+                if self._is_over(mailbox, added, now):
+                    self._leave(group, mailbox)
+                elif not self._put(mailbox, message, now):
+                    self._note_dropped(mailbox)
+                crowded = crowded or mailbox.is_crowded
+        self._report()
+        for receiver in receivers:  # without the lock, because a receiver may publish
+            receiver(message)
+        return crowded
 
     def receive_with(self, channel: str, receiver: Callable[[dict[str, Any]], None] | None) -> None:
         """Call ``receiver`` with each message that a group sends to a channel, in the sender's call and thread.
@@ -159,44 +179,44 @@ class InMemoryChannelLayer(channels_layers.InMemoryChannelLayer):
         :param receiver: must not block and not change the message, which all receivers share; None to end this.
         """
         if receiver is None:
-            self._exchange.receivers.pop(channel, None)
+            self._receivers.pop(channel, None)
         else:
-            self._exchange.receivers[channel] = receiver
+            self._receivers[channel] = receiver
 
     def group_add_nowait(self, group: str, channel: str) -> None:
         """:meth:`group_add` without ``await``: for any thread, with an event loop or without."""
         self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        self._exchange.join(group, channel)
+        with self._lock:
+            self._open(channel).groups.add(group)
+            self.groups.setdefault(group, {})[channel] = self._now()
 
     def group_discard_nowait(self, group: str, channel: str) -> None:
         """:meth:`group_discard` without ``await``."""
         self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        self._exchange.leave(group, channel)
-
-    def _group_send(self, group: str, message: dict[str, Any]) -> bool:
-        _require_dict(message)
-        if group not in self.groups:
-            self.require_valid_group_name(group)
-        return self._exchange.send_to_group(group, message)
+        with self._lock:
+            self._leave(group, self._open(channel))
 
     async def flush(self) -> None:
         """Remove all messages and memberships. A waiting receive() gets the next message."""
-        self._exchange.flush()
+        with self._lock:
+            self.groups.clear()
+            for mailbox in list(self.channels.values()):
+                mailbox.messages.clear()
+                mailbox.groups.clear()
+                self._tidy(mailbox)
+        self._report()
 
     async def close(self) -> None:
         """Do nothing, because nothing is held open. The layer can be used as before."""
 
     def statistics(self) -> LayerStatistics:
         """The layer's current figures."""
-        losses, mailboxes = self._exchange.losses, self._exchange.mailboxes
         return LayerStatistics(
-            sent=mailboxes.arrived,
-            dropped=losses.dropped,
-            refused=losses.refused,
-            expired=losses.expired,
-            channels=len(mailboxes),
+            sent=self._sent,
+            dropped=self._dropped,
+            refused=self._refused,
+            expired=self._expired,
+            channels=len(self.channels),
             groups=len(self.groups),
         )
 
