@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -162,6 +163,11 @@ async def subscriber() -> AsyncIterator[tuple[v1.V1ASGIWebSocket, list[dict[str,
 
 
 Subscribed = tuple[v1.V1ASGIWebSocket, list[dict[str, Any]]]
+
+
+def test_hello_says_in_how_many_seconds_the_permission_ends() -> None:
+    assert 99 < json.loads(v1.hello("/a", 20, time.time() + 100, publish=True))["expires"] <= 100
+    assert json.loads(v1.hello("/a", 20, time.time() - 1, publish=True))["expires"] == 0
 
 
 async def test_hello_comes_before_messages_of_the_handshake(subscriber: Subscribed) -> None:

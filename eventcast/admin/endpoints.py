@@ -17,10 +17,9 @@ from eventcast.admin import operations, reports
 from eventcast.admin.recorder import recorder
 from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers
-from eventcast.http.streams import FORMATS, SSE, Stream
+from eventcast.http.streams import FORMATS, NDJSON, Stream
 from eventcast.models import Channel
-from eventcast.security.authorization.permits import Permit
-from eventcast.security.users import STAFF, SessionClaim, identity_of
+from eventcast.security.authorization.sessions import Viewers
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Channel]
@@ -97,7 +96,7 @@ class Endpoints(Base):
         return JsonResponse(reports.of_channel(self.find(request, object_id).name, request.GET))
 
     def messages_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """A channel's messages as Server-Sent Events.
+        """A channel's messages as lines of JSON, for browsers that cannot open a WebSocket.
 
         The page does not use the channel's own URL: a user with the view permission here may have no permission to
         subscribe there. The permission here is checked again every ``RECHECK_INTERVAL`` seconds.
@@ -107,11 +106,8 @@ class Endpoints(Base):
         if getattr(request, "scope", None) is None:
             refusal = StreamingUnavailable("Streams need an ASGI server, such as Daphne.")
             return answers.refused(request, refusal).for_django()
-        user: Any = request.user
-        asked = (STAFF, f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}")
-        claims = tuple(SessionClaim(request.session.session_key, user.pk, each) for each in asked)
-        permit = Permit(user.get_username(), claims=claims, identity=identity_of(user))
-        return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[SSE], permit, viewer=True).for_django())
+        permit = Viewers().permit("subscribe", request, channel.name)
+        return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[NDJSON], permit, viewer=True).for_django())
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""

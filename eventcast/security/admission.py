@@ -27,6 +27,7 @@ from eventcast.security import clients, origins, revocation, throttling
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.base import Action, Authorization
 from eventcast.security.authorization.permits import Permit
+from eventcast.security.authorization.sessions import Viewers
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
@@ -69,6 +70,15 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
     # Checked before the answer, because a response that has begun cannot be refused any more.
     quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
     return permit
+
+
+async def check_watch(request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Check that the handshake of a WebSocket comes from a page of the admin whose user may view channels.
+
+    :raises Refused: it does not.
+    """
+    origins.check(request, cookies=True)
+    return await _permit(Viewers(), "subscribe", request, wanted)
 
 
 async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:

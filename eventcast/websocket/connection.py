@@ -91,10 +91,11 @@ class WebSocketConnection(SocketSubscriber):
         """Publish what the client sends."""
         self._speaker = speaker
 
-    def greeting(self, wanted: str | Pattern) -> bytes:
+    def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
         """What the client gets right after the handshake.
 
         :param wanted: what it listens to.
+        :param expires_at: when its permission ends, seconds since the epoch.
         """
         return b""
 

@@ -116,7 +116,8 @@ def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
     """The subscriber of a client that is let in."""
     if admitted.subprotocol == v1.SUBPROTOCOL:
         publish = admitted.speaker is not None
-        return v1.V1ASGIWebSocket(send, admitted.wanted, publish=publish, **admitted.described)
+        expires_at = admitted.permit.expires_at
+        return v1.V1ASGIWebSocket(send, admitted.wanted, expires_at, publish=publish, **admitted.described)
     return ASGIWebSocket(send, **admitted.described)
 
 

@@ -35,6 +35,10 @@ SUBPROTOCOLS = (v1.SUBPROTOCOL, "eventcast")
 subprotocols that they offer, and the one that carries a token is not to be sent back."""
 
 
+WATCH = "eventcast.admin"
+"""Offered beside those by the admin's pages, and never chosen: the session of the admin's user lets it in."""
+
+
 @dataclass(frozen=True)
 class Admitted:
     """A client that is let in."""
@@ -61,8 +65,9 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
     :raises Refused: it may not, or not now.
     """
     check_host(request)
-    permit = await admission.check_subscribe(request, wanted)
-    speaker = await speaker_for(request, wanted)
+    watches = WATCH in offered
+    permit = await (admission.check_watch if watches else admission.check_subscribe)(request, wanted)
+    speaker = None if watches else await speaker_for(request, wanted)
     subprotocol = next((each for each in SUBPROTOCOLS if each in offered), "") if offered else ""
     if speaker is not None and subprotocol == v1.SUBPROTOCOL:
         speaker.read = v1.message_in
@@ -90,7 +95,8 @@ async def open_websocket(
         note_refused(refusal, request.path, connection.peer)
         connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
         return None
-    connection.open(accepting(request, admitted.subprotocol) + connection.greeting(admitted.wanted), received)
+    greeting = connection.greeting(admitted.wanted, admitted.permit.expires_at)
+    connection.open(accepting(request, admitted.subprotocol) + greeting, received)
     return connection
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 from typing import Any
 
 import eventcast
@@ -40,15 +41,17 @@ AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def hello(wanted: str | Pattern, heartbeat: float, *, publish: bool) -> str:
+def hello(wanted: str | Pattern, heartbeat: float, expires_at: float | None = None, *, publish: bool) -> str:
     """The first frame.
 
     :param heartbeat: seconds after which the client hears something at the latest.
+    :param expires_at: when the permission ends, seconds since the epoch; None if it does not.
     :param publish: whether what the client sends is published.
     """
     listens_to = {"pattern": wanted.text} if isinstance(wanted, Pattern) else {"channel": wanted}
     server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": heartbeat}
-    return _encode(server | listens_to | {"publish": publish})
+    ends = {} if expires_at is None else {"expires": round(max(0.0, expires_at - time.time()), 3)}
+    return _encode(server | listens_to | {"publish": publish} | ends)
 
 
 def heartbeat() -> str:
@@ -99,10 +102,10 @@ class V1Connection(WebSocketConnection):
         self.form: Form = LINE_FRAMES
         self.viewer = True
 
-    def greeting(self, wanted: str | Pattern) -> bytes:
+    def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
         if isinstance(wanted, Pattern):
             self.form = FRAMES  # A message that was found by a pattern is such a line already.
-        return _frame(hello(wanted, self._rhythm.period, publish=self._speaker is not None))
+        return _frame(hello(wanted, self._rhythm.period, expires_at, publish=self._speaker is not None))
 
     def farewell(self, closing: Closing) -> bytes:
         return _frame(bye(closing)) + super().farewell(closing)
@@ -119,7 +122,9 @@ class V1ASGIWebSocket(ASGIWebSocket):
 
     __slots__ = ("_bucket", "_rhythm", "heard")
 
-    def __init__(self, send: Send, wanted: str | Pattern, *, publish: bool, **described: str) -> None:
+    def __init__(
+        self, send: Send, wanted: str | Pattern, expires_at: float | None = None, *, publish: bool, **described: str
+    ) -> None:
         super().__init__(send, **described)
         self.viewer = True
         if not isinstance(wanted, Pattern):
@@ -127,7 +132,7 @@ class V1ASGIWebSocket(ASGIWebSocket):
         self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
         self._bucket = -1
         self.heard = True
-        self.tell(hello(wanted, self._rhythm.period, publish=publish))
+        self.tell(hello(wanted, self._rhythm.period, expires_at, publish=publish))
 
     def open(self) -> None:
         self._bucket = self._rhythm.add(self)

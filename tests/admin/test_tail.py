@@ -1,8 +1,9 @@
-"""The stream of messages in the admin, and when it ends."""
+"""The messages in the admin, by a stream and by a WebSocket, and when that ends."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from django.test import AsyncClient, override_settings
 from eventcast.engine import presence
 from eventcast.engine.publishing import apublish
 from eventcast.security import revocation
+from eventcast.websocket.consumer import EventcastConsumer
 from tests.admin.conftest import ClientOf, url
-from tests.fakes import until
+from tests.fakes import Connection, until, websocket
 
 
 class Stream:
@@ -27,9 +29,9 @@ class Stream:
     async def __aenter__(self) -> Stream:
         response: Any = await self.client.get(url("messages", "/a"))
         assert response.status_code == 200, response
-        assert response["Content-Type"] == "text/event-stream"
+        assert response["Content-Type"] == "application/x-ndjson"
         self._pieces: AsyncIterator[bytes] = aiter(response)
-        assert (await self.next()).startswith(b"retry: ")
+        assert await self.next() == b"\n"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -37,6 +39,11 @@ class Stream:
 
     async def next(self) -> bytes:
         return await asyncio.wait_for(anext(self._pieces), 10)
+
+    async def message(self) -> str:
+        """The text of the next message, or its base64."""
+        found = json.loads(await self.next())
+        return str(found["data"] if "data" in found else found["base64"])
 
     async def ends(self) -> bool:
         """Whether nothing more comes than the end of the stream."""
@@ -55,9 +62,9 @@ def test_tail_has_the_published_messages(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher) as stream:
             await apublish("/a", "hello\n<b>")
-            assert await stream.next() == b"data: hello\ndata: <b>\n\n"
+            assert await stream.message() == "hello\n<b>"
             await apublish("/a", b"\x00")
-            assert await stream.next() == b"event: binary\ndata: AA==\n\n"
+            assert await stream.message() == "AA=="
 
     async_to_sync(scene)()
 
@@ -66,7 +73,7 @@ def test_tail_is_among_the_subscribers(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher):
             (found,) = presence.subscribers("/a")
-            assert (found.user, found.transport) == ("ann", "sse")
+            assert (found.user, found.transport) == ("ann", "ndjson")
         await until(lambda: presence.subscriber_count("/a") == 0)
 
     async_to_sync(scene)()
@@ -109,7 +116,7 @@ def test_tail_ends_when_its_user_loses_the_permission(
     async def scene() -> None:
         async with Stream(watcher) as stream:
             await apublish("/a", "hello")
-            assert await stream.next() == b"data: hello\n\n"
+            assert await stream.message() == "hello"
             await sync_to_async(happen)(watcher)
             assert await stream.ends()
             assert presence.subscriber_count("/a") == 0
@@ -125,5 +132,60 @@ def test_tail_ends_at_once_when_its_user_logs_out(watcher: AsyncClient, monkeypa
         async with Stream(watcher) as stream:
             await sync_to_async(log_out)(watcher)
             assert await stream.ends()
+
+    async_to_sync(scene)()
+
+
+# --- a WebSocket ------------------------------------------------------------------------------------------------------
+
+CLOSED = {"AUTHORIZATION": "eventcast.authorization.Tokens"}
+"""No cookie lets a client in, but for the admin's pages."""
+
+
+async def watch(client: AsyncClient, origin: str = "http://testserver") -> Connection:
+    """A WebSocket as a page of the admin opens it."""
+    cookies = client.cookies.output(header="", sep=";").strip().encode()
+    headers = [(b"host", b"testserver"), (b"origin", origin.encode()), (b"cookie", cookies)]
+    offers = ["eventcast.v1", "eventcast.admin"]
+    headers.append((b"sec-websocket-protocol", b", ".join(offer.encode() for offer in offers)))
+    connection = websocket(EventcastConsumer.as_asgi(), "/a", headers=headers, subprotocols=offers)
+    return await connection.connect()
+
+
+@pytest.mark.django_db(transaction=True)
+@override_settings(EVENTCAST=CLOSED)
+def test_websocket_of_the_admin_needs_the_permission_of_the_admin_only(watcher: AsyncClient) -> None:
+    async def scene() -> None:
+        connection = await watch(watcher)
+        assert connection.sent[0] == {"type": "websocket.accept", "subprotocol": "eventcast.v1"}
+        await apublish("/a", "hello")
+        await until(lambda: len(connection.heard) == 2)
+        assert json.loads(connection.heard[1])["data"] == "hello"
+        await sync_to_async(log_out)(watcher)
+        assert connection.task is not None
+        await asyncio.wait({connection.task}, timeout=20)
+        assert connection.sent[-1]["code"] == 3000
+
+    async_to_sync(scene)()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("happen", [log_out, deactivate, demote, forbid, change_password, delete])
+@override_settings(EVENTCAST={})
+def test_websocket_of_the_admin_is_refused_without_the_permission(
+    watcher: AsyncClient, happen: Callable[[AsyncClient], None]
+) -> None:
+    async def scene() -> None:
+        await sync_to_async(happen)(watcher)
+        assert "websocket.accept" not in (await watch(watcher)).types()
+
+    async_to_sync(scene)()
+
+
+@pytest.mark.django_db(transaction=True)
+@override_settings(EVENTCAST=CLOSED | {"ALLOWED_ORIGINS": ["*"]})
+def test_websocket_of_the_admin_is_refused_to_pages_elsewhere(watcher: AsyncClient) -> None:
+    async def scene() -> None:
+        assert "websocket.accept" not in (await watch(watcher, "http://evil.example")).types()
 
     async_to_sync(scene)()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
@@ -24,6 +25,10 @@ WORDS = (None, ANYBODY, AUTHENTICATED, STAFF, OWNER)
 FIELDS = ("path", "publish", "subscribe")
 USER, ANY_USER = "<user.pk>", "<str:user_pk>"
 """Stands in the path of an entry for the primary key of the user that the channels are for; and what that matches."""
+
+
+VIEWING = (STAFF, "eventcast.view_channel")
+"""The requirements on a user that watches channels in the admin."""
 
 
 class Entry(NamedTuple):
@@ -85,6 +90,25 @@ class Sessions(ByAction):
     def problems(cls) -> list[str]:
         """What is wrong with ``EVENTCAST["SESSIONS"]``."""
         return grants.problems_of_entries("SESSIONS", conf.SESSIONS, "dicts", _problems)
+
+
+class Viewers(ByAction):
+    """The staff that may view channels in the admin may watch every channel there, whatever ``AUTHORIZATION`` says."""
+
+    uses_cookies = True
+
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+        """The permit of such a user.
+
+        :raises Unauthorized, Forbidden: there is no user, or it may not view channels.
+        """
+        user, session_key = users.logged_in(request) if apps.is_installed("django.contrib.admin") else (None, None)
+        if user is None:
+            raise LoggedOut("Log in to the admin.")
+        if not all(users.meets(user, each) for each in VIEWING):
+            raise Forbidden(f"The user {user.get_username()!r:.100} may not view channels.")
+        claims = tuple(SessionClaim(session_key, user.pk, each) for each in VIEWING)
+        return Permit(user.get_username(), claims=claims, identity=users.identity_of(user))
 
 
 def publish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
