@@ -103,7 +103,8 @@ async def test_preflight_says_what_a_page_may_send(ask: Ask, target: str, method
     assert (answer.status, answer.body) == (200, b"")
     assert shared(answer) == READABLE | {
         "access-control-allow-methods": "GET, HEAD, POST, PUT",
-        "access-control-allow-headers": "Authorization, Content-Type, Last-Event-ID, X-API-Key",
+        "access-control-allow-headers": "Authorization, Content-Type, Last-Event-ID, X-API-Key, "
+        "traceparent, tracestate, baggage, sentry-trace",
         "access-control-max-age": "7200",
     }
     assert answer.headers["vary"] == "Origin"
@@ -147,23 +148,31 @@ def request(method: str, **headers: str) -> ASGIRequest:
     )
 
 
-@pytest.mark.parametrize(("cookies", "expected"), [(True, "true"), (False, None)])
-def test_credentials_are_allowed_only_where_cookies_count(cookies: bool, expected: str | None) -> None:
+@pytest.mark.parametrize(
+    ("authorization", "expected"), [("tests.test_cors.Cookies", "true"), ("eventcast.authorization.Open", None)]
+)
+def test_credentials_are_allowed_only_where_cookies_count(authorization: str, expected: str | None) -> None:
     response = HttpResponse()
-    cors.share(request("POST", origin=PAGE), response, cookies=cookies)
+    with override_settings(EVENTCAST={"ALLOWED_ORIGINS": [PAGE], "AUTHORIZATION": authorization}):
+        cors.share(request("POST", origin=PAGE), response)
     assert response.get("Access-Control-Allow-Credentials") == expected
     assert response["Access-Control-Allow-Origin"] == PAGE
 
 
 @override_settings(EVENTCAST={"ALLOWED_ORIGINS": ["*"]})
-def test_star_is_echoed_and_never_with_credentials() -> None:
-    response, with_cookies = HttpResponse(), HttpResponse()
+def test_star_is_echoed() -> None:
+    response = HttpResponse()
     cors.share(request("POST", origin=STRANGER), response)
-    cors.share(request("POST", origin=STRANGER), with_cookies, cookies=True)
     assert response["Access-Control-Allow-Origin"] == STRANGER
-    assert not FIELDS & {name.lower() for name in with_cookies.headers}
+
+
+@override_settings(EVENTCAST={"ALLOWED_ORIGINS": ["*"], "AUTHORIZATION": "tests.test_cors.Cookies"})
+def test_star_is_never_echoed_with_credentials() -> None:
+    response = HttpResponse()
+    cors.share(request("POST", origin=STRANGER), response)
+    assert not FIELDS & {name.lower() for name in response.headers}
     with pytest.raises(OriginNotAllowed):
-        cors.preflight(request("OPTIONS", origin=STRANGER, access_control_request_method="POST"), cookies=True)
+        cors.preflight(request("OPTIONS", origin=STRANGER, access_control_request_method="POST"))
 
 
 class Cookies(Open):

@@ -18,7 +18,7 @@ from eventcast.conf import conf
 from eventcast.engine import names, presence
 from eventcast.exceptions import Refused
 from eventcast.http import cors, pages
-from eventcast.security import admission, refusals
+from eventcast.security import refusals
 
 JSON = "application/json"
 
@@ -92,23 +92,16 @@ def answering(view: View) -> View:
     @functools.wraps(view)
     async def answered(request: HttpRequest) -> Response:
         response: Response
-        if request.method in ("POST", "PUT") and "HTTP_ORIGIN" not in request.META:
-            try:  # Most requests: a program publishes, and CORS is for browsers.
-                response = await view(request)
-            except Refused as refusal:
-                response = refused(request, refusal)
-            return response
-        cookies = "HTTP_ORIGIN" in request.META and admission.cookies_count()
         try:
             if cors.is_preflight(request):
                 # 200 and not 204, whose answers must not have the Content-Length that servers add.
                 response = Answer(content_type="text/plain")
-                response.headers |= cors.preflight(request, cookies=cookies)
+                response.headers |= cors.preflight(request)
             else:
                 response = await view(request)
         except Refused as refusal:
             response = refused(request, refusal)
-        cors.share(request, response, cookies=cookies)  # type: ignore[arg-type]
+        cors.share(request, response)  # type: ignore[arg-type]
         return response
 
     return answered

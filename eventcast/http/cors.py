@@ -11,11 +11,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-from eventcast.security import origins
+from eventcast.security import admission, origins
 
 METHODS = "GET, HEAD, POST, PUT"
-HEADERS = "Authorization, Content-Type, Last-Event-ID, X-API-Key"
-"""What pages may send besides what they may send anyway."""
+HEADERS = "Authorization, Content-Type, Last-Event-ID, X-API-Key, traceparent, tracestate, baggage, sentry-trace"
+"""What pages may send besides what they may send anyway. OpenTelemetry and Sentry add the last four to the requests of
+pages that they trace."""
 
 EXPOSED = "Retry-After"
 """What pages may read besides what they may read anyway."""
@@ -26,19 +27,16 @@ MAX_AGE = 7200
 
 def is_preflight(request: HttpRequest) -> bool:
     """Whether a browser asks, before a page's own request, if that may be sent."""
-    return (
-        request.method == "OPTIONS"
-        and "HTTP_ORIGIN" in request.META
-        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
-    )
+    asks = "HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+    return request.method == "OPTIONS" and all(header in request.META for header in asks)
 
 
-def preflight(request: HttpRequest, *, cookies: bool = False) -> dict[str, str]:
+def preflight(request: HttpRequest) -> dict[str, str]:
     """The headers of the answer to such a question; :func:`share` adds the origin.
 
     :raises OriginNotAllowed: it may not be sent. Browsers don't tell the page why, but developer tools show it.
     """
-    origins.check(request, cookies=cookies)
+    origins.check(request, cookies=admission.cookies_count())
     return {
         "Access-Control-Allow-Methods": METHODS,
         "Access-Control-Allow-Headers": HEADERS,
@@ -46,15 +44,14 @@ def preflight(request: HttpRequest, *, cookies: bool = False) -> dict[str, str]:
     }
 
 
-def share(request: HttpRequest, response: HttpResponseBase, *, cookies: bool = False) -> None:
-    """Let the page that asked read the answer, be it a refusal, if it is one of those that may ask.
-
-    :param cookies: also if the request had cookies; such pages have to be named in ``ALLOWED_ORIGINS``.
-    """
+def share(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Let the page that asked read the answer, be it a refusal, if it is one of those that may ask: where cookies let
+    clients in, one that is named in ``ALLOWED_ORIGINS``."""
     origin = request.META.get("HTTP_ORIGIN")
-    # Answers to a POST are kept in no cache: programs, which send most of them, need not pay for this.
-    if origin is not None or request.method not in ("POST", "PUT"):
-        patch_vary_headers(response, ["Origin"])
+    if origin is None and request.method in ("POST", "PUT"):
+        return  # Most requests: a program publishes, and no cache keeps the answer.
+    patch_vary_headers(response, ["Origin"])
+    cookies = admission.cookies_count()
     if origin is None or origins.is_own(request, origin) or not origins.allowed().lets_in(origin, cookies=cookies):
         return
     response["Access-Control-Allow-Origin"] = origin

@@ -86,7 +86,8 @@ async def test_page_sends_the_headers_that_it_may(
     script = """async url => {
         const headers = { "Authorization": "Bearer x", "X-API-Key": "x", "Content-Type": "application/json" };
         const put = await fetch(url, { method: "PUT", headers, body: "{}" });
-        const get = await fetch(url, { headers: { ...headers, "Last-Event-ID": "1" } });
+        const traced = { "traceparent": "00-1-1-01", "tracestate": "a=1", "baggage": "a=1", "sentry-trace": "1-1-1" };
+        const get = await fetch(url, { headers: { ...headers, ...traced, "Last-Event-ID": "1" } });
         return [put.status, get.status, (await get.json()).subscribers];
     }"""
     assert await page.evaluate(script, url(elsewhere, channel)) == [202, 200, 0]
