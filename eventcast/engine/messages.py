@@ -144,16 +144,11 @@ def check_data(data: str | bytes) -> str | bytes:
     except UnicodeEncodeError:
         raise InvalidMessage("The text holds surrogates, which UTF-8 cannot encode.") from None
     if size > limit:
-        raise message_too_large(size)
+        raise MessageTooLarge(
+            f"The message has {size} bytes or more, {limit} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
+            "Publish a link to large data, or split it."
+        )
     return data
-
-
-def message_too_large(size: int) -> MessageTooLarge:
-    """The refusal of a message that has at least ``size`` bytes."""
-    return MessageTooLarge(
-        f"The message has {size} bytes or more, {conf.MAX_MESSAGE_SIZE} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
-        "Publish a link to large data, or split it."
-    )
 
 
 def check_event_name(name: str) -> str:
