@@ -11,7 +11,6 @@ from django.http import HttpRequest
 
 from eventcast import metrics
 from eventcast.engine import patterns, presence
-from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
 from eventcast.http import streams
 from eventcast.http.answers import SCOPE, Answer, answer, described, preferred
@@ -93,11 +92,7 @@ async def subscribe(request: HttpRequest) -> Answer:
         raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
-    return await subscribe_by(request, patterns.from_query(query, mount))
-
-
-async def subscribe_by(request: HttpRequest, pattern: Pattern) -> Answer:
-    """Serve a GET of ``-/subscribe`` for a pattern."""
+    pattern = patterns.from_query(query, mount)
     form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
     if form in streams.FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, streams.FORMATS[form])

@@ -73,7 +73,9 @@ def _read(request: HttpRequest) -> bytes:
     """The body, if it is not over the limit. Not ``request.body``: that has Django's own, lower limit for forms."""
     limit = conf.MAX_BODY_SIZE
     _check_length(request, limit)
-    body: bytes = request.read(limit + 1)
+    body: bytes | None = getattr(request, "content", None)  # as the door has read it
+    if body is None:
+        body = request.read(limit + 1)
     if len(body) > limit:
         raise body_too_large(limit)
     return body
