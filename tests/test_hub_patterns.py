@@ -52,7 +52,7 @@ async def test_subscriber_by_a_pattern_is_counted_on_the_channels_it_hears(audie
 
 async def test_patterns_that_differ_in_names_share_a_channel(audience: Audience) -> None:
     subscribers = [await audience.join(patterns.parse(text)) for text in ("/<a>", "/<str:b>")]
-    assert len(audience.hub.patterns) == 1
+    assert len(list(audience.hub.patterns)) == 1
     publishing.publish("/x", "hello")
     await until(lambda: all(subscriber.data for subscriber in subscribers))
 
@@ -63,7 +63,6 @@ async def test_last_subscriber_by_a_pattern_leaves_nothing_behind(audience: Audi
     for subscriber in subscribers:
         audience.leave(subscriber)
     assert not audience.hub.patterns
-    assert audience.hub.patterns._root.empty
     assert not get_layer().groups  # type: ignore[attr-defined]
 
 

@@ -25,7 +25,7 @@ from eventcast.engine.figures import Figures
 from eventcast.engine.incoming import Incoming
 from eventcast.engine.memberships import Memberships
 from eventcast.engine.memory import PendingMemory
-from eventcast.engine.pattern_tree import PatternTree
+from eventcast.engine.pattern_index import PatternIndex
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
@@ -47,7 +47,7 @@ class Hub:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.channels: dict[str, LocalChannel] = {}
-        self.patterns = PatternTree()
+        self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.pulse = Pulse()
         self.stopping = False
