@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import threading
 import time
 import weakref
@@ -23,6 +22,7 @@ from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Figures
 from eventcast.engine.incoming import Incoming
+from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.pattern_index import PatternIndex
@@ -31,7 +31,7 @@ from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
 from eventcast.engine.subscribers import Subscriber
 
-logger = logging.getLogger("eventcast.hub")
+logger = SteadyLogger("eventcast.hub")
 
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""

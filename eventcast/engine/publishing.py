@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -19,10 +18,11 @@ from eventcast.engine.background import BackgroundLoop
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Tally
 from eventcast.engine.hub import hubs
+from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 
-logger = logging.getLogger("eventcast.publish")
+logger = SteadyLogger("eventcast.publish")
 
 published = Tally()
 """Messages handed to the channel layer by this process."""
