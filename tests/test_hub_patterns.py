@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventcast.engine import messages, patterns, presence, publishing
+from eventcast.engine import messages, patterns, presence, publishing, sending
 from eventcast.layers import get_layer
 from tests.audience import Audience
 from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use, until
@@ -89,9 +89,9 @@ async def test_message_that_no_pattern_matches_is_not_decoded(
 async def test_group_of_patterns_is_left_when_no_subscriber_wants_what_comes(audience: Audience) -> None:
     with layer_in_use(FlakyLayer()) as layer:
         await audience.join("/a")
-        await layer.group_add(publishing.EVERYWHERE, audience.hub._memberships._layer_channel)
+        await layer.group_add(sending.EVERYWHERE, audience.hub._memberships._layer_channel)
         await publishing.apublish("/a", "x")
-        await until(lambda: publishing.EVERYWHERE not in layer.groups)
+        await until(lambda: sending.EVERYWHERE not in layer.groups)
         audience.leave_all()
 
 

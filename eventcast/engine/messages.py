@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -129,6 +129,14 @@ def to_data(data: Any) -> str | bytes:
         return json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMessage(f"The message has no JSON form: {error}. Publish str, bytes or JSON-like data.") from error
+
+
+def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The same messages. Raises ``TypeError`` for anything that is not a pair of a channel and its message."""
+    for message in messages:
+        if not (isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str)):
+            raise TypeError(f'publish_many() takes pairs, such as [("/orders/42", "paid")], not {message!r:.100}.')
+        yield message[0], message[1]
 
 
 def check_data(data: str | bytes) -> str | bytes:

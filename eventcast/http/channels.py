@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import names, presence, publishing
+from eventcast.engine import names, presence, sending
 from eventcast.exceptions import Forbidden, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
@@ -44,11 +44,11 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
         check_host(request)
         name = names.channel_from_target(target)
         permit = admission.check_publish_at_once(request, name)
-        if permit is None or (heard := publishing.heard_without_waiting(name)) is None:
+        if permit is None or (heard := sending.heard_without_waiting(name)) is None:
             return None
         found = payloads.messages_in(request)
         admission.check_rate(request, permit, len(found))
-        return _published(name, len(found), publishing.publish_in_memory(name, found, heard))
+        return _published(name, len(found), sending.publish_in_memory(name, found, heard))
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -61,7 +61,7 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """
     found = payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
-    return _published(name, len(found), await publishing.apublish_checked(name, found))
+    return _published(name, len(found), await sending.apublish_checked(name, found))
 
 
 def _published(name: str, messages: int, subscribers: int) -> Answer:
