@@ -23,7 +23,7 @@ FLOORS = [
     {"client"},
     {"listeners"},
     {"commandline"},
-    {"elsewhere", "authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
+    {"authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
     {"admin"},
     {"checks", "edits"},
     {"server"},

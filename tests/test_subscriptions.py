@@ -1,13 +1,15 @@
-"""The index of patterns finds what a walk through all of them would find."""
+"""The tree of patterns finds what a walk through all of them would find."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast.engine import patterns
-from eventcast.engine.pattern_index import REMEMBERED, PatternIndex
+from eventcast.engine.pattern_tree import REMEMBERED, PatternTree
 from tests.test_patterns import CHANNELS, PATTERNS
 
 
@@ -15,67 +17,75 @@ from tests.test_patterns import CHANNELS, PATTERNS
 def test_matching_finds_every_pattern_that_matches(
     kept: list[patterns.Pattern], removed: list[patterns.Pattern], channel: str
 ) -> None:
-    index = PatternIndex()
+    tree = PatternTree()
     for pattern in [*kept, *removed]:
-        index.make(pattern)
+        tree.make(pattern)
     remaining = {pattern.segments for pattern in kept}
     for pattern in removed:
         if pattern.segments not in remaining:
-            index.remove(pattern)
-    found = [patterns.parse(local.name).segments for local in index.matching(channel)]
+            tree.remove(pattern)
+    found = [patterns.parse(local.name).segments for local in tree.matching(channel)]
     assert len(found) == len(set(found))
     assert set(found) == {segments for segments in remaining if patterns.Pattern("", segments).matches(channel)}
 
 
 @given(st.lists(PATTERNS, max_size=8))
 def test_remove_leaves_nothing_behind(texts: list[patterns.Pattern]) -> None:
-    index = PatternIndex()
+    tree = PatternTree()
     for pattern in texts:
-        index.make(pattern)
+        tree.make(pattern)
     for pattern in texts:
-        index.remove(pattern)
-    assert not index
-    assert not index._by_length
+        tree.remove(pattern)
+    assert not tree
+    assert tree._root.empty
 
 
 def test_remove_does_nothing_where_nothing_is() -> None:
-    index = PatternIndex()
-    index.remove(patterns.parse("/<x>"))
-    assert not index
+    tree = PatternTree()
+    tree.remove(patterns.parse("/<x>"))
+    assert not tree
 
 
-def test_only_patterns_that_begin_as_the_name_does_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = PatternIndex()
+def test_work_does_not_grow_with_the_patterns_that_do_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = PatternTree()
     for number in range(50):
-        index.make(patterns.parse(f"/user-{number}/<int:id>/paid"))
-        index.make(patterns.parse(f"/orders/{number}-<slug:id>"))
+        tree.make(patterns.parse(f"/user-{number}/<int:id>/paid"))
+        tree.make(patterns.parse(f"/<int:id>.{number}/"))
+        tree.make(patterns.parse(f"/{number}-<slug:id>/"))
     asked: list[str] = []
-    monkeypatch.setattr(patterns.Pattern, "fits", lambda pattern, parts: asked.append(pattern.text))
-    index.matching("/orders/42")
-    index.matching("/user-7/42/paie")
-    assert asked == ["/user-7/<int:id>/paid"]
+
+    def look(text: str, begin: int, end: int) -> bool:
+        asked.append(text[begin:end])
+        return True
+
+    monkeypatch.setitem(patterns.KINDS, "int", look)
+    monkeypatch.setitem(patterns.KINDS, "slug", look)
+    assert tree.matching("/orders/42") == ()
+    assert tree.matching("/user-7/42/paie") == ()
+    assert len(tree.matching("/7-a.8/")) == 2
+    assert sorted(asked) == ["42", "7-a", "a.8"]
 
 
 @pytest.mark.parametrize("change", ["make", "remove"])
 def test_matching_sees_a_change_that_came_while_it_looked(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    index, first, second = PatternIndex(), patterns.parse("/<int:x>"), patterns.parse("/<slug:x>")
+    tree, first, second = PatternTree(), patterns.parse("/<int:x>"), patterns.parse("/<slug:x>")
     for pattern in (first, second) if change == "remove" else (first,):
-        index.make(pattern)
-    fits = patterns.Pattern.fits
+        tree.make(pattern)
+    look = patterns.KINDS["int"]
 
-    def change_and_look(pattern: patterns.Pattern, parts: list[str]) -> bool:
-        getattr(index, change)(second)
-        return fits(pattern, parts)
+    def change_and_look(*arguments: Any) -> object:
+        getattr(tree, change)(second)
+        return look(*arguments)
 
-    monkeypatch.setattr(patterns.Pattern, "fits", change_and_look)
-    index.matching("/7")  # may or may not have it
+    monkeypatch.setitem(patterns.KINDS, "int", change_and_look)
+    tree.matching("/7")  # may or may not have it
     monkeypatch.undo()
-    assert len(index.matching("/7")) == (2 if change == "make" else 1)
+    assert len(tree.matching("/7")) == (2 if change == "make" else 1)
 
 
 def test_only_so_many_names_are_remembered() -> None:
-    index = PatternIndex()
-    index.make(patterns.parse("/<x>"))
+    tree = PatternTree()
+    tree.make(patterns.parse("/<x>"))
     for number in range(3 * REMEMBERED):
-        index.matching(f"/{number}")
-    assert len(index._found) <= REMEMBERED
+        tree.matching(f"/{number}")
+    assert len(tree._found) <= REMEMBERED

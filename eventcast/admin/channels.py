@@ -11,7 +11,6 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from eventcast.admin import formats, operations, reports
 from eventcast.admin.changelist import LiveChangeList
@@ -84,26 +83,17 @@ class ChannelAdmin(Endpoints):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A channel's page."""
-        self.require(self.has_view_permission(request))
+        """A channel's page: that of Django without a form, because themes of the admin expect all of its context."""
         channel = self.find(request, object_id)
-        request.current_app = self.admin_site.name
         context = {
-            **self.admin_site.each_context(request),
             "title": str(channel),
             "subtitle": None,
-            "opts": self.opts,
-            "media": self.media,
-            "has_view_permission": True,
-            "original": channel,
             "is_local": is_local(),
             "charts": (("subscribers", "Subscribers"), ("rate", "Messages/s")),
             "may_publish": self.has_publish_permission(request),
             "may_disconnect": self.has_disconnect_permission(request),
-            **(extra_context or {}),
         }
-        template = self.change_form_template or "admin/eventcast/channel/change_form.html"
-        return TemplateResponse(request, template, context)
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ The rules:
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -23,11 +24,10 @@ from eventcast.engine import names
 from eventcast.engine.figures import Figures
 from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
-from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 
-logger = SteadyLogger("eventcast.hub")
+logger = logging.getLogger("eventcast.hub")
 
 STRIDE, STRIDE_BYTES = 128, 2 * 1024 * 1024
 """Writes, and bytes of them, between two looks at the clock: about a millisecond."""

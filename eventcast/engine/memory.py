@@ -7,6 +7,7 @@ the most are closed first, until the rest fits.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,11 @@ from typing import TYPE_CHECKING
 from eventcast.conf import conf
 from eventcast.engine.closing import TOO_MUCH
 from eventcast.engine.forms import Piece
-from eventcast.engine.logs import SteadyLogger
 
 if TYPE_CHECKING:
     from eventcast.engine.subscribers import Subscriber
 
-logger = SteadyLogger("eventcast.subscribe")
+logger = logging.getLogger("eventcast.subscribe")
 
 FAREWELL = 4096
 """Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message

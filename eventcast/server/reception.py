@@ -8,10 +8,10 @@ from urllib.parse import unquote_to_bytes
 
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.engine.patterns import SUBSCRIBE
+from eventcast.engine.patterns import SUBSCRIBE, from_query
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
-from eventcast.http.answers import Answer, View, answering, refusal_answer
+from eventcast.http.answers import Answer, answering, refusal_answer
 from eventcast.http.payloads import body_too_large
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
@@ -31,12 +31,10 @@ class DoorConnection(HTTPConnection):
         """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive and not self._door.stopping
-        path = head.target.partition(b"?")[0]
-        if b"%" in path:
-            path = unquote_to_bytes(path)
+        path = unquote_to_bytes(head.target.partition(b"?")[0])
         if head.upgrades:
             # Also for Daphne, which hangs up on an odd handshake without a whole answer.
-            handshake.check(head.meta, head.method, head.version)
+            handshake.check(head.fields, head.method, head.version)
         if router is None or (head.target.startswith(b"/") and not path.startswith(router.prefix)):
             self._hand_over(self._buffer)  # the site's, which may want its uploads
         elif not head.target.startswith(b"/") or not router.has(path):
@@ -45,40 +43,51 @@ class DoorConnection(HTTPConnection):
             if router.has_own_consumer:
                 self._hand_over(self._buffer)
             else:
-                self._websocket(router.prefix.decode())
+                self._websocket(path)
         elif not router.publish_directly:
             self._read_and_hand_over()
         elif router.is_channel(path):
-            if head.method in ("POST", "PUT"):
-                self._publish()
-            else:
-                self._listen_or_ask()
+            self._channel()
         elif path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
-            self._serve(self._request(), _subscribe)
+            self._stream_of_pattern()
         else:
             self._read_and_hand_over()
 
     def _request(self, *, websocket: bool = False) -> Request:
-        head, client = self._head, self._address[:2] if isinstance(self._address, tuple) else None
-        return Request(
-            head.method, head.target, head.fields, head.meta, client=client, server=self._server, websocket=websocket
-        )
+        head = self._head
+        client = self._address[:2] if isinstance(self._address, tuple) else None
+        return Request(head.method, head.target, head.headers, client=client, server=self._server, websocket=websocket)
 
-    # --- requests to channels ---------------------------------------------------------------------------------------
-
-    def _publish(self) -> None:
-        request, length = self._request(), self._head.length
-        if length is None or length > len(self._buffer):
-            if (length or 0) > conf.MAX_BODY_SIZE:
-                raise body_too_large(conf.MAX_BODY_SIZE)
-            self._start(self._admit_then_read(request))
+    def _channel(self) -> None:
+        head = self._head
+        request = self._request()
+        if head.method not in ("POST", "PUT"):
+            accept = head.fields.get(b"accept", b"*/*")
+            if accept not in (b"*/*", b"application/json") and channels.form_of(request) == pages.HTML:
+                self._read_and_hand_over()  # a page, with Django's templates
+                return
+            self._read_body(lambda body: self._start(self._serve(request)))
             return
-        request.content, self._buffer = self._buffer[:length], self._buffer[length:]
-        answer = channels.publish_at_once(request, self._head.target)
-        if answer is None:
-            self._start(self._answer_by(_serve, request))
+        if (head.length or 0) > conf.MAX_BODY_SIZE:
+            raise body_too_large(conf.MAX_BODY_SIZE)
+        has_all = head.length is not None and len(self._buffer) >= head.length
+        if has_all:
+            self._read_body(lambda body: self._start(self._publish(request, body)))
         else:
+            self._start(self._admit_then_read(request))
+
+    async def _serve(self, request: Request) -> None:
+        answer = await _serve(request)
+        if isinstance(answer, streams.Stream):
+            await self._stream(answer)
+        elif isinstance(answer, Answer):
             self._answer(answer)
+        else:
+            self._hand_over(self._buffer, 0)  # Its body was read.
+
+    async def _publish(self, request: Request, body: bytes) -> None:
+        request.set_body(body)
+        self._answer(await _serve(request))
 
     async def _admit_then_read(self, request: Request) -> None:
         """Check the publisher before its body is read: a stranger's is not worth the memory."""
@@ -96,37 +105,35 @@ class DoorConnection(HTTPConnection):
                 raise refusal
             return await channels.publish(request, name, permit)
 
+        async def publish(body: bytes) -> None:
+            request.set_body(body)
+            self._answer(await answer(request))
+
         if refusal is not None:
             self._answer(await answer(request), close=True)
             return
         self._busy = False
-        self._serve(request, answer)
+        self._read_body(lambda body: self._start(publish(body)))
         self._resume()
 
-    def _listen_or_ask(self) -> None:
-        request, accept = self._request(), self._head.meta.get("HTTP_ACCEPT", "*/*")
-        if accept not in ("*/*", "application/json") and channels.form_of(request) == pages.HTML:
-            self._read_and_hand_over()  # a page, with Django's templates
-        else:
-            self._serve(request, _serve)
+    def _stream_of_pattern(self) -> None:
+        request = self._request()
 
-    def _serve(self, request: Request, view: View) -> None:
-        """Read the body, then answer by a view."""
+        @answering
+        async def subscribe(request: Any) -> Any:
+            check_host(request)
+            return await own_paths.subscribe_by(request, from_query(self._head.target.partition(b"?")[2], mount))
 
-        def serve(body: bytes) -> None:
-            request.content = body
-            self._start(self._answer_by(view, request))
+        mount = "" if self._door.router is None else self._door.router.prefix.decode()
 
-        self._read_body(serve)
+        async def serve() -> None:
+            answer = await subscribe(request)
+            if isinstance(answer, streams.Stream):
+                await self._stream(answer)
+            else:
+                self._answer(answer)
 
-    async def _answer_by(self, view: View, request: Request) -> None:
-        answer = await view(request)
-        if isinstance(answer, streams.Stream):
-            await self._stream(answer)
-        elif isinstance(answer, Answer):
-            self._answer(answer)
-        else:
-            self._hand_over(self._buffer, 0)  # Its body was read.
+        self._read_body(lambda body: self._start(serve()))
 
     async def _stream(self, answer: streams.Stream) -> None:
         if self._gone:
@@ -137,12 +144,14 @@ class DoorConnection(HTTPConnection):
         subscriber = streams.SocketStream(self._give_away(watched=is_local()), answer, chunked=chunked)
         await streams.open_stream(subscriber, answer, head + subscriber.greet())
 
-    def _websocket(self, mount: str) -> None:
-        target, _, query = self._head.target.partition(b"?")
-        channel = names.channel_from_target(target)
+    def _websocket(self, path: bytes) -> None:
+        head, router = self._head, self._door.router
+        assert router is not None
+        channel = names.channel_from_target(head.target)
+        mount = router.prefix.decode()
         if mount != "/" and not channel.startswith(mount):
             raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
-        wanted = handshake.wanted_by(channel, query, mount)
+        wanted = handshake.wanted_by(channel, head.target.partition(b"?")[2], mount)
         self._start(self._open_websocket(self._request(websocket=True), wanted))
 
     async def _open_websocket(self, request: Request, wanted: Any) -> None:
@@ -159,10 +168,8 @@ class DoorConnection(HTTPConnection):
         connection = await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
         if self._door.log is not None and connection is not None:
             self._log("websocket", "connected")
-            forget, log = connection.on_end, functools.partial(self._log, "websocket", "disconnected")
-            connection.on_end = lambda: (forget and forget(), log())
-
-    # --- the rest ---------------------------------------------------------------------------------------------------
+            forget, log = connection.on_end or _nothing, functools.partial(self._log, "websocket", "disconnected")
+            connection.on_end = lambda: (forget(), log())
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
         if self._door.log is not None:
@@ -187,9 +194,11 @@ class DoorConnection(HTTPConnection):
         :param received: what has come after the head.
         :param length: the length of the body, where it was read already.
         """
-        if not self._gone:
-            self._busy = True
-            self._door.hand_over(self._give_away(), self._head.for_daphne(length) + received)
+        if self._gone:
+            return
+        self._busy = True
+        head = self._head.for_daphne(length)
+        self._door.hand_over(self._give_away(), head + received)
 
 
 @answering
@@ -199,8 +208,5 @@ async def _serve(request: Any) -> Any:
     return await channels.serve(request, names.channel_from_target(request.target))
 
 
-@answering
-async def _subscribe(request: Any) -> Any:
-    """Serve a request to listen to the channels of a pattern."""
-    check_host(request)
-    return await own_paths.subscribe(request)
+def _nothing() -> None:
+    pass

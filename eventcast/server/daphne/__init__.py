@@ -15,7 +15,6 @@ from eventcast.server.daphne.behind import behind_the_door
 from eventcast.server.daphne.finding import (
     find_protocol,
     find_request,
-    is_running,
     peer_of,
     request_target,
     without_spoofed_root_path,
@@ -40,7 +39,6 @@ __all__ = [
     "find_protocol",
     "find_request",
     "hold_back",
-    "is_running",
     "mended",
     "peer_of",
     "ping_times",

@@ -64,7 +64,9 @@ poll(
     fill(totals, report.totals);
     if (links !== report.pagination) {
       links = report.pagination;
-      document.querySelector("#changelist .paginator").replaceWith(rendered(links).querySelector(".paginator"));
+      const place = document.querySelector("#changelist .paginator");
+      const found = rendered(links).querySelector(".paginator");
+      if (place && found) place.replaceWith(found); // Themes of the admin may have other links.
     }
     empty.hidden = report.rows.length > 0;
     if (report.rows.length && !list.querySelector("tbody")) await fetchTable();

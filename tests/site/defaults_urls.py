@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.conf.urls.i18n import i18n_patterns
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns: list[Any] = [path("live/", include("eventcast.urls"))]
+ADMIN = path("admin/", admin.site.urls)
+urlpatterns += i18n_patterns(ADMIN) if settings.SITE_DEFAULT == "languages" else [ADMIN]
+if settings.SITE_DEFAULT == "debug toolbar":
+    urlpatterns += [path("__debug__/", include("debug_toolbar.urls"))]
