@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventcast.engine.presence import subscriber_count
-    from eventcast.engine.publishing import apublish, publish
+    from eventcast.engine.publishing import apublish, apublish_many, publish, publish_many
     from eventcast.listeners.registry import heartbeat, listener
     from eventcast.security.authorization.sessions import apublish_to, publish_to
     from eventcast.security.authorization.tokens import token
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "apublish",
+    "apublish_many",
     "apublish_to",
     "disconnect",
     "heartbeat",
     "listener",
     "publish",
+    "publish_many",
     "publish_to",
     "subscriber_count",
     "token",
@@ -25,11 +27,13 @@ __all__ = [
 
 _HOMES = {
     "apublish": "eventcast.engine.publishing",
+    "apublish_many": "eventcast.engine.publishing",
     "apublish_to": "eventcast.security.authorization.sessions",
     "disconnect": "eventcast.security.revocation",
     "heartbeat": "eventcast.listeners.registry",
     "listener": "eventcast.listeners.registry",
     "publish": "eventcast.engine.publishing",
+    "publish_many": "eventcast.engine.publishing",
     "publish_to": "eventcast.security.authorization.sessions",
     "subscriber_count": "eventcast.engine.presence",
     "token": "eventcast.security.authorization.tokens",

@@ -10,10 +10,11 @@ class EventcastConfig(AppConfig):
     verbose_name = "Eventcast"
 
     def ready(self) -> None:
-        """Register the system checks and the handler of Django's signal for logging out."""
+        """Register the system checks, the handler of Django's signal for logging out, and the roads of ``publish``."""
         from django.contrib.auth.signals import user_logged_out
 
-        from eventcast import checks, edits  # noqa: F401
+        from eventcast import checks, edits, elsewhere  # noqa: F401
         from eventcast.security import revocation
 
         user_logged_out.connect(revocation.logged_out, dispatch_uid="eventcast")
+        elsewhere.install()

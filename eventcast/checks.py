@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from channels.exceptions import InvalidChannelLayerError
 from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -13,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from eventcast.client.targets import parse_url
 from eventcast.conf import SETTINGS, conf, left_open
-from eventcast.layers import InMemoryChannelLayer
+from eventcast.layers import InMemoryChannelLayer, is_local
 from eventcast.listeners import discover
 from eventcast.security import origins
 from eventcast.security.addresses import proxies
@@ -23,6 +24,19 @@ from eventcast.security.authorization.base import Open
 CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
 LISTS_OF_PERMISSIONS = {f"eventcast.authorization.{name}": name.upper() for name in ("Keys", "Sessions", "Rules")}
 """The setting that lists what clients may do, for each value of ``AUTHORIZATION`` that has one."""
+
+WORKERS = {
+    "django_celery_beat",
+    "django_celery_results",
+    "django_dramatiq",
+    "django_q",
+    "django_rq",
+    "django_tasks",
+    "django_tasks.backends.database",
+    "huey.contrib.djhuey",
+    "procrastinate.contrib.django",
+}
+"""Apps of task queues, the workers of which are processes that do not serve."""
 
 
 @register("eventcast")
@@ -144,6 +158,24 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     )
     hint = "Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass."
     return [Warning(text, hint=hint, id="eventcast.W002")]
+
+
+@register("eventcast")
+def check_workers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Tasks that publish reach the server: by a channel layer that spans processes, or by ``URL``."""
+    found = sorted(WORKERS.intersection(settings.INSTALLED_APPS))
+    found += [name for name in ("CELERY_BROKER_URL", "RQ_QUEUES", "HUEY", "Q_CLUSTER") if hasattr(settings, name)]
+    configured = getattr(settings, "EVENTCAST", {})
+    if not found or not isinstance(configured, dict) or "URL" in configured:
+        return []
+    try:
+        if not is_local():
+            return []
+    except (ImportError, InvalidChannelLayerError):
+        return []  # eventcast.E003
+    text = f"There is a task queue ({', '.join(found)}), and nothing that its workers publish reaches a subscriber."
+    hint = "Set EVENTCAST['URL'] to the URL of the server, or CHANNEL_LAYERS to Redis: see docs/site.md."
+    return [Warning(text, hint=hint, id="eventcast.W030")]
 
 
 @register("eventcast")

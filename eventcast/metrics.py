@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import eventcast
 from eventcast.conf import SETTINGS, conf
-from eventcast.engine import presence, publishing
+from eventcast.engine import presence, sending
 from eventcast.exceptions import MetricsUnavailable, Refused
 from eventcast.layers import InMemoryChannelLayer, get_layer
 from eventcast.security import refusals
@@ -71,7 +71,7 @@ def _gauges() -> Iterator[tuple[str, str, float]]:
 
 
 def _counters() -> Iterator[tuple[str, str, float]]:
-    yield "published", "Messages published in this process, with or without subscribers.", publishing.published.value
+    yield "published", "Messages published in this process, with or without subscribers.", sending.published.value
     figures = presence.totals().figures
     yield "messages", "Messages broadcast here, once for each channel or pattern with subscribers.", figures.messages
     yield "deliveries", "Messages times the subscribers that got them.", figures.delivered

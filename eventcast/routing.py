@@ -14,6 +14,7 @@ from django.urls import re_path
 
 from eventcast.conf import conf
 from eventcast.engine import names
+from eventcast.engine.hub import current_hub
 from eventcast.exceptions import InternalError, Refused, ReservedChannel
 from eventcast.http import channels
 from eventcast.http.answers import answering, refused
@@ -69,6 +70,7 @@ class EventcastRouter:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection (ASGI 3)."""
+        current_hub()  # From now on this process serves: eventcast.publish looks for subscribers here.
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif (

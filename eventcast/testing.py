@@ -20,7 +20,7 @@ from typing import Any, overload
 
 from django.db import connections
 
-from eventcast.engine import messages, names, publishing
+from eventcast.engine import messages, names, publishing, sending
 
 _ANY: Any = object()
 
@@ -134,12 +134,12 @@ def capture() -> Iterator[Outbox]:
     process: no message goes to Redis, nor to the server of ``EVENTCAST["URL"]``.
     """
     outbox = Outbox()
-    publishing.captures.append(outbox._add)
+    sending.captures.append(outbox._add)
     try:
         yield outbox
         outbox._commit()
     finally:
-        publishing.captures.remove(outbox._add)
+        sending.captures.remove(outbox._add)
 
 
 class PublishedMixin:

@@ -23,7 +23,7 @@ FLOORS = [
     {"client"},
     {"listeners"},
     {"commandline"},
-    {"authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
+    {"elsewhere", "authorization", "routing", "urls", "models", "migrations", "templatetags", "testing"},
     {"admin"},
     {"checks", "edits"},
     {"server"},

@@ -9,12 +9,15 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 
+import eventcast
 from eventcast.authorization import Permit, SessionClaim
 from eventcast.engine import patterns
 from eventcast.exceptions import Refused
+from eventcast.testing import capture
 from tests.fakes import permit
 
 pytestmark = pytest.mark.django_db
@@ -177,3 +180,78 @@ def test_change_of_the_secret_key_leaves_the_session_as_it_is(client: Client) ->
 def test_session_key_is_not_shown(client: Client) -> None:
     key = client.session.session_key
     assert str(key) not in repr(ask(with_cookie(client), "/chat/a"))
+
+
+# --- channels of one's own --------------------------------------------------------------------------------------------
+
+OWN = [
+    {"path": "/users/<user.pk>/<path:any>", "subscribe": "owner", "publish": "staff"},
+    {"path": "/live/u-<user.pk>", "subscribe": "owner"},
+]
+
+
+def owned(**also: Any) -> Any:
+    configured = {"AUTHORIZATION": "eventcast.authorization.Sessions", "SESSIONS": OWN, **also}
+    return override_settings(EVENTCAST=configured)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("/users/{}/orders", 0),
+        ("/users/{}/a/b", 0),
+        ("/users/0{}/orders", 403),
+        ("/users/{}0/orders", 403),
+        ("/users/{}", 403),
+        ("/live/u-{}", 0),
+        (patterns.parse("/users/<x>/orders"), 403),
+        (patterns.parse("/users/<path:x>"), 403),
+    ],
+)
+@owned()
+def test_owner_is_the_user_that_the_path_names(client: Client, user: User, wanted: Any, expected: int) -> None:
+    wanted = wanted.format(user.pk) if isinstance(wanted, str) else wanted
+    found = ask(with_cookie(client), wanted)
+    assert (0 if isinstance(found, Permit) else found) == expected
+
+
+@owned()
+def test_owner_may_listen_by_a_pattern_of_its_own_channels(client: Client, user: User) -> None:
+    found = ask(with_cookie(client), patterns.parse(f"/users/{user.pk}/<path:x>"))
+    assert isinstance(found, Permit)
+    assert found.claims == (SessionClaim(client.session.session_key, user.pk, "authenticated"),)
+    assert ask(with_cookie(client), patterns.parse(f"/users/{user.pk + 1}/<path:x>")) == 403
+
+
+@pytest.mark.parametrize("key", ["a/b", "<path:x>", "<x>"])
+@owned()
+def test_primary_key_that_means_something_in_a_path_owns_nothing(key: str) -> None:
+    someone = User(username="zhang")
+    someone.pk = key
+    assert ask(with_user(someone), "/users/a/b") == 403
+    with pytest.raises(ImproperlyConfigured):
+        eventcast.publish_to(someone, "orders", 1)
+
+
+@owned()
+@pytest.mark.parametrize(
+    ("name", "channel"), [("orders", "/users/7/orders"), ("a/b", "/users/7/a/b"), ("", "/live/u-7")]
+)
+async def test_publish_to_publishes_on_the_users_own_channel(name: str, channel: str) -> None:
+    with capture() as outbox:
+        eventcast.publish_to(User(pk=7), name, {"id": 1})
+        await eventcast.apublish_to(User(pk=7), name, "two")
+    assert [(each.channel, each.data) for each in outbox] == [(channel, '{"id":1}'), (channel, "two")]
+
+
+@owned()
+@pytest.mark.parametrize("stranger", [AnonymousUser(), User(username="unsaved"), "zhang"])
+def test_publish_to_a_user_without_a_primary_key_is_an_error(stranger: Any) -> None:
+    with pytest.raises(ValueError, match="primary key"):
+        eventcast.publish_to(stranger, "orders", 1)
+
+
+@pytest.mark.parametrize("entries", [[], SESSIONS, [{"path": "/u/<user.pk>/orders", "subscribe": "owner"}]])
+def test_publish_to_without_a_path_for_users_says_what_to_add(entries: Any) -> None:
+    with owned(SESSIONS=entries), pytest.raises(ImproperlyConfigured, match=r"/users/<user\.pk>/<path:any>"):
+        eventcast.publish_to(User(pk=7), "news", 1)

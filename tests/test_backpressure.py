@@ -12,7 +12,8 @@ from eventcast.conf import conf
 from eventcast.engine import fanout, hub, incoming, subscribers
 from eventcast.engine.hub import current_hub
 from eventcast.engine.presence import channel_info
-from eventcast.engine.publishing import apublish, apublish_many, publish
+from eventcast.engine.publishing import apublish, publish
+from eventcast.engine.sending import apublish_all
 from tests.audience import Audience
 from tests.fakes import until
 from tests.reading import Connections, frames_size, make_connections
@@ -78,7 +79,7 @@ async def test_request_of_the_largest_size_closes_no_subscriber_that_has_read(
     messages = ["x" * (conf.MAX_BODY_SIZE // number)] * number
     for _ in range(hub.AT_ONCE + 1 if many else 1):
         await connections.connect("/a", reads=False)
-    await apublish_many("/a", messages)
+    await apublish_all("/a", messages)
     await until(lambda: not current_hub()._in_line)
     assert not any(subscriber.closed for subscriber in connections.subscribers)
     for client in connections.clients:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast.exceptions import InvalidRequest
-from eventcast.server.bodies import LONGEST_CHUNK_LINE, LONGEST_TRAILER, ChunkedBody, SizedBody
+from eventcast.server.body_readers import LONGEST_CHUNK_LINE, LONGEST_TRAILER, ChunkedBody, SizedBody
 
 NEXT = b"GET /b HTTP/1.1\r\n\r\n"
 """The request behind the body."""

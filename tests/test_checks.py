@@ -60,6 +60,9 @@ WRONG_FOR_AUTHORIZATION: list[tuple[str, Any]] = [
     ("Sessions", [{"path": "/a", "subscribe": "all"}]),
     ("Sessions", [{"path": "/a", "publish": True}]),
     ("Sessions", [{"path": "/a", "may": "staff"}]),
+    ("Sessions", [{"path": "/a", "subscribe": "owner"}]),
+    ("Sessions", [{"path": "/<user.pk>/<user.pk>", "subscribe": "owner"}]),
+    ("Sessions", [{"path": "/<user.name>", "subscribe": "staff"}]),
     ("Rules", {}),
     ("Rules", ["/a"]),
     ("Rules", [("a", "eventcast.authorization.Open")]),
@@ -89,7 +92,7 @@ def test_settings_of_the_tests_are_right() -> None:
 def test_ids_are_unique() -> None:
     source = "".join(Path(str(module.__file__)).read_text() for module in (checks, edits))
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', source)
-    assert len(used) == len(set(used)) == 20
+    assert len(used) == len(set(used)) == 21
 
 
 # --- EVENTCAST --------------------------------------------------------------------------------------------------------
@@ -246,3 +249,21 @@ def test_listeners_that_cannot_be_imported_are_a_warning(make_app: MakeApp) -> N
     assert message.id == "eventcast.W020"
     assert "shop/listeners.py, line 1: ModuleNotFoundError: No module named 'no_such_package'" in message.msg
     assert "eventcast listen" in str(message.hint)
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"CELERY_BROKER_URL": "redis://"}, ["eventcast.W030"]),
+        ({"CELERY_BROKER_URL": "redis://", "EVENTCAST": {"URL": "http://127.0.0.1:8000"}}, []),
+        ({"RQ_QUEUES": {}, "CHANNEL_LAYERS": {"eventcast": {"BACKEND": "tests.test_elsewhere.Spanning"}}}, []),
+    ],
+    ids=str,
+)
+def test_task_queue_without_a_road_is_found(options: dict[str, Any], expected: list[str]) -> None:
+    with override_settings(**options):
+        assert [message.id for message in checks.check_workers()] == expected

@@ -10,7 +10,8 @@ from django.test import override_settings
 from eventcast.engine import presence, subscribers
 from eventcast.engine.hub import current_hub
 from eventcast.engine.presence import subscriber_count
-from eventcast.engine.publishing import apublish, apublish_many
+from eventcast.engine.publishing import apublish
+from eventcast.engine.sending import apublish_all
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until, websocket
 
@@ -38,7 +39,7 @@ async def test_socket_is_accepted_and_counted() -> None:
 
 async def test_messages_arrive_verbatim_and_in_order() -> None:
     connection = await connect()
-    await apublish_many("/a", ["text", b"\xff", "", b"", "张三"])
+    await apublish_all("/a", ["text", b"\xff", "", b"", "张三"])
     await until(lambda: connection.heard == ["text", b"\xff", "", b"", "张三"])
     await connection.disconnect()
 

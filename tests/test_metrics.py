@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eventcast import metrics
 from eventcast.engine.hub import current_hub
-from eventcast.engine.publishing import apublish_many
+from eventcast.engine.sending import apublish_all
 from eventcast.security import refusals
 from tests.fakes import FakeSubscriber, until
 from tests.test_views import call
@@ -33,7 +33,7 @@ async def test_figures_count_messages_and_subscribers() -> None:
     before = samples()
     subscriber, hub = FakeSubscriber(), current_hub()
     await hub.subscribe("/a", subscriber)
-    await apublish_many("/a", ["1", "2", "3"])
+    await apublish_all("/a", ["1", "2", "3"])
     await until(lambda: len(subscriber.messages) == 3)
     now = samples()
     hub.unsubscribe(subscriber)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import eventcast
-from eventcast.engine import presence, publishing
+from eventcast.engine import presence, publishing, sending
 from eventcast.engine.figures import Figures
 from eventcast.engine.hub import current_hub
 from tests.fakes import FakeSubscriber, StuckSubscriber, until
@@ -126,7 +126,7 @@ async def test_channel_info_of_a_channel_nobody_hears_is_zero() -> None:
 
 
 async def test_channel_info_counts_what_was_published(room: dict[str, list[FakeSubscriber]]) -> None:
-    await publishing.apublish_many("/a", ["x", "y"])
+    await sending.apublish_all("/a", ["x", "y"])
     await until(lambda: presence.channel_info("/a").figures == Figures(messages=2, delivered=4, lost=0))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.engine import publishing
+from eventcast.engine import sending
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish, publish
 from eventcast.exceptions import LayerUnavailable
@@ -27,7 +27,7 @@ class WithoutPatterns(FlakyLayer):
     """A layer that fails for the group of subscribers to patterns."""
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        if group == publishing.EVERYWHERE:
+        if group == sending.EVERYWHERE:
             raise ConnectionError("the layer is down")
         await super().group_send(group, message)
 
@@ -42,7 +42,7 @@ class ThreadLayer(FlakyLayer):
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         self.threads.append(threading.current_thread().name)
-        if group != publishing.EVERYWHERE:
+        if group != sending.EVERYWHERE:
             self.sent.append(message["messages"])
         await super().group_send(group, message)
 
@@ -119,7 +119,7 @@ async def test_publish_on_a_running_loop_logs_that_the_layer_is_down(caplog: pyt
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "LAYER_TIMEOUT", 0.02)
+    monkeypatch.setattr(sending, "LAYER_TIMEOUT", 0.02)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -144,7 +144,7 @@ async def test_publishers_wait_for_a_layer_that_hangs_side_by_side() -> None:
 
 
 async def test_cancelled_apublish_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "LAYER_TIMEOUT", 3600.0)
+    monkeypatch.setattr(sending, "LAYER_TIMEOUT", 3600.0)
     with layer_in_use(HangingLayer()) as layer:
         before = asyncio.all_tasks()
         task = asyncio.create_task(apublish("/a", "x"))

@@ -26,7 +26,6 @@ from django.http import QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser
 from django.test import RequestFactory
 from django.urls import path, re_path
-from httptools import HttpRequestParser
 
 # --- paths ------------------------------------------------------------------------------------------------------------
 
@@ -187,21 +186,6 @@ async def test_django_does_not_close_the_body_of_a_stream() -> None:
     assert await anext(pieces) == b"x"
     await pieces.aclose()  # type: ignore[attr-defined]
     assert closed == []
-
-
-# --- httptools --------------------------------------------------------------------------------------------------------
-
-
-def test_httptools_leaves_spaces_behind_a_value() -> None:
-    # Why Head.on_header() strips them (RFC 9112 section 5.1).
-    values = []
-
-    class Request:
-        def on_header(self, name: bytes, value: bytes) -> None:
-            values.append(value)
-
-    HttpRequestParser(Request()).feed_data(b"GET / HTTP/1.1\r\nHost: \ta \t\r\n\r\n")
-    assert values == [b"a \t"]
 
 
 # --- asyncio ----------------------------------------------------------------------------------------------------------

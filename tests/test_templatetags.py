@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import django
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.test import RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
 
 from eventcast.exceptions import InvalidChannel
+from eventcast.security.authorization import tokens
 
 
 def render(source: str, **context: Any) -> str:
@@ -75,3 +79,57 @@ def test_url_can_be_kept_in_a_variable() -> None:
 def test_url_refuses_what_is_no_channel() -> None:
     with pytest.raises(InvalidChannel):
         render("{% eventcast_url 'a' %}")
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def granted(token: str) -> tuple[list[str], list[str], str]:
+    grant = tokens.read(token)
+    return [each.text for each in grant.subscribe], [each.text for each in grant.publish], grant.name
+
+
+def test_token_is_good_for_what_the_tag_says() -> None:
+    assert granted(render('{% eventcast_token subscribe="/orders/42" %}')) == (["/orders/42"], [], "")
+    listed = render("{% eventcast_token subscribe=some publish='/chat' user='li' %}", some=["/a", "/b/<x>"])
+    assert granted(listed) == (["/a", "/b/<x>"], ["/chat"], "li")
+
+
+@pytest.mark.parametrize(("options", "seconds"), [("", 600), ("expires_in=60", 60)])
+def test_token_of_a_page_is_short_lived(options: str, seconds: float) -> None:
+    left = (tokens.read(render(f"{{% eventcast_token subscribe='/a' {options} %}}")).expires_at or 0) - time.time()
+    assert 0 < left <= seconds + 1
+
+
+def test_token_is_for_the_user_that_reads_the_page() -> None:
+    request = HttpRequest()
+    request.user = User(username="zhang")
+    assert granted(render('{% eventcast_token subscribe="/a" %}', request=request))[2] == "zhang"
+    request.user = AnonymousUser()
+    assert granted(render('{% eventcast_token subscribe="/a" %}', request=request))[2] == ""
+
+
+def test_token_for_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="allow something"):
+        render("{% eventcast_token %}")
+
+
+def test_token_script_sets_the_token_and_has_the_nonce() -> None:
+    script = render('{% eventcast_token_script subscribe="/a" %}', csp_nonce="a+b")
+    found = re.fullmatch(r'<script nonce="a\+b">window\.eventcastToken = "([\w.-]+)";</script>', script)
+    assert found
+    assert granted(found[1])[0] == ["/a"]
+
+
+def test_token_script_asks_for_a_new_token_after_half_of_its_life() -> None:
+    script = render('{% eventcast_token_script subscribe="/a" expires_in=60 renew=url %}', url='/x"</script>')
+    assert re.fullmatch(
+        r'<script>window\.eventcastToken = async \(\) => performance\.now\(\) < 30000 \? "[\w.-]+" : '
+        r'\(await fetch\("/x\\u0022\\u003C/script\\u003E"\)\)\.text\(\);</script>',
+        script,
+    )
+
+
+@override_settings(EVENTCAST={"SESSIONS": [{"path": "/users/<user.pk>/<path:any>", "subscribe": "owner"}]})
+def test_url_may_be_that_of_a_users_own_channel() -> None:
+    assert render('{% eventcast_url "orders/a b" user=user %}', user=User(pk=7)) == "/users/7/orders/a%20b"

@@ -7,8 +7,9 @@ import pytest
 from eventcast.engine import presence, sockets
 from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.hub import current_hub
-from eventcast.engine.publishing import apublish, apublish_many
+from eventcast.engine.publishing import apublish
 from eventcast.engine.pulse import Rhythm
+from eventcast.engine.sending import apublish_all
 from eventcast.websocket import connection as websocket_connection
 from eventcast.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT
 from tests.fakes import until
@@ -24,7 +25,7 @@ GOODBYE = masked(CLOSE, b"\x03\xe8")
 
 async def test_messages_arrive_verbatim_and_in_order(connect: Connect) -> None:
     peer = await connect()
-    await apublish_many("/a", ["text", b"\xff", "", b"", "张三"])
+    await apublish_all("/a", ["text", b"\xff", "", b"", "张三"])
     frames = [await peer.frame() for _ in range(5)]
     assert frames == [(TEXT, b"text"), (BINARY, b"\xff"), (TEXT, b""), (BINARY, b""), (TEXT, "张三".encode())]
 
@@ -51,7 +52,7 @@ async def test_bytes_that_came_with_the_handshake_are_read(connect: Connect) -> 
 async def test_client_that_reads_later_gets_everything_in_order(connect: Connect) -> None:
     peer = await connect(buffer=4096)
     sent = [str(number).encode() * 20_000 for number in range(10)]
-    await apublish_many("/a", list(sent))
+    await apublish_all("/a", list(sent))
     assert peer.connection.pending > 0
     assert [(await peer.frame())[1] for _ in sent] == sent
     await until(lambda: peer.connection.pending == 0)

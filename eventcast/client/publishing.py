@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 
 from eventcast.client.answers import no_answer, refusal
 from eventcast.client.targets import channel_path, check_headers, parse_url
-from eventcast.engine.messages import to_data
+from eventcast.engine.messages import pairs, to_data
 from eventcast.exceptions import InvalidMessage
 
 TIMEOUT = 10.0
@@ -109,14 +109,15 @@ class Publisher:
             while True:
                 self._idle.pop().close()
 
-    def publish(self, channel: str, data: Any) -> int:
+    def publish(self, channel: str, data: Any, *, event: str = "") -> int:
         """Send one message; returns the number of the channel's subscribers in the process that answered.
 
+        :param event: the name of the event, as for :func:`eventcast.publish`.
         :raises ValueError: ``channel`` is not a channel's name.
         """
-        return self.send(channel_path(self.target, channel), to_data(data))
+        return self.send(channel_path(self.target, channel, event), to_data(data))
 
-    def publish_many(self, messages: Iterable[tuple[str, Any]]) -> int:
+    def publish_many(self, messages: Iterable[tuple[str, Any]], *, event: str = "") -> int:
         """Send several messages in order, up to a thousand texts for one channel in one request.
 
         :param messages: pairs of a channel and its message. This may be an endless iterator: only the messages of one
@@ -127,19 +128,19 @@ class Publisher:
         """
         count = 0
         for channel, group in itertools.groupby(pairs(messages), lambda message: message[0]):
-            path = channel_path(self.target, channel)
+            path = channel_path(self.target, channel, event)
             for request in _requests(to_data(data) for _, data in group):
                 self.send(path, request)
                 count += len(request) if isinstance(request, list) else 1
         return count
 
-    async def apublish(self, channel: str, data: Any) -> int:
+    async def apublish(self, channel: str, data: Any, *, event: str = "") -> int:
         """The same as :meth:`publish`, for a coroutine: a thread waits for the answer."""
-        return await asyncio.to_thread(self.publish, channel, data)
+        return await asyncio.to_thread(self.publish, channel, data, event=event)
 
-    async def apublish_many(self, messages: Iterable[tuple[str, Any]]) -> int:
+    async def apublish_many(self, messages: Iterable[tuple[str, Any]], *, event: str = "") -> int:
         """The same as :meth:`publish_many`, for a coroutine."""
-        return await asyncio.to_thread(self.publish_many, messages)
+        return await asyncio.to_thread(self.publish_many, messages, event=event)
 
     def send(self, path: str, data: str | bytes | list[str]) -> int:
         """Send a message, or several texts in one request: all are published, or none. Returns as :meth:`publish`.
@@ -197,14 +198,6 @@ class Publisher:
         if self.target.secure:
             return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._tls)
         return http.client.HTTPConnection(host, port, timeout=self._timeout)
-
-
-def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """The same messages. Raises ``TypeError`` for anything that is not a pair of a channel and its message."""
-    for message in messages:
-        if not (isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str)):
-            raise TypeError(f'publish_many() takes pairs, such as [("/orders/42", "paid")], not {message!r:.100}.')
-        yield message[0], message[1]
 
 
 def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:

@@ -88,17 +88,19 @@ def _host(name: str) -> str:
     return name.encode("idna").decode()
 
 
-def channel_path(server: Target, channel: str) -> str:
+def channel_path(server: Target, channel: str, event: str = "") -> str:
     """The path of a channel as it is sent, percent-encoded.
 
     :param channel: the name as for :func:`eventcast.publish`: the whole path, not percent-encoded; without a leading
         slash, the path below the mount, which is the path of the server's URL.
+    :param event: the name of the event of a message that is published there; it is in the query.
     :raises ValueError: ``channel`` is not a channel's name.
     """
     if not isinstance(channel, str) or has_dot_segment(f"/{channel}"):
         raise ValueError(f"A channel is a path without a segment '.' or '..', not {channel!r:.100}.")
     _check_is_utf8(channel)
-    return url_path(channel) if channel.startswith("/") else server.mount + url_path(f"/{channel}")
+    path = url_path(channel) if channel.startswith("/") else server.mount + url_path(f"/{channel}")
+    return f"{path}?event={quote(event, safe='')}" if event else path
 
 
 def channel_url(server: str, channel: str) -> str:

@@ -15,7 +15,6 @@ The rules:
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -24,10 +23,11 @@ from eventcast.engine import names
 from eventcast.engine.figures import Figures
 from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
+from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 
-logger = logging.getLogger("eventcast.hub")
+logger = SteadyLogger("eventcast.hub")
 
 STRIDE, STRIDE_BYTES = 128, 2 * 1024 * 1024
 """Writes, and bytes of them, between two looks at the clock: about a millisecond."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import threading
 import time
 import weakref
@@ -23,15 +22,16 @@ from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Figures
 from eventcast.engine.incoming import Incoming
+from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
 from eventcast.engine.memory import PendingMemory
-from eventcast.engine.pattern_tree import PatternTree
+from eventcast.engine.pattern_index import PatternIndex
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
 from eventcast.engine.subscribers import Subscriber
 
-logger = logging.getLogger("eventcast.hub")
+logger = SteadyLogger("eventcast.hub")
 
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""
@@ -47,7 +47,7 @@ class Hub:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.channels: dict[str, LocalChannel] = {}
-        self.patterns = PatternTree()
+        self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.pulse = Pulse()
         self.stopping = False
@@ -58,7 +58,7 @@ class Hub:
         self._memberships = Memberships(self.receive)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
-        self._incoming = Incoming(self._loop, self._accept, self._lose)
+        self.incoming = Incoming(self._loop, self._accept, self._lose)
 
     async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
         """Let ``subscriber`` hear a channel, or all that match a pattern, until :meth:`unsubscribe`.
@@ -116,11 +116,11 @@ class Hub:
         """Take what came from the channel layer, in any thread."""
         loop = self._loop()
         if loop is not None and loop is _running_loop():
-            if self._incoming:
-                self._incoming.take()
+            if self.incoming:
+                self.incoming.take()
             self._accept(event)
         else:
-            self._incoming.put(event)
+            self.incoming.put(event)
 
     def _lose(self, event: dict[str, Any]) -> None:
         name, count = event["channel"], len(event["messages"])
@@ -166,7 +166,7 @@ class Hub:
 
     def _run(self) -> None:
         """Write for the length of a slice, then let others have the event loop."""
-        self._incoming.turns += 1
+        self.incoming.turns += 1
         deadline = time.monotonic() + SLICE
         try:
             while self._in_line:
@@ -196,7 +196,7 @@ class Hub:
 
     def is_crowded(self, name: str) -> bool:
         """Whether a publisher of a channel should wait. Safe in any thread."""
-        return self._incoming.crowded or any(channel.crowded for channel in self.heard_by(name))
+        return self.incoming.crowded or any(channel.crowded for channel in self.heard_by(name))
 
     async def wait_for_room(self, name: str) -> None:
         """Wait while :meth:`is_crowded`. On any event loop; not for a loop that has ended."""
@@ -206,7 +206,7 @@ class Hub:
 
     def wait_for_room_in_thread(self, name: str) -> None:
         """The same for a thread without an event loop: for five seconds, and not while the hub's loop is blocked."""
-        self._incoming.wait_while(lambda: self.is_crowded(name))
+        self.incoming.wait_while(lambda: self.is_crowded(name))
 
     def make_room_now(self, name: str) -> None:
         """Write at once what sockets take, for a publisher on this loop, which cannot wait."""

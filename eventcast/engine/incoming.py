@@ -59,7 +59,8 @@ class Incoming:
     @property
     def crowded(self) -> bool:
         """Whether a publisher should wait."""
-        return self._size > conf.SUBSCRIBER_BUFFER // 2  # More at once would take subscribers past their bound.
+        # More at once would take subscribers past their bound.
+        return self._size > 0 and self._size > conf.SUBSCRIBER_BUFFER // 2
 
     def put(self, event: dict[str, Any]) -> None:
         """Hand an event to the loop, from another thread."""

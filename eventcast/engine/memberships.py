@@ -8,17 +8,17 @@ while, or go on sending to a channel that has no subscribers any more.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from eventcast.engine import names
+from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 
-logger = logging.getLogger("eventcast.hub")
+logger = SteadyLogger("eventcast.hub")
 
 DRAIN = 256
 """Layer messages taken in one go before the event loop gets its turn."""

@@ -7,7 +7,6 @@ the most are closed first, until the rest fits.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 from eventcast.conf import conf
 from eventcast.engine.closing import TOO_MUCH
 from eventcast.engine.forms import Piece
+from eventcast.engine.logs import SteadyLogger
 
 if TYPE_CHECKING:
     from eventcast.engine.subscribers import Subscriber
 
-logger = logging.getLogger("eventcast.subscribe")
+logger = SteadyLogger("eventcast.subscribe")
 
 FAREWELL = 4096
 """Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message

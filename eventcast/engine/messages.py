@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -131,6 +131,14 @@ def to_data(data: Any) -> str | bytes:
         raise InvalidMessage(f"The message has no JSON form: {error}. Publish str, bytes or JSON-like data.") from error
 
 
+def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The same messages. Raises ``TypeError`` for anything that is not a pair of a channel and its message."""
+    for message in messages:
+        if not (isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str)):
+            raise TypeError(f'publish_many() takes pairs, such as [("/orders/42", "paid")], not {message!r:.100}.')
+        yield message[0], message[1]
+
+
 def check_data(data: str | bytes) -> str | bytes:
     """Return ``data`` if it may be published.
 
@@ -144,16 +152,11 @@ def check_data(data: str | bytes) -> str | bytes:
     except UnicodeEncodeError:
         raise InvalidMessage("The text holds surrogates, which UTF-8 cannot encode.") from None
     if size > limit:
-        raise message_too_large(size)
+        raise MessageTooLarge(
+            f"The message has {size} bytes or more, {limit} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
+            "Publish a link to large data, or split it."
+        )
     return data
-
-
-def message_too_large(size: int) -> MessageTooLarge:
-    """The refusal of a message that has at least ``size`` bytes."""
-    return MessageTooLarge(
-        f"The message has {size} bytes or more, {conf.MAX_MESSAGE_SIZE} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
-        "Publish a link to large data, or split it."
-    )
 
 
 def check_event_name(name: str) -> str:

@@ -7,7 +7,6 @@ slashes, ``path`` only at the end, and Django's own converters. Regular expressi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import parse_qs
@@ -42,23 +41,27 @@ class Segment:
     """The converter's name; empty where there is none, and ``before`` is all."""
     after: str = ""
 
-    @cached_property
+    @property
     def expression(self) -> str:
         """The regular expression of what it matches."""
         kind = f"(?:{DEFAULT_CONVERTERS[self.kind].regex})" if self.kind else ""
         return re.escape(self.before) + kind + re.escape(self.after)
 
-    @cached_property
-    def matches(self) -> Callable[[str], object]:
-        """Whether a text is what it stands for."""
-        # DOTALL: a channel's name may hold a line feed.
-        return re.compile(self.expression, re.DOTALL).fullmatch
+    def matches(self, text: str) -> bool:
+        """Whether a text is what it stands for. In time that grows with the text's length only."""
+        if not self.kind:
+            return text == self.before
+        begin, end = len(self.before), len(text) - len(self.after)
+        if begin >= end or not (text.startswith(self.before) and text.endswith(self.after)):
+            return False
+        # For 'str' and 'path' that something stands there is enough.
+        return self.kind in ("str", "path") or KINDS[self.kind](text, begin, end) is not None
 
     def covers(self, other: Segment) -> bool:
         """Whether everything that ``other`` matches is matched by this one; may be False where that is not known."""
         same_shape = (self.before, self.after) == (other.before, other.after)
         if not other.kind:
-            return self.matches(other.before) is not None
+            return self.matches(other.before)
         if other.kind == "path":
             return same_shape and self.kind == "path"
         if self.kind in ("str", "path"):
@@ -74,7 +77,7 @@ class Pattern:
     """As it was written."""
     segments: tuple[Segment, ...]
 
-    @property
+    @cached_property
     def literal(self) -> str:
         """What every channel that matches begins with: the text before the first converter."""
         return self.text.partition("<")[0]
@@ -82,6 +85,19 @@ class Pattern:
     def matches(self, channel: str) -> bool:
         """Whether the channel is one of those."""
         return self._expression.fullmatch(channel) is not None
+
+    def fits(self, parts: list[str]) -> bool:
+        """The same for the parts of a channel's name between its slashes. Slower, but in time that grows only with the
+        name's length, whatever a client has made of the pattern."""
+        count = len(self.segments)
+        if self.segments[-1].kind == "path":
+            parts = [*parts[: count - 1], "/".join(parts[count - 1 :])]
+        return len(parts) == count and all(map(Segment.matches, self.segments, parts))
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        # DOTALL: a channel's name may hold a line feed.
+        return re.compile("/".join(segment.expression for segment in self.segments), re.DOTALL)
 
     def covers(self, other: Pattern) -> bool:
         """Whether every channel that ``other`` matches is surely matched by this one, too."""
@@ -93,10 +109,6 @@ class Pattern:
             if not mine.covers(theirs):
                 return False
         return len(self.segments) == len(other.segments)
-
-    @cached_property
-    def _expression(self) -> re.Pattern[str]:
-        return re.compile("/".join(segment.expression for segment in self.segments), re.DOTALL)
 
     def __str__(self) -> str:
         return self.text

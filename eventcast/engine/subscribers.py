@@ -20,7 +20,6 @@ The rules:
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,13 +28,14 @@ from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.closing import TOO_SLOW, Closing
 from eventcast.engine.forms import FRAMES, Batch, Form
+from eventcast.engine.logs import SteadyLogger
 
 if TYPE_CHECKING:
     from eventcast.engine.fanout import LocalChannel
     from eventcast.engine.patterns import Pattern
     from eventcast.engine.quotas import Place
 
-logger = logging.getLogger("eventcast.subscribe")
+logger = SteadyLogger("eventcast.subscribe")
 
 PATIENCE = 1.0
 """Seconds for which a subscriber that is behind holds up the publishers of its channel, once until it has caught up."""

@@ -11,13 +11,14 @@ from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import names, presence, publishing
+from eventcast.engine import names, presence, sending
 from eventcast.exceptions import Forbidden, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, streams
-from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred
+from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
 from eventcast.layers import is_local
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
+from eventcast.security.hosts import check_host
 
 _quoted = json.encoder.encode_basestring
 """A JSON string, with letters of all scripts as they are."""
@@ -31,6 +32,27 @@ def channel_of(request: HttpRequest) -> str:
     return names.channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
 
 
+def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
+    """Serve a request to publish whose body is there, by the checks of :func:`serve` and in their order, but without a
+    coroutine: most requests have nothing to wait for. Otherwise None, and nothing has happened.
+
+    :param target: the request target.
+    """
+    if "HTTP_ORIGIN" in request.META:
+        return None  # A page's, whose answer has headers for it.
+    try:
+        check_host(request)
+        name = names.channel_from_target(target)
+        permit = admission.check_publish_at_once(request, name)
+        if permit is None or (heard := sending.heard_without_waiting(name)) is None:
+            return None
+        found = payloads.messages_in(request)
+        admission.check_rate(request, permit, len(found))
+        return _published(name, len(found), sending.publish_in_memory(name, found, heard))
+    except Refused as refusal:
+        return refused(request, refusal)
+
+
 async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """Publish what a request carries, whose body can be read now.
 
@@ -39,11 +61,14 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """
     found = payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
-    subscribers = await publishing.apublish_checked(name, found)
+    return _published(name, len(found), await sending.apublish_checked(name, found))
+
+
+def _published(name: str, messages: int, subscribers: int) -> Answer:
     # Other processes may have subscribers too, which are not counted.
     scope = "" if is_local() else ', "scope": "process"'
     # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
-    said = f'{{"channel": {_quoted(name)}, "messages": {len(found)}, "subscribers": {subscribers}{scope}}}'
+    said = f'{{"channel": {_quoted(name)}, "messages": {messages}, "subscribers": {subscribers}{scope}}}'
     answer = Answer(said.encode(), status=201 if subscribers else 202)
     answer.headers["Cache-Control"] = "no-store"
     return answer

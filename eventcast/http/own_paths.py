@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -10,7 +11,6 @@ from django.http import HttpRequest
 
 from eventcast import metrics
 from eventcast.engine import patterns, presence
-from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
 from eventcast.http import streams
 from eventcast.http.answers import SCOPE, Answer, answer, described, preferred
@@ -67,8 +67,11 @@ async def list_channels(request: HttpRequest) -> Answer:
             for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)
         ],
     }
-    if mount == "/" or await _may_ask_of_everything(request):
-        said |= _of_the_process()
+    with contextlib.suppress(Forbidden, Unauthorized):
+        await admission.check_view(request, EVERYTHING)
+        total = presence.totals()
+        said["total"] = {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures)
+        said["refused"] = refusals.counts()
     return answer(said | SCOPE)
 
 
@@ -89,11 +92,7 @@ async def subscribe(request: HttpRequest) -> Answer:
         raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
-    return await subscribe_by(request, patterns.from_query(query, mount))
-
-
-async def subscribe_by(request: HttpRequest, pattern: Pattern) -> Answer:
-    """Serve a GET of ``-/subscribe`` for a pattern."""
+    pattern = patterns.from_query(query, mount)
     form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
     if form in streams.FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, streams.FORMATS[form])
@@ -109,19 +108,3 @@ async def reserved(request: HttpRequest) -> Answer:
 
 class _ReadOnly(MethodNotAllowed):
     headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD"}
-
-
-async def _may_ask_of_everything(request: HttpRequest) -> bool:
-    try:
-        await admission.check_view(request, EVERYTHING)
-    except (Forbidden, Unauthorized):
-        return False
-    return True
-
-
-def _of_the_process() -> dict[str, Any]:
-    total = presence.totals()
-    return {
-        "total": {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures),
-        "refused": refusals.counts(),
-    }

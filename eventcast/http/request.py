@@ -6,33 +6,39 @@ Most of what Django makes of a request at once is never looked at by a publish, 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.core.handlers.asgi import ASGIRequest
 from django.utils.functional import cached_property
 
+from eventcast.conf import setting_of_django
 from eventcast.exceptions import Refused
-
-Headers = Sequence[tuple[bytes, bytes]]
-"""Names in lower case, and values, in the order in which they came."""
 
 
 class Request(ASGIRequest):
     """A request, or the handshake of a WebSocket, for the checks, for views and for classes of the site.
 
     :param target: the request target (RFC 9112 section 3.2) in origin form.
+    :param fields: the headers, in the order in which they came.
+    :param meta: the headers by the names that CGI gave them.
     :param client: the address and port of the client; None for a Unix socket.
     :param server: the address and port, or the path, that it is connected to.
     :param websocket: whether it is a WebSocket's handshake.
     """
 
+    # What Django looks for on a request, and what its own constructor sets.
+    resolver_match = None
+    _post_parse_error = _read_started = False
+    content = b""
+    """The whole body."""
+
     def __init__(
         self,
         method: str,
         target: bytes,
-        headers: Headers,
+        fields: list[tuple[str, str]],
+        meta: dict[str, str],
         *,
         client: tuple[str, int] | None,
         server: tuple[str, int | None],
@@ -40,20 +46,20 @@ class Request(ASGIRequest):
     ) -> None:
         self.method = method
         self.target = target
-        self._headers = headers
+        self._fields = fields
+        self._meta = meta
         self._client = client
         self._server = server
         self._websocket = websocket
-        self.peer = f"{client[0]}:{client[1]}" if client else ""
-        """The client's address as people read it; empty for a Unix socket."""
-        self._post_parse_error = False
-        self._read_started = False
-        self.resolver_match = None
-        self._stream: Any = None
 
-    def set_body(self, body: bytes) -> None:
-        """The whole body, for ``read()``."""
-        self._stream = io.BytesIO(body)
+    @property
+    def peer(self) -> str:
+        """The client's address as people read it; empty for a Unix socket."""
+        return f"{self._client[0]}:{self._client[1]}" if self._client else ""
+
+    @cached_property
+    def _stream(self) -> io.BytesIO:  # type: ignore[override]
+        return io.BytesIO(self.content)
 
     @cached_property
     def scope(self) -> dict[str, Any]:  # type: ignore[override]
@@ -67,7 +73,7 @@ class Request(ASGIRequest):
             "raw_path": path,
             "query_string": query,
             "root_path": "",
-            "headers": self._headers,
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._fields],
             "client": None if self._client is None else [*self._client],
             "server": [*self._server],
         }
@@ -75,7 +81,7 @@ class Request(ASGIRequest):
     @cached_property
     def script_name(self) -> str:  # type: ignore[override]
         """The prefix that Django takes off a path to find its view."""
-        return str(get_script_prefix({"root_path": ""}))
+        return setting_of_django("FORCE_SCRIPT_NAME", None) or ""
 
     @cached_property
     def path(self) -> str:  # type: ignore[override]
@@ -91,19 +97,15 @@ class Request(ASGIRequest):
     def META(self) -> dict[str, Any]:  # type: ignore[override]
         """The headers and more, by the names that CGI gave them."""
         meta: dict[str, Any] = {
+            **self._meta,
             "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": self.script_name,
             "QUERY_STRING": self.target.partition(b"?")[2].decode("latin-1"),
             "SERVER_NAME": self._server[0],
             "SERVER_PORT": str(self._server[1] or 0),
         }
         if self._client is not None:
             meta["REMOTE_ADDR"] = self._client[0]
-        for name, value in self._headers:
-            if b"_" in name:
-                continue  # X_Forwarded_For would be taken for X-Forwarded-For, which a proxy has checked.
-            key = _KEYS.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-            text = value.decode("latin-1")
-            meta[key] = f"{meta[key]},{text}" if key in meta else text
         return meta
 
     @cached_property
@@ -126,13 +128,3 @@ class Request(ASGIRequest):
             self._set_content_type_params(self.META)  # type: ignore[attr-defined]
         except (ValueError, TypeError) as error:  # parameters that contradict each other
             raise Refused(f"The Content-Type cannot be read: {error!s:.200}.") from None
-
-
-_KEYS = {
-    b"content-length": "CONTENT_LENGTH",
-    b"content-type": "CONTENT_TYPE",
-    b"host": "HTTP_HOST",
-    b"accept": "HTTP_ACCEPT",
-    b"user-agent": "HTTP_USER_AGENT",
-    b"authorization": "HTTP_AUTHORIZATION",
-}

@@ -15,21 +15,8 @@ from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.subscribers import Subscriber
 
-SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 """Those that stop uvicorn and granian; the last one on Windows."""
-
-
-class Wrapped:
-    """A handler of a signal that ends streams before it does what it did before."""
-
-    def __init__(self, handler: Callable[..., Any], hub: Hub, kind: type[Subscriber]) -> None:
-        self.handler = handler
-        self.hub = hub
-        self.kind = kind
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.hub.call(_end, self.hub, self.kind)
-        return self.handler(*arguments)
 
 
 def end_when_stopping(kind: type[Subscriber]) -> None:
@@ -40,16 +27,23 @@ def end_when_stopping(kind: type[Subscriber]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     hub = current_hub()
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        handler = None if number is None else signal.getsignal(number)
-        if callable(handler) and not (isinstance(handler, Wrapped) and handler.hub is hub):
-            signal.signal(number, Wrapped(handler, hub, kind))  # type: ignore[arg-type]
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and getattr(handler, "ends_streams_of", None) is not hub:
+            signal.signal(number, _ending_streams(hub, kind, handler))
 
 
-def _end(hub: Hub, kind: type[Subscriber]) -> None:
-    hub.stopping = True
-    for subscriber in hub.subscribers():
-        if isinstance(subscriber, kind):
-            subscriber.close(GOING_AWAY)
-            subscriber.leave()
+def _ending_streams(hub: Hub, kind: type[Subscriber], handler: Callable[..., Any]) -> Callable[..., Any]:
+    def end_streams() -> None:
+        hub.stopping = True
+        for subscriber in hub.subscribers():
+            if isinstance(subscriber, kind):
+                subscriber.close(GOING_AWAY)
+                subscriber.leave()
+
+    def handle(*arguments: Any) -> Any:
+        hub.call(end_streams)
+        return handler(*arguments)
+
+    handle.ends_streams_of = hub  # type: ignore[attr-defined]
+    return handle

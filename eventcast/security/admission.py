@@ -40,6 +40,14 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
     return permit
 
 
+def check_publish_at_once(request: HttpRequest, channel: str) -> Permit | None:
+    """As :func:`check_publish`, if that does not wait; otherwise None."""
+    permit = asking.may_publish_at_once(_checked_by(request), request, channel)
+    if permit is not None:
+        throttling.book(request, permit.publisher, 0)
+    return permit
+
+
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
     """Check that a WebSocket may publish to a channel. Done once, with the handshake, after :func:`check_subscribe`;
     each message is then held against the rate by :func:`check_rate`.
@@ -112,8 +120,7 @@ def cookies_count() -> bool:
 
 def is_immediate() -> bool:
     """Whether no check waits for anything: not for a database, and not for a class of the site's own."""
-    authorization = asking.current()
-    return not authorization.uses_database and type(authorization).__module__.startswith("eventcast.")
+    return asking.is_immediate(asking.current())
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:

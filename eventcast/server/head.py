@@ -1,10 +1,8 @@
-"""The head of a request: read by llhttp (``httptools``), then held to what RFC 9112 asks of a server."""
+"""The head of a request, held to what RFC 9112 asks of a server. Pure: bytes in, a head or a refusal out."""
 
 from __future__ import annotations
 
 import re
-
-import httptools
 
 from eventcast.exceptions import HeadTooLarge, InvalidRequest
 
@@ -13,142 +11,91 @@ MAX_HEAD = 32 * 1024
 
 MAX_HEADERS = 200
 
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
-_HOST = re.compile(rb"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*\Z")
+KNOWN_NAMES = 1000
+"""Names of headers that are remembered: clients may send any number of their own."""
+
+_TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_LINE = re.compile(_TOKEN + r"+ [!-~]+ HTTP/\d\.\d\Z")
+_LINE_BEGUN = re.compile(_TOKEN + r"*(?: [!-~]*(?: [HTP/.\d]{0,8})?)?\r?\Z")
+# "^" and the line end in it: each line is a header from its beginning to its end, or none is found there.
+_FIELD = re.compile(r"^(" + _TOKEN + r"+):[\t ]*([\t -~\x80-\xff]*)\r\n", re.MULTILINE)
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+_HOST = re.compile(r"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*\Z")
+
+_ONCE = {"HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
+
+_keys: dict[str, str] = {}
+"""CGI's names by those of headers."""
 
 
 class Head:
     """The head of one request.
 
-    :attr headers: names in lower case, and values, in their order.
-    :attr fields: the same by name; of several with one name the last.
-    :raises InvalidRequest, HeadTooLarge: as :meth:`feed`.
+    :attr target: the request target in origin form.
+    :attr fields: the headers, in their order.
+    :attr meta: the headers by the names that CGI gave them, as in Django's ``request.META``.
+    :attr length: bytes of the body; None if it comes in chunks.
+    :attr keep_alive: whether the client wants the connection to stay open after the answer (RFC 9112 section 9.3).
+    :attr upgrades: whether the client asks for a WebSocket (RFC 6455 section 4.2.1).
+    :raises InvalidRequest: it breaks the rules of HTTP/1.1.
     """
 
-    __slots__ = ("_parser", "_size", "_tail", "_target", "complete", "fields", "headers", "method", "target", "version")
+    __slots__ = ("fields", "keep_alive", "length", "meta", "method", "target", "upgrades", "version")
 
-    def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        self._size = 0
-        self._tail = b""
-        """The last bytes of what has come, in which the empty line may begin."""
-        self._target = b""
-        self.complete = False
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.fields: dict[bytes, bytes] = {}
-        self.method = ""
-        self.target = b""
-        self.version = ""
-
-    # llhttp calls these.
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name, value = name.lower(), value.rstrip(b" \t")  # llhttp strips only what stands before (RFC 9112 section 5.1)
-        self.headers.append((name, value))
-        self.fields[name] = value
-
-    def on_headers_complete(self) -> None:
-        self.complete = True
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything has come."""
-        return self._size > 0
-
-    def feed(self, data: bytes) -> bytes | None:
-        """Read on; returns what comes after the head, None if the head has not come to its end.
-
-        :raises InvalidRequest: it breaks the rules of HTTP/1.1.
-        :raises HeadTooLarge: it has more than :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` headers.
-        """
-        data = self._tail + data
-        start, search = len(self._tail), 0
-        while start < len(data) and not self.complete:
-            # Up to the first empty line, so that what comes after the head is not parsed. Before a request there may be
-            # empty lines (RFC 9112 section 2.2), after which it goes on.
-            found = data.find(b"\r\n\r\n", search)
-            end = found + 4 if found >= 0 else len(data)
-            self._size += end - start
-            if self._size > MAX_HEAD:
-                raise HeadTooLarge(f"The head of a request has at most {MAX_HEAD} bytes.")
-            try:
-                self._parser.feed_data(data[start:end] if start or end < len(data) else data)
-            except httptools.HttpParserUpgrade:
-                pass
-            except httptools.HttpParserError as error:
-                if not self.complete:
-                    raise InvalidRequest(f"The request is not HTTP/1.1: {error!s:.100}.") from None
-                raise InvalidRequest(f"The request cannot be read: {error!s:.100}.") from None
-            start = search = end
-        if not self.complete:
-            self._tail = data[-3:]
-            return None
-        self._check()
-        return data[start:]
-
-    def _check(self) -> None:
-        parser = self._parser
-        self.method = parser.get_method().decode("latin-1")
-        self.version = parser.get_http_version()
-        if len(self.headers) > MAX_HEADERS:
-            raise HeadTooLarge(f"A request has at most {MAX_HEADERS} headers.")
-        if self.version not in ("1.0", "1.1"):
+    def __init__(self, method: str, target: str, version: str, fields: list[tuple[str, str]]) -> None:
+        if version not in ("1.0", "1.1"):
             raise InvalidRequest("The version of HTTP is 1.0 or 1.1.", status=505)
-        if len(self.fields) < len(self.headers):
-            names = [name for name, _ in self.headers]
-            for name in (b"host", b"content-type", b"transfer-encoding"):
-                if names.count(name) > 1:
-                    raise InvalidRequest(f"A request has one {name.decode()!r} header.")
-        target = self._target
+        self.method = method
+        self.version = version
+        self.fields = fields
+        self.meta = meta = _meta(fields)
+        if not target.startswith("/"):
+            target = self._origin_form(target)
+        elif version == "1.1" and "HTTP_HOST" not in meta:
+            raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
+        if not _HOST.match(meta.get("HTTP_HOST", "")):
+            raise InvalidRequest("The Host header is not the name of a host.")
+        self.target = target.encode("latin-1")
+        self.length = self._length()
+        options = meta.get("HTTP_CONNECTION")
+        self.keep_alive, self.upgrades = version == "1.1", False
+        if options is not None:
+            wanted = [option.strip() for option in options.lower().split(",")]
+            self.keep_alive = "close" not in wanted and (version == "1.1" or "keep-alive" in wanted)
+            self.upgrades = "upgrade" in wanted and meta.get("HTTP_UPGRADE", "").lower() == "websocket"
+
+    def _origin_form(self, target: str) -> str:
         if (absolute := _ABSOLUTE.match(target)) is not None:
             # RFC 9112 section 3.2.2: what the target says counts, whatever the header says.
-            target = target[absolute.end() :] or b"/"
-            target = target if target.startswith(b"/") else b"/" + target
-            self.fields[b"host"] = absolute[1]
-            self.headers = [each for each in self.headers if each[0] != b"host"] + [(b"host", absolute[1])]
-        elif self.version == "1.1" and b"host" not in self.fields:
-            raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
-        if not _HOST.match(self.fields.get(b"host", b"")):
-            raise InvalidRequest("The Host header is not the name of a host.")
-        if not target.startswith(b"/") and target != b"*":
+            target, host = target[absolute.end() :], absolute[1]
+            target = target if target.startswith("/") else "/" + target
+            self.meta["HTTP_HOST"] = host
+            self.fields = [each for each in self.fields if each[0].lower() != "host"] + [("Host", host)]
+        elif target != "*":
             raise InvalidRequest("The target of a request is a path, such as /orders/42.")
-        self.target = target
-        encoding = self.fields.get(b"transfer-encoding")
-        if encoding is not None:
-            if self.version == "1.0" or b"content-length" in self.fields:
-                raise InvalidRequest("Send either Transfer-Encoding, with HTTP/1.1, or Content-Length.")
-            if encoding.strip().lower() != b"chunked":
-                raise InvalidRequest("The only Transfer-Encoding is chunked.", status=501)
+        elif self.version == "1.1" and "HTTP_HOST" not in self.meta:
+            raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
+        return target
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the client wants the connection to stay open after the answer (RFC 9112 section 9.3)."""
-        if b"connection" not in self.fields:
-            return self.version == "1.1"
-        options = [each.strip() for each in self.fields[b"connection"].lower().split(b",")]
-        return b"close" not in options and (self.version == "1.1" or b"keep-alive" in options)
+    def _length(self) -> int | None:
+        length = self.meta.get("CONTENT_LENGTH")
+        if "HTTP_TRANSFER_ENCODING" in self.meta:
+            if self.version == "1.0" or length is not None:
+                raise InvalidRequest("Send either Transfer-Encoding, with HTTP/1.1, or Content-Length.")
+            if self.meta["HTTP_TRANSFER_ENCODING"].lower() != "chunked":
+                raise InvalidRequest("The only Transfer-Encoding is chunked.", status=501)
+            return None
+        if length is None:
+            return 0
+        if not (length.isascii() and length.isdecimal() and len(length) < 20):
+            raise InvalidRequest("The Content-Length is not a number.")
+        return int(length)
 
     @property
     def expects_continue(self) -> bool:
         """Whether the client waits for a word before it sends the body (RFC 9110 section 10.1.1)."""
-        return self.version == "1.1" and self.fields.get(b"expect", b"").lower() == b"100-continue"
-
-    @property
-    def upgrades(self) -> bool:
-        """Whether the client asks for a WebSocket (RFC 6455 section 4.2.1)."""
-        if b"upgrade" not in self.fields:
-            return False
-        options = [each.strip() for each in self.fields.get(b"connection", b"").lower().split(b",")]
-        return b"upgrade" in options and self.fields.get(b"upgrade", b"").strip().lower() == b"websocket"
-
-    @property
-    def length(self) -> int | None:
-        """Bytes of the body; None if it comes in chunks."""
-        if b"transfer-encoding" in self.fields:
-            return None
-        return int(self.fields.get(b"content-length", b"0"))
+        return self.version == "1.1" and self.meta.get("HTTP_EXPECT", "").lower() == "100-continue"
 
     def for_daphne(self, length: int | None = None) -> bytes:
         """The head as Daphne gets it: the connection ends after this request, so that the next one comes to the door;
@@ -156,18 +103,76 @@ class Head:
 
         :param length: the length of the body, where it was read already.
         """
-        left_out = {b"daphne-root-path", b"connection"}
+        left_out = {"daphne-root-path", "connection"}
         if not self.upgrades:
-            left_out.add(b"upgrade")  # Daphne would take it for a handshake, and hang up.
+            left_out.add("upgrade")  # Daphne would take it for a handshake, and hang up.
         if length is not None:
-            left_out |= {b"content-length", b"transfer-encoding", b"expect"}
-        lines = [b"%b: %b\r\n" % each for each in self.headers if each[0] not in left_out]
-        lines.append(b"connection: Upgrade\r\n" if self.upgrades else b"connection: close\r\n")
+            left_out |= {"content-length", "transfer-encoding", "expect"}
+        fields = [each for each in self.fields if each[0].lower() not in left_out]
+        fields.append(("Connection", "Upgrade" if self.upgrades else "close"))
         if length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
+            fields.append(("Content-Length", str(length)))
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
         return b"%b %b HTTP/%b\r\n%b\r\n" % (
             self.method.encode(),
             self.target,
             self.version.encode(),
-            b"".join(lines),
+            lines.encode("latin-1"),
         )
+
+
+def read_head(data: bytes) -> tuple[Head, bytes] | None:
+    """The head that some bytes begin with, and what comes after it; None if it has not come to its end.
+
+    :raises InvalidRequest: it breaks the rules of HTTP/1.1.
+    :raises HeadTooLarge: it has more than :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` headers.
+    """
+    start = 0
+    while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2
+        start += 2
+    end = data.find(b"\r\n\r\n", start)
+    if max(end + 4, len(data) if end < 0 else 0) > MAX_HEAD:
+        raise HeadTooLarge(f"The head of a request has at most {MAX_HEAD} bytes.")
+    text = data[start : end + 2 if end >= 0 else None].decode("latin-1")
+    line, complete, _ = text.partition("\r\n")
+    if not (_LINE if complete else _LINE_BEGUN).match(line):
+        raise InvalidRequest("The request is not HTTP/1.1: it does not begin like 'GET /orders/42 HTTP/1.1'.")
+    if end < 0:
+        if text.count("\n") != text.count("\r\n"):
+            raise InvalidRequest("The request is not HTTP/1.1: a line does not end with CR and LF.")
+        return None
+    fields = _FIELD.findall(text, len(line) + 2)
+    if " \r\n" in text or "\t\r\n" in text:
+        fields = [(name, value.rstrip("\t ")) for name, value in fields]
+    if len(fields) + 1 != text.count("\n"):
+        raise InvalidRequest("The request is not HTTP/1.1: a header is not a name, a colon and a value.")
+    if len(fields) > MAX_HEADERS:
+        raise HeadTooLarge(f"A request has at most {MAX_HEADERS} headers.")
+    method, target, version = line.split(" ")
+    return Head(method, target, version[5:], fields), data[end + 4 :]
+
+
+def _meta(fields: list[tuple[str, str]]) -> dict[str, str]:
+    try:
+        meta = {_keys[name]: value for name, value in fields}
+    except KeyError:
+        meta = {}
+    if len(meta) == len(fields):
+        return meta
+    meta = {}
+    for name, value in fields:
+        key = _key(name)
+        if key in _ONCE and key in meta:
+            raise InvalidRequest(f"A request has one {name!r} header.")
+        if "_" not in name:  # X_Forwarded_For would be taken for X-Forwarded-For, which a proxy has checked.
+            meta[key] = f"{meta[key]},{value}" if key in meta else value
+    return meta
+
+
+def _key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    if key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
+        key = "HTTP_" + key
+    if "_" not in name and len(_keys) < KNOWN_NAMES:
+        _keys[name] = key
+    return key

@@ -25,9 +25,9 @@ from eventcast.http.payloads import body_too_large
 from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission
-from eventcast.server.bodies import ChunkedBody, SizedBody
+from eventcast.server.body_readers import ChunkedBody, SizedBody
 from eventcast.server.client_socket import ClientSocket
-from eventcast.server.head import Head
+from eventcast.server.head import Head, read_head
 from eventcast.server.tasks import run_at_once
 
 if TYPE_CHECKING:
@@ -45,19 +45,24 @@ LINGER_BYTES = 16 * 1024 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+NO_HEAD = Head("?", "/?", "1.0", [])
+"""That of a connection on which no request is complete."""
+NO_HEAD.target = b"?"
+
 
 class HTTPConnection(ClientSocket):
     """One connection that speaks HTTP/1.1. A subclass says what is done with a request."""
 
-    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_on_body")
+    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_then")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         super().__init__(door, sock, address, server)
-        self._head = Head()
+        self._head = NO_HEAD
         self._body: SizedBody | ChunkedBody | None = None
-        self._on_body: Callable[[bytes], None] = _ignore
+        self._then: Callable[[bytes], None] = _ignore
+        """What is done with the body."""
         self._buffer = b""
-        """What was read and belongs to the next request."""
+        """What was read and not taken: part of a head, or what came while a request was being served."""
         self._busy = False
         """Whether a request is being served."""
         self._keep_alive = True
@@ -81,17 +86,17 @@ class HTTPConnection(ClientSocket):
         if not data:
             # A client may close its side and still wait for its answer.
             self._eof = True
-            self._loop.remove_reader(self._socket.fileno())
-            self._paused = True
+            self._pause()
             if not self._busy:
                 self._close()
             return
-        self._buffer = self._buffer + data if self._buffer else data
         if self._busy:
             # Half a request, or the next one: it waits, and what comes after it waits in the kernel.
+            self._buffer += data
             self._pause()
-        else:
-            self._go_on()
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        self._go_on()
 
     def _pause(self) -> None:
         if not self._paused:
@@ -102,32 +107,31 @@ class HTTPConnection(ClientSocket):
         """Take what is in the buffer, up to the end of one request."""
         try:
             while self._buffer and not self._busy and not self._lingering:
-                data, self._buffer = self._buffer, b""
-                if self._body is None:
-                    if not self._head.begun:
-                        self.deadline = self._loop.time() + self._door.times.head
-                    rest = self._head.feed(data)
-                    if rest is None:
-                        break
-                    self._buffer = rest
+                if self._body is not None:
+                    self._feed(self._body)
+                elif (found := read_head(self._buffer)) is not None:
+                    self._head, self._buffer = found
                     self.begin()
                 else:
-                    before = self._body.size
-                    rest = self._body.feed(data)
-                    if rest is None:
-                        self.deadline += (self._body.size - before) / MIN_RATE
-                        self._check_size()
-                        break
-                    self._check_size()
-                    self._buffer = rest
-                    if not self._lingering:
-                        self._body_complete()
-            if self._eof and not self._buffer and not self._busy:
+                    self.deadline = min(self.deadline, self._loop.time() + self._door.times.head)
+                    break
+            if self._eof and not self._busy and not self._lingering:
                 self._close()  # Half a request, whose rest will never come.
         except Refused as refusal:
             self._refuse(refusal)
         except Exception as error:
             self._failed(error)
+
+    def _feed(self, body: SizedBody | ChunkedBody) -> None:
+        before = body.size
+        rest = body.feed(self._buffer)
+        self._buffer = b"" if rest is None else rest
+        self.deadline += (body.size - before) / MIN_RATE
+        if body.size > conf.MAX_BODY_SIZE:
+            raise body_too_large(conf.MAX_BODY_SIZE)
+        if rest is not None:
+            self._body, then = None, self._then
+            then(body.content())
 
     # --- one request ------------------------------------------------------------------------------------------------
 
@@ -138,26 +142,18 @@ class HTTPConnection(ClientSocket):
     def _read_body(self, then: Callable[[bytes], None]) -> None:
         """Read the body, then go on."""
         length = self._head.length
-        if length == 0:
-            then(b"")
-            return
-        if length is not None and length > conf.MAX_BODY_SIZE:
-            raise body_too_large(conf.MAX_BODY_SIZE)
+        if length is not None:
+            if length > conf.MAX_BODY_SIZE:
+                raise body_too_large(conf.MAX_BODY_SIZE)
+            if length <= len(self._buffer):
+                body, self._buffer = self._buffer[:length], self._buffer[length:]
+                then(body)
+                return
         self.deadline = self._loop.time() + self._door.times.body
-        self._on_body = then
+        self._then = then
         self._body = ChunkedBody() if length is None else SizedBody(length)
         if not self._buffer and self._head.expects_continue:
             self._send(CONTINUE)
-
-    def _check_size(self) -> None:
-        if self._body is not None and self._body.size > conf.MAX_BODY_SIZE:
-            raise body_too_large(conf.MAX_BODY_SIZE)
-
-    def _body_complete(self) -> None:
-        body, then = self._body, self._on_body
-        self._body, self._on_body = None, _ignore
-        if body is not None:
-            then(body.content())
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
@@ -187,17 +183,19 @@ class HTTPConnection(ClientSocket):
         head = self._head
         keep_alive = head.version == "1.0"  # and was asked for, or this is the last answer
         self._send(answer_bytes(answer, close=close, keep_alive=keep_alive, head_only=head.method == "HEAD"))
-        if not self._unsent:
+        if self._unsent:
+            self._busy = True
+        else:
             self._answered()
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer a request that is not read to its end, and close the connection."""
         if self._lingering or self._gone:
             return
-        head = self._head
-        note_refused(head.method or "?", head.target.decode("latin-1") or "?", refusal, subscribes=head.upgrades)
-        self._lingering = True
-        self._busy = True
+        if self._head is NO_HEAD and self._buffer.lstrip(b"\r\n").startswith(b"HEAD "):
+            self._head = Head("HEAD", "/?", "1.0", [])  # Its answer has no body, however broken the rest is.
+        note_refused(self._head.method, self._head.target.decode("latin-1"), refusal, subscribes=self._head.upgrades)
+        self._lingering = self._busy = True
         self._answer(refusal_answer(refusal), close=True)
 
     def _all_sent(self) -> None:
@@ -211,7 +209,7 @@ class HTTPConnection(ClientSocket):
         if not self._keep_alive:
             self._linger()
             return
-        self._head = Head()
+        self._head = NO_HEAD
         self._busy = False
         self.deadline = self._loop.time() + self._door.times.idle
         self._resume()
@@ -225,7 +223,7 @@ class HTTPConnection(ClientSocket):
         elif self._eof and not self._buffer:
             self._close()
         if self._buffer:
-            # Not from here: a thousand requests in one packet would be as many calls deep.
+            # Not from here: a thousand requests in one packet would be as many calls deep, and hold up others.
             self._loop.call_soon(self._go_on_later)
 
     def _go_on_later(self) -> None:
@@ -236,7 +234,7 @@ class HTTPConnection(ClientSocket):
 
     def timed_out(self) -> None:
         """The deadline has passed."""
-        if self._lingering or self._unsent or not (self._head.begun or self._body):
+        if self._lingering or self._unsent or not (self._buffer or self._body):
             self._close()
         else:
             self._refuse(RequestTimeout("The request was not complete in time. Send it faster."))
@@ -244,7 +242,7 @@ class HTTPConnection(ClientSocket):
     def stop(self) -> None:
         """The server stops: close the connection unless a request is being served, which is answered first."""
         self._keep_alive = False
-        if not self._busy and not self._head.begun:
+        if not (self._busy or self._buffer or self._body):
             self._close()
 
 

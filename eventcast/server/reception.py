@@ -8,10 +8,10 @@ from urllib.parse import unquote_to_bytes
 
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.engine.patterns import SUBSCRIBE, from_query
+from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
-from eventcast.http.answers import Answer, answering, refusal_answer
+from eventcast.http.answers import Answer, View, answering, refusal_answer
 from eventcast.http.payloads import body_too_large
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
@@ -31,10 +31,12 @@ class DoorConnection(HTTPConnection):
         """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive and not self._door.stopping
-        path = unquote_to_bytes(head.target.partition(b"?")[0])
+        path = head.target.partition(b"?")[0]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
         if head.upgrades:
             # Also for Daphne, which hangs up on an odd handshake without a whole answer.
-            handshake.check(head.fields, head.method, head.version)
+            handshake.check(head.meta, head.method, head.version)
         if router is None or (head.target.startswith(b"/") and not path.startswith(router.prefix)):
             self._hand_over(self._buffer)  # the site's, which may want its uploads
         elif not head.target.startswith(b"/") or not router.has(path):
@@ -43,51 +45,40 @@ class DoorConnection(HTTPConnection):
             if router.has_own_consumer:
                 self._hand_over(self._buffer)
             else:
-                self._websocket(path)
+                self._websocket(router.prefix.decode())
         elif not router.publish_directly:
             self._read_and_hand_over()
         elif router.is_channel(path):
-            self._channel()
+            if head.method in ("POST", "PUT"):
+                self._publish()
+            else:
+                self._listen_or_ask()
         elif path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
-            self._stream_of_pattern()
+            self._serve(self._request(), _subscribe)
         else:
             self._read_and_hand_over()
 
     def _request(self, *, websocket: bool = False) -> Request:
-        head = self._head
-        client = self._address[:2] if isinstance(self._address, tuple) else None
-        return Request(head.method, head.target, head.headers, client=client, server=self._server, websocket=websocket)
+        head, client = self._head, self._address[:2] if isinstance(self._address, tuple) else None
+        return Request(
+            head.method, head.target, head.fields, head.meta, client=client, server=self._server, websocket=websocket
+        )
 
-    def _channel(self) -> None:
-        head = self._head
-        request = self._request()
-        if head.method not in ("POST", "PUT"):
-            accept = head.fields.get(b"accept", b"*/*")
-            if accept not in (b"*/*", b"application/json") and channels.form_of(request) == pages.HTML:
-                self._read_and_hand_over()  # a page, with Django's templates
-                return
-            self._read_body(lambda body: self._start(self._serve(request)))
-            return
-        if (head.length or 0) > conf.MAX_BODY_SIZE:
-            raise body_too_large(conf.MAX_BODY_SIZE)
-        has_all = head.length is not None and len(self._buffer) >= head.length
-        if has_all:
-            self._read_body(lambda body: self._start(self._publish(request, body)))
-        else:
+    # --- requests to channels ---------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        request, length = self._request(), self._head.length
+        if length is None or length > len(self._buffer):
+            if (length or 0) > conf.MAX_BODY_SIZE:
+                raise body_too_large(conf.MAX_BODY_SIZE)
             self._start(self._admit_then_read(request))
-
-    async def _serve(self, request: Request) -> None:
-        answer = await _serve(request)
-        if isinstance(answer, streams.Stream):
-            await self._stream(answer)
-        elif isinstance(answer, Answer):
-            self._answer(answer)
+            return
+        request.content, self._buffer = self._buffer[:length], self._buffer[length:]
+        answer = channels.publish_at_once(request, self._head.target)
+        if answer is None:
+            self._start(self._answer_by(_serve, request))
         else:
-            self._hand_over(self._buffer, 0)  # Its body was read.
-
-    async def _publish(self, request: Request, body: bytes) -> None:
-        request.set_body(body)
-        self._answer(await _serve(request))
+            self._answer(answer)
 
     async def _admit_then_read(self, request: Request) -> None:
         """Check the publisher before its body is read: a stranger's is not worth the memory."""
@@ -105,35 +96,37 @@ class DoorConnection(HTTPConnection):
                 raise refusal
             return await channels.publish(request, name, permit)
 
-        async def publish(body: bytes) -> None:
-            request.set_body(body)
-            self._answer(await answer(request))
-
         if refusal is not None:
             self._answer(await answer(request), close=True)
             return
         self._busy = False
-        self._read_body(lambda body: self._start(publish(body)))
+        self._serve(request, answer)
         self._resume()
 
-    def _stream_of_pattern(self) -> None:
-        request = self._request()
+    def _listen_or_ask(self) -> None:
+        request, accept = self._request(), self._head.meta.get("HTTP_ACCEPT", "*/*")
+        if accept not in ("*/*", "application/json") and channels.form_of(request) == pages.HTML:
+            self._read_and_hand_over()  # a page, with Django's templates
+        else:
+            self._serve(request, _serve)
 
-        @answering
-        async def subscribe(request: Any) -> Any:
-            check_host(request)
-            return await own_paths.subscribe_by(request, from_query(self._head.target.partition(b"?")[2], mount))
+    def _serve(self, request: Request, view: View) -> None:
+        """Read the body, then answer by a view."""
 
-        mount = "" if self._door.router is None else self._door.router.prefix.decode()
+        def serve(body: bytes) -> None:
+            request.content = body
+            self._start(self._answer_by(view, request))
 
-        async def serve() -> None:
-            answer = await subscribe(request)
-            if isinstance(answer, streams.Stream):
-                await self._stream(answer)
-            else:
-                self._answer(answer)
+        self._read_body(serve)
 
-        self._read_body(lambda body: self._start(serve()))
+    async def _answer_by(self, view: View, request: Request) -> None:
+        answer = await view(request)
+        if isinstance(answer, streams.Stream):
+            await self._stream(answer)
+        elif isinstance(answer, Answer):
+            self._answer(answer)
+        else:
+            self._hand_over(self._buffer, 0)  # Its body was read.
 
     async def _stream(self, answer: streams.Stream) -> None:
         if self._gone:
@@ -144,14 +137,12 @@ class DoorConnection(HTTPConnection):
         subscriber = streams.SocketStream(self._give_away(watched=is_local()), answer, chunked=chunked)
         await streams.open_stream(subscriber, answer, head + subscriber.greet())
 
-    def _websocket(self, path: bytes) -> None:
-        head, router = self._head, self._door.router
-        assert router is not None
-        channel = names.channel_from_target(head.target)
-        mount = router.prefix.decode()
+    def _websocket(self, mount: str) -> None:
+        target, _, query = self._head.target.partition(b"?")
+        channel = names.channel_from_target(target)
         if mount != "/" and not channel.startswith(mount):
             raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
-        wanted = handshake.wanted_by(channel, head.target.partition(b"?")[2], mount)
+        wanted = handshake.wanted_by(channel, query, mount)
         self._start(self._open_websocket(self._request(websocket=True), wanted))
 
     async def _open_websocket(self, request: Request, wanted: Any) -> None:
@@ -168,8 +159,10 @@ class DoorConnection(HTTPConnection):
         connection = await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
         if self._door.log is not None and connection is not None:
             self._log("websocket", "connected")
-            forget, log = connection.on_end or _nothing, functools.partial(self._log, "websocket", "disconnected")
-            connection.on_end = lambda: (forget(), log())
+            forget, log = connection.on_end, functools.partial(self._log, "websocket", "disconnected")
+            connection.on_end = lambda: (forget and forget(), log())
+
+    # --- the rest ---------------------------------------------------------------------------------------------------
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
         if self._door.log is not None:
@@ -194,11 +187,9 @@ class DoorConnection(HTTPConnection):
         :param received: what has come after the head.
         :param length: the length of the body, where it was read already.
         """
-        if self._gone:
-            return
-        self._busy = True
-        head = self._head.for_daphne(length)
-        self._door.hand_over(self._give_away(), head + received)
+        if not self._gone:
+            self._busy = True
+            self._door.hand_over(self._give_away(), self._head.for_daphne(length) + received)
 
 
 @answering
@@ -208,5 +199,8 @@ async def _serve(request: Any) -> Any:
     return await channels.serve(request, names.channel_from_target(request.target))
 
 
-def _nothing() -> None:
-    pass
+@answering
+async def _subscribe(request: Any) -> Any:
+    """Serve a request to listen to the channels of a pattern."""
+    check_host(request)
+    return await own_paths.subscribe(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import logging
 import socket
@@ -100,21 +99,21 @@ async def open_websocket(
     return connection
 
 
-def check(headers: dict[bytes, bytes], method: str, version: str) -> None:
+def check(meta: dict[str, str], method: str, version: str) -> None:
     """Check that a handshake is one (RFC 6455 section 4.2.1).
 
-    :param headers: by their names in lower case.
+    :param meta: the headers by the names that CGI gave them.
     :raises InvalidHandshake: it is not; ``UnsupportedVersion``: it is of another version of the protocol.
     """
     if method != "GET" or version != "1.1":
         raise InvalidHandshake("A WebSocket is opened by GET with HTTP/1.1.")
-    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+    if meta.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in meta:
         raise InvalidHandshake("The request that opens a WebSocket has no body.")
-    if headers.get(b"sec-websocket-version", b"").strip() != b"13":
+    if meta.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
         raise UnsupportedVersion("Open the WebSocket with Sec-WebSocket-Version: 13.")
     try:
-        key = base64.b64decode(headers.get(b"sec-websocket-key", b"").strip(), validate=True)
-    except binascii.Error:
+        key = base64.b64decode(meta.get("HTTP_SEC_WEBSOCKET_KEY", ""), validate=True)
+    except ValueError:
         key = b""
     if len(key) != 16:
         raise InvalidHandshake("Sec-WebSocket-Key is 16 bytes in base64.")

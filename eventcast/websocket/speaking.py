@@ -19,7 +19,7 @@ from collections.abc import Callable
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.engine import names, publishing
+from eventcast.engine import names, sending
 from eventcast.engine.closing import MESSAGE_TOO_BIG, POLICY_VIOLATION, Closing
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
@@ -73,7 +73,7 @@ class Speaker:
         try:
             admission.check_rate(self._request, self.permit)
             if (message := self.read(data)) is not None:
-                await publishing.apublish_many(self._channel, [message])
+                await sending.apublish_all(self._channel, [message])
         except LayerUnavailable:  # It stands in the log already.
             if (channel := subscriber.channel) is not None:
                 channel.lost += channel.count

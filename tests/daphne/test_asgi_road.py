@@ -11,7 +11,8 @@ from django.test import override_settings
 
 from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.hub import current_hub
-from eventcast.engine.publishing import apublish, apublish_many
+from eventcast.engine.publishing import apublish
+from eventcast.engine.sending import apublish_all
 from tests.daphne.certificates import certificate
 from tests.daphne.client import TEXT, Client
 from tests.daphne.site import Site, daphne_on, on_reactor
@@ -78,7 +79,7 @@ async def test_compression_is_left_to_autobahn(site: Site) -> None:
         client, subscriber = await site.connect("/a", "Sec-WebSocket-Extensions: permessage-deflate")
     finally:
         factory.setProtocolOptions(perMessageCompressionAccept=lambda offers: None)
-    await apublish_many("/a", ["x" * 100, "y"])
+    await apublish_all("/a", ["x" * 100, "y"])
     inflate, received = zlib.decompressobj(-15), []
     for _ in range(2):
         head = await client.reader.readexactly(2)
@@ -91,7 +92,7 @@ async def test_compression_is_left_to_autobahn(site: Site) -> None:
 @on_reactor
 async def test_empty_messages_arrive(site: Site) -> None:
     client, _ = await site.connect()
-    await apublish_many("/a", ["", b"", "x"])
+    await apublish_all("/a", ["", b"", "x"])
     assert [await client.frame() for _ in range(3)] == [(1, b""), (2, b""), (1, b"x")]
 
 

@@ -13,7 +13,8 @@ from twisted.internet import reactor
 
 from eventcast.engine.closing import OPERATOR
 from eventcast.engine.hub import current_hub
-from eventcast.engine.publishing import apublish, apublish_many
+from eventcast.engine.publishing import apublish
+from eventcast.engine.sending import apublish_all
 from eventcast.server import daphne
 from tests.daphne.client import CLOSE, PING, PONG, TEXT
 from tests.daphne.site import Site, daphne_on, on_reactor
@@ -37,7 +38,7 @@ def forgotten(site: Site) -> bool:
 @on_reactor
 async def test_websocket_is_taken_over(site: Site) -> None:
     client, subscriber = await site.connect()
-    await apublish_many("/a", ["text", b"\xff", "", "x" * 1_000_000])
+    await apublish_all("/a", ["text", b"\xff", "", "x" * 1_000_000])
     assert [await client.frame() for _ in range(4)] == [(1, b"text"), (2, b"\xff"), (1, b""), (1, b"x" * 1_000_000)]
     assert subscriber.transport == "websocket"
 

@@ -1,12 +1,15 @@
 """URLs of the standalone server, and below ``/admin/inside/`` what a test can only do inside the server's process.
 
-Publish from Python by one of three roads, disconnect subscribers, and count what the process holds.
+Publish from Python by one of three roads, disconnect subscribers, count what the process holds, and make faults in it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 from django.http import HttpRequest, JsonResponse
@@ -88,7 +91,57 @@ async def held(request: HttpRequest) -> JsonResponse:
     return JsonResponse(found)
 
 
+class Publishes(logging.Handler):
+    """Publishes the log, as a site may."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        eventcast.publish("/log", record.getMessage())
+
+
+class Fails(logging.Handler):
+    """Raises, as no handler should."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("a fault of a log handler")
+
+
+class Litter:
+    """Garbage that only a collection finds; when it goes it logs, and leaves more of its kind, :attr:`left` times."""
+
+    left = 0
+
+    def __init__(self) -> None:
+        self._itself = self
+
+    def __del__(self) -> None:
+        if Litter.left:
+            Litter.left -= 1
+            logging.getLogger("site").warning("a finalizer has run")
+            Litter()
+
+
+@csrf_exempt
+async def litter(request: HttpRequest) -> JsonResponse:
+    """The garbage collector runs all the time, wherever the server is; 200 times it finds what logs and publishes."""
+    if gc.get_threshold()[0] != 2:
+        gc.set_threshold(2, 100, 100)
+        logging.getLogger().addHandler(Publishes())
+        atexit.register(setattr, Litter, "left", 0)
+    Litter.left = 200
+    Litter()
+    return JsonResponse({})
+
+
+@csrf_exempt
+async def log_handler_fails(request: HttpRequest) -> JsonResponse:
+    """From now on each line of the log is an exception where it is written."""
+    logging.getLogger().addHandler(Fails())
+    return JsonResponse({})
+
+
 urlpatterns = [
+    path("admin/inside/litter", litter),
+    path("admin/inside/log-handler-fails", log_handler_fails),
     path("admin/inside/publish", publish),
     path("admin/inside/disconnect", disconnect),
     path("admin/inside/held", held),

@@ -70,6 +70,23 @@ def find(path: str) -> type[Authorization]:
     return kind
 
 
+def is_immediate(authorization: Authorization) -> bool:
+    """Whether it waits for nothing: not for a database, and it is not a class of the site's own."""
+    return not authorization.uses_database and type(authorization).__module__.startswith("eventcast.")
+
+
+def may_publish_at_once(authorization: Authorization, request: HttpRequest, channel: str) -> Permit | None:
+    """What :func:`ask` says of a publisher, if that does not wait; otherwise None."""
+    if not is_immediate(authorization):
+        return None
+    answer: Any = authorization.can_publish(request, channel)
+    if isinstance(answer, Permit):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    return None
+
+
 async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
     """Ask an authorization, for example the :func:`current` one.
 

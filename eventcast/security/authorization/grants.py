@@ -129,9 +129,9 @@ def disjoint(one: Pattern, other: Pattern) -> bool:
 
 def _segments_disjoint(one: Segment, other: Segment) -> bool:
     if not one.kind:
-        return other.matches(one.before) is None
+        return not other.matches(one.before)
     if not other.kind:
-        return one.matches(other.before) is None
+        return not one.matches(other.before)
     return not (
         _one_begins_the_other(one.before, other.before) and _one_begins_the_other(one.after[::-1], other.after[::-1])
     )

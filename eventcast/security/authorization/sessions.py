@@ -124,15 +124,16 @@ def publish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
     :raises ValueError: the user has no primary key, and so no channel.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`eventcast.publish`.
     """
-    return publishing.publish(_own_channel(user, name), data, **options)
+    return publishing.publish(own_channel(user, name), data, **options)
 
 
 async def apublish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
     """The same as :func:`publish_to`, to be awaited, as :func:`eventcast.apublish`."""
-    return await publishing.apublish(_own_channel(user, name), data, **options)
+    return await publishing.apublish(own_channel(user, name), data, **options)
 
 
-def _own_channel(user: Any, name: str) -> str:
+def own_channel(user: Any, name: str) -> str:
+    """The name of a user's own channel, as for :func:`publish_to`."""
     if getattr(user, "pk", None) is None:
         raise ValueError(f"The user {user!r:.100} has no primary key, and so no channel: is it logged in, and saved?")
     for _, entry in _entries():

@@ -15,6 +15,7 @@ from eventcast.server.daphne.behind import behind_the_door
 from eventcast.server.daphne.finding import (
     find_protocol,
     find_request,
+    is_running,
     peer_of,
     request_target,
     without_spoofed_root_path,
@@ -39,6 +40,7 @@ __all__ = [
     "find_protocol",
     "find_request",
     "hold_back",
+    "is_running",
     "mended",
     "peer_of",
     "ping_times",

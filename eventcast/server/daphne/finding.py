@@ -68,6 +68,11 @@ def find_request(scope: Mapping[str, Any]) -> Any | None:
     return None
 
 
+def is_running() -> bool:
+    """Whether this process runs Twisted's reactor, and so a server."""
+    return bool(getattr(sys.modules.get("twisted.internet.reactor"), "running", False))
+
+
 def request_target(protocol: Any) -> bytes | None:
     """The request target of a WebSocket's handshake as the client sent it (RFC 9112 section 3.2)."""
     target = getattr(protocol, "http_request_uri", None)

@@ -1,0 +1,191 @@
+"""Messages on their way through the channel layer: to the subscribers of this process, and to other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from eventcast.conf import conf
+from eventcast.engine import messages, names, presence
+from eventcast.engine.background import BackgroundLoop
+from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.figures import Tally
+from eventcast.engine.hub import hubs
+from eventcast.engine.logs import SteadyLogger
+from eventcast.exceptions import LayerUnavailable
+from eventcast.layers import InMemoryChannelLayer, get_layer
+
+logger = SteadyLogger("eventcast.publish")
+
+published = Tally()
+"""Messages handed to the channel layer by this process."""
+
+LAYER_TIMEOUT = 2.0
+"""Seconds that a channel layer of another project, such as Redis, has to take a message."""
+
+EVERYWHERE = names.group_name(names.ALL)
+"""The group of the processes that have subscribers to patterns."""
+
+captures: list[Callable[[str, Sequence[str | bytes]], object]] = []
+"""Called with the channel and the messages of each publish, which were checked: the outboxes of ``eventcast.testing``.
+
+While there is one, messages reach the subscribers of this process by the in-memory layer, and nothing else.
+"""
+
+_background = BackgroundLoop("eventcast.publish")
+
+_AT_ONCE = contextlib.nullcontext()
+
+
+async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "") -> int:
+    """Publish several messages to one channel, in order: all of them, or none if one is refused.
+
+    :param data: text (``str``) or binary (``bytes``) messages.
+    :param event: the name of the event that all of them have.
+    :returns: how many subscribers this process has on the channel.
+    :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
+    """
+    names.check_channel(channel)
+    return await apublish_checked(channel, data, messages.check_event_name(event))
+
+
+async def apublish_checked(channel: str, data: Sequence[str | bytes], event_name: str = "") -> int:
+    """The same for names that were checked."""
+    return await asend(messages.to_layer(channel, [messages.check_data(message) for message in data], event_name))
+
+
+async def asend(event: dict[str, Any]) -> int:
+    """Send messages through the channel layer; returns the number of the channel's subscribers in this process."""
+    channel = event["channel"]
+    if captures:
+        _capture(event)
+    for hub in hubs():  # a subscriber's event loop may be another than the publisher's
+        if hub.is_crowded(channel):
+            await hub.wait_for_room(channel)
+    layer = get_layer()
+    if isinstance(layer, InMemoryChannelLayer):
+        _send_in_memory(layer, event)
+    elif not captures:
+        await _send_by_layer(layer, event)
+    return presence.subscriber_count(channel)
+
+
+def heard_without_waiting(channel: str) -> list[LocalChannel] | None:
+    """The local channels that hear ``channel``, if :func:`publish_in_memory` can be used now; None if a publisher has
+    to wait, for subscribers that have to catch up or for a channel layer of another project."""
+    heard: list[LocalChannel] = []
+    for hub in hubs():
+        heard += hub.heard_by(channel)
+        if hub.incoming.crowded:
+            return None
+    if captures or any(local.crowded for local in heard) or not isinstance(get_layer(), InMemoryChannelLayer):
+        return None
+    return heard
+
+
+def publish_in_memory(channel: str, data: Sequence[str | bytes], heard: list[LocalChannel]) -> int:
+    """:func:`apublish_all` for a name that was checked, without waiting.
+
+    :param heard: what :func:`heard_without_waiting` has returned just now.
+    """
+    event = messages.to_layer(channel, [messages.check_data(message) for message in data])
+    layer = get_layer()
+    assert isinstance(layer, InMemoryChannelLayer)
+    _send_in_memory(layer, event)
+    return sum([local.count for local in heard])
+
+
+def send(event: dict[str, Any]) -> None:
+    """The same without ``await``. On the thread of a running event loop, other layers than ours get it later."""
+    layer, on_loop = get_layer(), is_on_a_loop()
+    if captures:
+        _capture(event)
+    for hub in hubs():
+        if on_loop:
+            hub.make_room_now(event["channel"])
+        else:
+            hub.wait_for_room_in_thread(event["channel"])
+    if isinstance(layer, InMemoryChannelLayer):
+        _send_in_memory(layer, event)
+    elif captures:
+        pass  # Nothing leaves the process.
+    elif on_loop:
+        _background.start(_send_in_turn(layer, event))
+    else:
+        _background.run(_send_by_layer(layer, event))
+
+
+def is_on_a_loop() -> bool:
+    """Whether this is the thread of a running event loop, which must not wait."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
+    """Needs no event loop and waits for none: the hubs have the message when this returns."""
+    group = names.group_name(event["channel"])
+    if group in layer.groups:
+        layer.group_send_nowait(group, event)
+    if EVERYWHERE in layer.groups and conf.PATTERN_SUBSCRIPTIONS:
+        layer.group_send_nowait(EVERYWHERE, messages.for_patterns(event))
+    published.add(len(event["messages"]))
+
+
+async def _send_by_layer(layer: Any, event: dict[str, Any], turn: AbstractAsyncContextManager[Any] = _AT_ONCE) -> None:
+    """Hand a message to a layer of another project, within :data:`LAYER_TIMEOUT`.
+
+    :param turn: what keeps the order of messages whose publishers do not wait; waiting for it is part of that time.
+    :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
+    """
+
+    async def send(group: str, event: dict[str, Any]) -> None:
+        async with turn:
+            await layer.group_send(group, event)
+
+    channel = event["channel"]
+    error = await _within_limit(send(names.group_name(channel), event))
+    if error is not None:
+        logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
+        if isinstance(error, TimeoutError):
+            raise LayerUnavailable(
+                f"The channel layer did not answer in {LAYER_TIMEOUT:g} s; the message may have been sent."
+            )
+        raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error
+    published.add(len(event["messages"]))
+    if conf.PATTERN_SUBSCRIPTIONS:
+        error = await _within_limit(send(EVERYWHERE, messages.for_patterns(event)))
+        if error is not None:
+            # Not the publisher's error: a publisher that tried again would send the message twice.
+            logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(channel), error)
+
+
+async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
+    # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+    task = asyncio.ensure_future(sending)
+    try:
+        await asyncio.wait({task}, timeout=LAYER_TIMEOUT)
+    finally:
+        if not task.done():
+            task.cancel()
+    if not task.done():
+        return TimeoutError()
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error
+
+
+async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
+    with contextlib.suppress(LayerUnavailable):  # logged where it was raised
+        await _send_by_layer(layer, event, _background.turn)
+
+
+def _capture(event: dict[str, Any]) -> None:
+    for capture in captures:
+        capture(event["channel"], event["messages"])
