@@ -71,7 +71,7 @@ def test_address_ignores_headers_where_no_proxy_is_trusted() -> None:
 
 def address_counted(host: str, *, of_the_door: bool) -> str:
     if of_the_door:
-        made: Any = Request("GET", b"/a", [], client=(host, 1), server=("127.0.0.1", 80))
+        made: Any = Request("GET", b"/a", [], {}, client=(host, 1), server=("127.0.0.1", 80))
     else:
         made = HttpRequest()
         made.scope = scope((host, 1))

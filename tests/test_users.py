@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -71,8 +71,9 @@ def cookie(client: Client) -> str:
 
 
 def from_the_door(client: Client) -> HttpRequest:
-    headers = [(b"cookie", f"sessionid={cookie(client)}".encode())]
-    return Request("GET", b"/red", headers, client=("127.0.0.1", 1), server=("127.0.0.1", 80), websocket=True)
+    text = f"sessionid={cookie(client)}"
+    there: Any = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "websocket": True}
+    return Request("GET", b"/red", [("Cookie", text)], {"HTTP_COOKIE": text}, **there)
 
 
 def from_django(client: Client) -> HttpRequest:
@@ -174,3 +175,27 @@ def test_request_that_is_kept_has_no_connection(client: Client) -> None:
     assert "eventcast.protocol" in request.scope
     assert {"user", "session", "auser"} & set(vars(kept)) == set()
     assert kept.headers == request.headers
+
+
+class Fragile(Teams):
+    """Has a mistake that one user meets."""
+
+    broken: ClassVar[set[str]] = set()
+
+    def can_subscribe(self, request: Any, channel: str) -> bool:
+        if channel in self.broken:
+            raise KeyError(channel)
+        return super().can_subscribe(request, channel)
+
+
+def test_mistake_of_a_class_keeps_no_other_subscriber(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = User.objects.get()
+    user.groups.add(Group.objects.create(name="blue"))
+    with override_settings(EVENTCAST={"AUTHORIZATION": f"{__name__}.Fragile"}):
+        claims: Any = [ask(from_the_door(client), wanted=wanted).claims[0] for wanted in ("/red", "/blue")]
+        user.groups.clear()
+        monkeypatch.setattr(Fragile, "broken", {"/red"})
+        assert type(claims[0]).lapsed(claims) == [claims[1]]
+    assert "Asking again for a permission failed" in caplog.text

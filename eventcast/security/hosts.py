@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 from django.http import HttpRequest
 
+from eventcast.conf import setting_of_django
 from eventcast.exceptions import DisallowedHost
 
 _allowed: dict[str, Any] = {}
@@ -23,8 +23,9 @@ def check_host(request: HttpRequest) -> None:
     :raises DisallowedHost: it is not in ``ALLOWED_HOSTS``.
     """
     host = request.META.get("HTTP_HOST", "")
-    setting = settings.ALLOWED_HOSTS
-    forwarded = settings.USE_X_FORWARDED_HOST  # Then Django checks another header, and nothing is known about this one.
+    setting = setting_of_django("ALLOWED_HOSTS", ())
+    # With this, Django checks another header, and nothing is known about this one.
+    forwarded = setting_of_django("USE_X_FORWARDED_HOST", False)
     if not host or (_allowed.get(host) is setting and not forwarded):
         return
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
@@ -22,7 +24,10 @@ from eventcast.security.authorization.permits import Permit
 from eventcast.security.threads import in_thread
 from eventcast.security.users import SessionClaim
 
-_made: tuple[object, dict[str, Authorization]] = (None, {})
+logger = logging.getLogger("eventcast.subscribe")
+
+_made: tuple[object, dict[str | None, Authorization]] = (None, {})
+"""The settings, and what was made for them by dotted paths; with None, the current one."""
 
 
 def current() -> Authorization:
@@ -30,7 +35,12 @@ def current() -> Authorization:
 
     :raises ImproperlyConfigured: ``EVENTCAST["AUTHORIZATION"]`` names no such class, or the class' settings are wrong.
     """
-    return instance(conf.AUTHORIZATION)
+    configured, made = _made
+    if None not in made or configured is not setting_of_django("EVENTCAST", None):
+        found = instance(conf.AUTHORIZATION)
+        made = _made[1]
+        made[None] = found
+    return made[None]
 
 
 def instance(path: str) -> Authorization:
@@ -138,6 +148,19 @@ class AnswerClaim(SessionClaim):
     method: Callable[..., Any]
     request: HttpRequest
     wanted: str | Pattern
+
+    @classmethod
+    def lapsed(cls, claims: Sequence[SessionClaim]) -> Collection[SessionClaim]:
+        """As that of sessions. A class that fails for one subscriber keeps the others from nothing."""
+        found: list[SessionClaim] = []
+        for claim in claims:
+            try:
+                found += [] if claim.holds() else [claim]
+            except DatabaseError:
+                raise
+            except Exception:
+                logger.exception("Asking again for a permission failed; retrying.")
+        return found
 
     def allows(self, user: Any, session: Any) -> bool:
         """Ask the method again, in a thread; a coroutine runs in the event loop of the server."""
