@@ -120,7 +120,12 @@ async def test_blocked_loop_does_not_hold_a_publishing_thread(monkeypatch: pytes
     audience = Audience()
     await audience.join("/a")
     audience.hub.channels["/a"].backlog = fanout.BACKLOG_LIMIT
-    thread = threading.Thread(target=publish, args=("/a", "x"))
+
+    def publish_often() -> None:
+        for _ in range(100):  # It waits for the loop once, and not for each message.
+            publish("/a", "x")
+
+    thread = threading.Thread(target=publish_often)
     thread.start()
     # The loop waits for the thread, and the thread may not wait for the loop.
     thread.join(10)
@@ -135,7 +140,7 @@ async def test_thread_waits_while_a_channel_has_too_much_to_write(monkeypatch: p
     await audience.join("/a")
     local = audience.hub.channels["/a"]
     local.backlog = fanout.BACKLOG_LIMIT
-    monkeypatch.setattr(incoming, "STALLED", 3600.0)
+    monkeypatch.setattr(incoming, "STALLED", 0.01)  # the loop is idle, and not blocked
     publishing = asyncio.ensure_future(asyncio.to_thread(publish, "/a", "x"))
     await asyncio.wait({publishing}, timeout=0.05)
     waited = not publishing.done()

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventcast.engine import hub, incoming, presence
+from eventcast.engine import hub, incoming, patterns, presence
+from eventcast.engine.figures import Figures
 from eventcast.engine.hub import Hub, current_hub, hubs
 from eventcast.engine.messages import to_layer
 from eventcast.engine.publishing import apublish, publish
+from eventcast.layers import InMemoryChannelLayer, get_layer
 from tests.audience import Audience
 from tests.fakes import FakeSubscriber, close_loop, until
 
@@ -164,3 +166,23 @@ async def test_more_than_a_blocked_loop_may_owe_is_lost_and_counted(
     await until(lambda: audience.hub.channels["/a"].lost == 2)
     await until(lambda: subscriber.data == ["12345"] * 2)
     assert "'/a': 1 messages are lost, the event loop is blocked." in caplog.text
+
+
+async def test_nothing_but_figures_is_left_of_an_event_loop_that_ends_before_its_subscribers() -> None:
+    found = []
+
+    async def listen() -> None:
+        found.append(weakref.ref(current_hub()))
+        for name in ("/a", "/<x>"):
+            await current_hub().subscribe(patterns.parse(name) if "<" in name else name, FakeSubscriber())
+        await apublish("/a", "x")
+
+    before = presence.totals().figures
+    await asyncio.to_thread(asyncio.run, listen())
+    gc.collect()
+    assert found[0]() is None
+    assert presence.totals().figures == before + Figures(messages=2, delivered=2)
+    assert presence.subscriber_count("/a") == 0
+    layer = get_layer()
+    assert isinstance(layer, InMemoryChannelLayer)
+    assert (layer.groups, layer.channels, layer._receivers) == ({}, {}, {})

@@ -268,7 +268,7 @@ async def test_disconnect_of_nobody_does_nothing() -> None:
     presence.disconnect("/silent", 5)
 
 
-@pytest.mark.parametrize("record", [presence.ChannelInfo, presence.SubscriberInfo, presence.Totals, Figures])
+@pytest.mark.parametrize("record", [presence.ChannelInfo, presence.Totals, Figures])
 def test_records_are_frozen(record: type) -> None:
     assert record.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert dataclasses.fields(record)

@@ -12,6 +12,7 @@ from eventcast.admin import formats
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.recorder import Look, Point, recorder
 from eventcast.engine import presence
+from eventcast.engine.subscribers import Subscriber
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -85,7 +86,7 @@ def _read(query: QueryDict, name: str) -> float:
     return value if 0 <= value < 1e12 else 0.0
 
 
-def _subscriber(subscriber: presence.SubscriberInfo) -> dict[str, Any]:
+def _subscriber(subscriber: Subscriber) -> dict[str, Any]:
     return {
         "id": subscriber.id,
         "cells": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,16 @@ class Figures:
 
 
 class Tally:
-    """A number that is only ever counted up, by any thread."""
+    """A number, or :class:`Figures`, that is only ever counted up, by any thread."""
 
-    def __init__(self) -> None:
-        self.value = 0
+    def __init__(self, value: Any = 0) -> None:
+        self.value = value
         self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
 
-    def add(self, number: int) -> None:
+    def add(self, number: Any) -> None:
         with self._lock:
             self.value += number
+
+
+past = Tally(Figures())
+"""What has happened in this process on channels that have no subscribers any more, or an event loop that has ended."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from typing import Any
 from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.figures import Figures
+from eventcast.engine.figures import past
 from eventcast.engine.incoming import Incoming
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
@@ -52,18 +51,21 @@ class Hub:
         self.pulse = Pulse()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
-        self.past = Figures()
-        """What happened on channels that have no subscribers any more."""
         self._loop = weakref.ref(loop)
-        self._memberships = Memberships(self.receive)
+        receive = weakref.WeakMethod(self.receive)  # The layer must not keep the hub of a loop that has ended.
+        self._memberships = Memberships(lambda event: (alive := receive()) and alive(event))
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
         self.incoming = Incoming(self._loop, self._accept, self._lose)
 
-    async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
-        """Let ``subscriber`` hear a channel, or all that match a pattern, until :meth:`unsubscribe`.
+    def __del__(self) -> None:
+        # The event loop has ended before its subscribers: the figures of the process do not fall.
+        for channel in [*self.channels.values(), *self.patterns]:
+            past.add(channel.figures)
+        self._memberships.forget()
 
-        A subscriber to a pattern hears each message in an envelope, see :func:`eventcast.engine.messages.envelope_of`.
+    async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
+        """Let ``subscriber`` hear a channel, or all that match a pattern in envelopes, until :meth:`unsubscribe`.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
         :raises Refused: there are as many subscribers as there may be, see ``eventcast.engine.quotas``.
@@ -99,7 +101,7 @@ class Hub:
                 self.patterns.remove(wanted)
             else:
                 del self.channels[wanted]
-            self.past += channel.figures
+            past.add(channel.figures)
         self._memberships.leave(_joined_for(wanted))
 
     def _channel_of(self, wanted: str | Pattern) -> LocalChannel | None:
@@ -107,10 +109,8 @@ class Hub:
 
     def heard_by(self, name: str) -> list[LocalChannel]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
-        found = [*self.patterns.matching(name)]
-        if (channel := self.channels.get(name)) is not None:
-            found.append(channel)
-        return found
+        own = self.channels.get(name)
+        return [*self.patterns.matching(name), *([] if own is None else [own])]
 
     def receive(self, event: dict[str, Any]) -> None:
         """Take what came from the channel layer, in any thread."""
@@ -153,7 +153,7 @@ class Hub:
         channel.publish(received)
         if channel.scheduled:
             return
-        channel.scheduled = True  # what a log handler publishes meanwhile waits for the end of the pass
+        channel.scheduled = True  # What a log handler publishes meanwhile waits for the end of the pass.
         # A second turn of the event loop would cost more than the writes to a few subscribers.
         if channel.count <= AT_ONCE and self._advance(channel, float("inf")):
             channel.scheduled = False
@@ -166,7 +166,6 @@ class Hub:
 
     def _run(self) -> None:
         """Write for the length of a slice, then let others have the event loop."""
-        self.incoming.turns += 1
         deadline = time.monotonic() + SLICE
         try:
             while self._in_line:
@@ -199,7 +198,7 @@ class Hub:
         return self.incoming.crowded or any(channel.crowded for channel in self.heard_by(name))
 
     async def wait_for_room(self, name: str) -> None:
-        """Wait while :meth:`is_crowded`. On any event loop; not for a loop that has ended."""
+        """Wait while it is crowded, on any event loop; not for a loop that has ended."""
         loop = self._loop()
         while self.is_crowded(name) and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and no event for it)
             await asyncio.sleep(SLICE)
@@ -209,7 +208,7 @@ class Hub:
         self.incoming.wait_while(lambda: self.is_crowded(name))
 
     def make_room_now(self, name: str) -> None:
-        """Write at once what sockets take, for a publisher on this loop, which cannot wait."""
+        """Write at once what sockets take, for a publisher on this loop."""
         if self.is_crowded(name) and _running_loop() is self._loop():
             for channel in self.heard_by(name):
                 for subscriber in list(channel.behind):
@@ -217,11 +216,8 @@ class Hub:
                 channel.advance(float("inf"))
 
     def disconnect(self, name: str, id: int | None = None) -> None:
-        """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own.
-
-        Subscribers to a pattern that hear it, and other channels with it, are closed only by their ``id``. Safe in any
-        thread; they are closed a moment later.
-        """
+        """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own and none of patterns;
+        a moment later. Safe in any thread."""
         self.call(self._disconnect, name, id)
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -232,11 +228,12 @@ class Hub:
                 loop.call_soon_threadsafe(function, *arguments)
 
     def _disconnect(self, name: str, id: int | None) -> None:
-        own = self.channels.get(name, ())
-        for subscriber in own if id is None else itertools.chain.from_iterable(self.heard_by(name)):
-            if id is None or subscriber.id == id:
-                subscriber.close(OPERATOR)
-                subscriber.leave()
+        own = self.channels.get(name)
+        for channel in self.heard_by(name):
+            for subscriber in channel:
+                if subscriber.id == id or (id is None and channel is own):
+                    subscriber.close(OPERATOR)
+                    subscriber.leave()
 
     def subscribers(self) -> list[Subscriber]:
         """All subscribers of this loop."""
@@ -261,7 +258,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _joined_for(wanted: str | Pattern) -> str:
-    """What the process has to be a member of for a subscription: which channels match a pattern is not known."""
+    """What the process has to be a member of for a subscription."""
     return names.ALL if isinstance(wanted, Pattern) else wanted
 
 

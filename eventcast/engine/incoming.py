@@ -1,5 +1,4 @@
-"""What other threads publish to the subscribers of one event loop: handed to the loop in order, bounded, and waited
-for."""
+"""What other threads publish to the subscribers of one event loop: handed to the loop in order, and bounded."""
 
 from __future__ import annotations
 
@@ -21,8 +20,8 @@ PATIENCE = 5.0
 """Seconds that a publisher in another thread waits for room at most."""
 
 STALLED = 0.25
-"""Seconds without a turn after which a loop counts as blocked: a publisher does not wait for it, for it may be waiting
-for the publisher's own thread."""
+"""Seconds without an answer after which a loop counts as blocked: a publisher does not wait for it, for it may be
+waiting for the publisher's own thread."""
 
 INTERVAL = 0.005
 """Seconds between two looks of a publisher that waits."""
@@ -49,9 +48,9 @@ class Incoming:
         self._size = 0
         # Reentrant: a finalizer may publish while its thread is in here.
         self._lock = threading.RLock()
-        self.turns = 0
-        """Counted up whenever the loop does something for its hub, so that other threads see whether it is blocked."""
-        self._stalled_at = -1
+        self._answered = threading.Event()
+        """Set by the loop in answer to the last question whether it runs."""
+        self._answered.set()
 
     def __bool__(self) -> bool:
         return bool(self._events)
@@ -59,29 +58,23 @@ class Incoming:
     @property
     def crowded(self) -> bool:
         """Whether a publisher should wait."""
-        # More at once would take subscribers past their bound.
-        return self._size > 0 and self._size > conf.SUBSCRIBER_BUFFER // 2
+        return self._size > conf.SUBSCRIBER_BUFFER // 2  # More at once would take subscribers past their bound.
 
     def put(self, event: dict[str, Any]) -> None:
         """Hand an event to the loop, from another thread."""
-        loop = self._loop()
-        if loop is None or loop.is_closed():
-            return
         size = sum(map(len, event["messages"]))
         with self._lock:
             fits = self._size + size <= LIMIT
             if fits:
                 self._size += size
                 self._events.append(event)
-        with contextlib.suppress(RuntimeError):  # closed meanwhile
-            if fits:
-                loop.call_soon_threadsafe(self.take)
-            else:
-                loop.call_soon_threadsafe(self._lose, event)
+        if fits:
+            self._call(self.take)
+        else:
+            self._call(self._lose, event)
 
     def take(self) -> None:
         """Accept all that waits. On the loop."""
-        self.turns += 1
         while self._events:
             event = self._events.popleft()
             with self._lock:
@@ -90,16 +83,21 @@ class Incoming:
 
     def wait_while(self, is_crowded: Callable[[], bool]) -> None:
         """Wait in a thread without an event loop, for :data:`PATIENCE` seconds, and not while the loop is blocked."""
-        loop = self._loop()
-        now = began = turned = time.monotonic()
-        turns = self.turns
-        while is_crowded() and loop is not None and loop.is_running():
-            if self.turns != turns:
-                turns, turned = self.turns, now
-            if self._stalled_at == turns or now - turned > STALLED:
-                self._stalled_at = turns
-                return
-            if now - began > PATIENCE:
-                return
+        deadline = time.monotonic() + PATIENCE
+        while is_crowded() and time.monotonic() < deadline and self._loop_runs():
             time.sleep(INTERVAL)
-            now = time.monotonic()
+
+    def _loop_runs(self) -> bool:
+        loop = self._loop()
+        # A loop that has not answered the question before is not asked again: many publishes would wait for it.
+        if loop is None or not loop.is_running() or not self._answered.is_set():
+            return False
+        answered = self._answered = threading.Event()
+        self._call(answered.set)
+        return answered.wait(STALLED)
+
+    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+        loop = self._loop()
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed
+                loop.call_soon_threadsafe(function, *arguments)

@@ -148,6 +148,13 @@ class Memberships:
         self._receiver = asyncio.get_running_loop().create_task(self._receive())
         self._schedule_renewal()
 
+    def forget(self) -> None:
+        """The event loop has ended before its subscribers: tell the in-memory layer."""
+        if isinstance(self._layer, InMemoryChannelLayer):
+            for channel in self._memberships:
+                self._layer.group_discard_nowait(names.group_name(channel), self._layer_channel)
+            self._stop()
+
     def _stop(self) -> None:
         """This process has no subscribers any more: leave nothing behind."""
         if isinstance(self._layer, InMemoryChannelLayer):

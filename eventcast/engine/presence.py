@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eventcast.engine import patterns
-from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.figures import Figures
+from eventcast.engine.figures import Figures, past
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
 
@@ -19,50 +18,16 @@ FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_messa
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """What is known of a channel in this process."""
+    """What is known of a channel in this process, or of the subscriptions to a pattern."""
 
     channel: str
-    """Its name."""
+    """Its name; the pattern as the first of its present subscribers has written it."""
     subscribers: int
-    """Live connections that hear it now, by its name or by a pattern."""
+    """Live connections that hear it now, by its name or by a pattern; those that listen by this pattern."""
     figures: Figures
     """What has come to pass since it has had subscribers of its own without a break."""
     last_message_at: float = 0.0
     """When the last message came in that time, seconds since the epoch; 0 if none has."""
-
-
-@dataclass(frozen=True)
-class PatternInfo:
-    """What is known of the subscriptions to a pattern in this process."""
-
-    pattern: str
-    """As the first of its present subscribers has written it."""
-    subscribers: int
-    """Live connections that listen by it now."""
-    figures: Figures
-    """What has come to pass since it has had subscribers without a break."""
-
-
-@dataclass(frozen=True)
-class SubscriberInfo:
-    """What is known of one subscriber of this process."""
-
-    id: int
-    """Its number, unique in this process."""
-    peer: str
-    """The address it comes from, ``host:port``; empty for a Unix socket."""
-    user: str
-    """The name of its user; empty if it is not known."""
-    transport: str
-    """How it is written to: ``websocket``, ``sse``, ``ndjson``, or ``asgi`` under other servers."""
-    pattern: str
-    """The pattern by which it hears the channel; empty if it listens to the channel itself."""
-    connected_at: float
-    """When it came, seconds since the epoch."""
-    pending: int
-    """Bytes that wait for it to read."""
-    lost: int
-    """Messages it did not get because it was too slow."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +79,18 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
     return [channel_info(name) for name in heapq.nsmallest(limit, names)]
 
 
-def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[PatternInfo]:
+def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:
     """The patterns that have subscribers in this process, in the order of their texts.
 
     :param prefix: only those all of whose channels' names begin with it.
     :param limit: how many at most.
     """
-    found: dict[str, PatternInfo] = {}
+    found: dict[str, ChannelInfo] = {}
     for local in [local for hub in hubs() for local in hub.patterns if local.count]:
         if not patterns.parse(local.name).literal.startswith(prefix):
             continue
-        known = found.get(local.name, PatternInfo(local.name, 0, Figures()))
-        found[local.name] = PatternInfo(local.name, known.subscribers + local.count, known.figures + local.figures)
+        known = found.get(local.name, ChannelInfo(local.name, 0, Figures()))
+        found[local.name] = ChannelInfo(local.name, known.subscribers + local.count, known.figures + local.figures)
     return [found[text] for text in heapq.nsmallest(limit, found)]
 
 
@@ -144,7 +109,7 @@ def figure_of_all(figure: FigureName) -> dict[str, float]:
     return found
 
 
-def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[SubscriberInfo]:
+def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[Subscriber]:
     """The subscribers of ``channel`` in this process, the first to come at the top.
 
     :param limit: how many at most.
@@ -152,13 +117,12 @@ def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: s
     :param matching: only those whose peer, user or transport contains this, whatever its case.
     """
     found = _find(channel, matching)
-    chosen = heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]
-    return [_describe(subscriber, channel) for subscriber in chosen]
+    return heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]
 
 
-def subscriber(channel: str, id: int) -> SubscriberInfo | None:
+def subscriber(channel: str, id: int) -> Subscriber | None:
     """The subscriber of ``channel`` that has this ``id``; None if it is not here (any more)."""
-    return next((_describe(subscriber, channel) for subscriber in _find(channel) if subscriber.id == id), None)
+    return next((subscriber for subscriber in _find(channel) if subscriber.id == id), None)
 
 
 def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
@@ -167,20 +131,6 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
         for subscriber in local:
             if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport}".lower():
                 yield subscriber
-
-
-def _describe(subscriber: Subscriber, channel: str) -> SubscriberInfo:
-    heard_by = subscriber.channel.name if subscriber.channel is not None else channel
-    return SubscriberInfo(
-        id=subscriber.id,
-        peer=subscriber.peer,
-        user=subscriber.user,
-        transport=subscriber.transport,
-        pattern="" if heard_by == channel else heard_by,
-        connected_at=subscriber.connected_at,
-        pending=subscriber.pending,
-        lost=subscriber.lost,
-    )
 
 
 def disconnect(channel: str, id: int | None = None) -> None:
@@ -194,14 +144,10 @@ def disconnect(channel: str, id: int | None = None) -> None:
 
 def totals() -> Totals:
     """The figures of this process as a whole."""
-    everywhere = hubs()
-    here = [local for hub in everywhere for local in list(hub.channels.values())]
-    by_pattern = [local for hub in everywhere for local in hub.patterns]
-    counted: list[LocalChannel | Figures] = [*here, *by_pattern, *(hub.past for hub in everywhere)]
-    figures = Figures(
-        messages=sum(each.messages for each in counted),
-        delivered=sum(each.delivered for each in counted),
-        lost=sum(each.lost for each in counted),
+    here = [local for hub in hubs() for local in list(hub.channels.values())]
+    everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
+    return Totals(
+        channels=len({local.name for local in here if local.count}),
+        subscribers=sum(local.count for local in everywhere),
+        figures=sum((local.figures for local in everywhere), past.value),
     )
-    subscribers = sum(local.count for local in (*here, *by_pattern))
-    return Totals(len({local.name for local in here if local.count}), subscribers, figures)

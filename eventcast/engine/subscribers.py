@@ -120,6 +120,11 @@ class Subscriber:
         WebSocket, an event ``lost``, or a line of JSON. One notice may count what several bursts have lost."""
         self._behind_since = 0.0
 
+    @property
+    def pattern(self) -> str:
+        """The pattern by which it listens; empty if it listens to a channel."""
+        return "" if isinstance(self.wanted, str) else self.wanted.text
+
     # --- what a way of writing has to do ----------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> bool:

@@ -63,7 +63,7 @@ async def list_channels(request: HttpRequest) -> Answer:
         "channels": [described(info) for info in page],
         "next": page[-1].channel if len(found) > len(page) else None,
         "patterns": [
-            {"pattern": info.pattern, "subscribers": info.subscribers} | asdict(info.figures)
+            {"pattern": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
             for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)
         ],
     }
@@ -97,7 +97,7 @@ async def subscribe(request: HttpRequest) -> Answer:
     if form in streams.FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, streams.FORMATS[form])
     await admission.check_view(request, pattern)
-    listening = [info.subscribers for info in presence.live_patterns() if info.pattern == pattern.text]
+    listening = [info.subscribers for info in presence.live_patterns() if info.channel == pattern.text]
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
 
 
