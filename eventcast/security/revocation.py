@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
@@ -20,7 +21,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from eventcast.conf import conf
@@ -30,6 +31,7 @@ from eventcast.engine.hub import Hub, hubs
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidPattern
+from eventcast.security.authorization.grants import covers
 from eventcast.security.authorization.permits import Claim, Permit
 from eventcast.security.threads import in_thread
 from eventcast.security.users import SessionClaim, identity_of
@@ -104,7 +106,7 @@ class Watch:
             logger.exception("Rechecking %d permissions failed; retrying.", len(asked))
         else:
             if gone:
-                _remember_claims(gone.__contains__)
+                _remember(_rests_on(gone.__contains__))
                 self.drop(gone.__contains__)
         finally:
             self._asking = None
@@ -164,17 +166,16 @@ def _remember(revocation: Revocation) -> None:
         _count += 1
 
 
-def _remember_claims(is_over: Callable[[Claim], bool]) -> None:
-    _remember(lambda wanted, subscriber, permit: any(map(is_over, permit.claims)))
-
-
 def _revoked_since(number: int, wanted: str | Pattern, subscriber: Subscriber, permit: Permit) -> bool:
     if number == _count:
         return False
     with _lock:
-        missed = _count - number
-        recent = list(_recent)[-missed:]
-    return missed > len(recent) or any(revocation(wanted, subscriber, permit) for revocation in recent)
+        missed, recent = _count - number, list(_recent)
+    return missed > len(recent) or any(revoked(wanted, subscriber, permit) for revoked in recent[-missed:])
+
+
+def _rests_on(is_over: Callable[[Claim], bool]) -> Revocation:
+    return lambda wanted, subscriber, permit: any(map(is_over, permit.claims))
 
 
 def logged_out(sender: Any = None, request: Any = None, **kwargs: Any) -> None:
@@ -186,7 +187,7 @@ def logged_out(sender: Any = None, request: Any = None, **kwargs: Any) -> None:
     def is_over(claim: Claim) -> bool:
         return isinstance(claim, SessionClaim) and claim.session_key == session_key
 
-    _remember_claims(is_over)
+    _remember(_rests_on(is_over))
     for hub in hubs():
         if (watching := _watches.get(hub)) is not None:
             hub.call(watching.drop, is_over)
@@ -208,19 +209,20 @@ def disconnect(*, channel: str | None = None, user: Any = None) -> None:
     """
     if channel is None and user is None:
         raise ValueError("Say which subscribers to disconnect: channel=, user= or both.")
-    chosen = None if channel is None else _channel_or_pattern(channel)
-    is_meant = _chooser(user)
+    is_heard, is_meant = _chosen_channels(channel), _chosen_users(user)
 
     def close_there(hub: Hub) -> None:
-        close([each for each in _subscribers(hub, chosen) if is_meant(each)], TAKEN_AWAY)
+        found = [local for local in hub.channels.values() if is_heard(local.name)]
+        found += [local for local in hub.patterns if is_heard(patterns.parse(local.name))]
+        close([each for local in found for each in local if is_meant(each)], TAKEN_AWAY)
 
-    _remember(lambda wanted, subscriber, permit: _within(chosen, wanted) and is_meant(subscriber))
+    _remember(lambda wanted, subscriber, permit: is_heard(wanted) and is_meant(subscriber))
     for hub in hubs():
         hub.call(close_there, hub)
 
 
-def _chooser(user: Any) -> Callable[[Subscriber], bool]:
-    """Whether a subscriber is the one that ``disconnect(user=…)`` means."""
+def _chosen_users(user: Any) -> Callable[[Subscriber], bool]:
+    """Whether a subscriber is one that ``disconnect(user=…)`` means."""
     if user is None:
         return lambda subscriber: True
     name = user.get_username() if hasattr(user, "get_username") else user
@@ -233,24 +235,13 @@ def _chooser(user: Any) -> Callable[[Subscriber], bool]:
     return lambda subscriber: subscriber.identity == identity if subscriber.identity else bool(subscriber.user == name)
 
 
-def _channel_or_pattern(text: str) -> str | Pattern:
+def _chosen_channels(text: str | None) -> Callable[[str | Pattern], bool]:
+    """Whether subscribers of a channel or a pattern are among those that ``disconnect(channel=…)`` means."""
+    if text is None:
+        return lambda wanted: True
     names.check_channel(text)
-    try:
+    with contextlib.suppress(InvalidPattern):  # A channel may be named like that, too.
         pattern = patterns.parse(text)
-    except InvalidPattern:
-        return text  # A channel may be named like that, too.
-    return pattern if any(segment.kind for segment in pattern.segments) else text
-
-
-def _within(chosen: str | Pattern | None, wanted: str | Pattern) -> bool:
-    """Whether subscribers of ``wanted`` hear the channel ``chosen``, or only channels of that pattern."""
-    if isinstance(chosen, Pattern):
-        return chosen.covers(wanted) if isinstance(wanted, Pattern) else chosen.matches(wanted)
-    return chosen is None or (wanted.matches(chosen) if isinstance(wanted, Pattern) else chosen == wanted)
-
-
-def _subscribers(hub: Hub, chosen: str | Pattern | None) -> Iterator[Subscriber]:
-    found = [local for local in hub.channels.values() if _within(chosen, local.name)]
-    found += [local for local in hub.patterns if _within(chosen, patterns.parse(local.name))]
-    for local in found:
-        yield from local
+        if any(segment.kind for segment in pattern.segments):
+            return lambda wanted: covers(pattern, wanted)
+    return lambda wanted: wanted.matches(text) if isinstance(wanted, Pattern) else wanted == text
