@@ -20,7 +20,7 @@ from typing import Any, overload
 
 from django.db import connections
 
-from eventcast.engine import messages, names, publishing, sending
+from eventcast.engine import messages, publishing, sending
 
 _ANY: Any = object()
 
@@ -33,6 +33,8 @@ class Published:
     """The channel's whole name, with the mount."""
     data: str | bytes
     """What subscribers get: text (``str``) or binary (``bytes``)."""
+    event: str = ""
+    """The name of its event."""
 
     def json(self) -> Any:
         """The value of a message in JSON.
@@ -78,35 +80,42 @@ class Outbox(Sequence[Published]):
         return repr(list(self))
 
     def on(self, channel: str) -> list[Published]:
-        """The messages on one channel.
+        """The messages on one channel, named as for ``publish``.
 
         :raises InvalidChannel: that cannot be a channel's name.
         """
-        names.check_channel(channel)
-        return [message for message in self if message.channel == channel]
+        name = publishing.whole_name(channel)
+        return [message for message in self if message.channel == name]
 
     def clear(self) -> None:
         """Remove all messages."""
         self._commit()
         self._published.clear()
 
-    def assert_published(self, channel: str, data: Any = _ANY, *, times: int | None = None) -> None:
+    def assert_published(
+        self, channel: str, data: Any = _ANY, *, event: str | None = None, times: int | None = None
+    ) -> None:
         """Fail unless a message was published on ``channel``.
 
         :param data: what was given to ``publish``; default: anything.
+        :param event: the name of its event; default: any name or none.
         :param times: how many such messages there are; default: at least one.
         """
         here = self.on(channel)
-        found = [message for message in here if data is _ANY or message.carries(data)]
+        found = [
+            message for message in here if (data is _ANY or message.carries(data)) and event in (None, message.event)
+        ]
         if len(found) == times or (times is None and found):
             return
         what = "a message" if data is _ANY else repr(data)
         often = "" if times is None else f" {times} times, but {len(found)} times"
-        heard = f"On this channel: {[message.data for message in here]!r}." if here else f"Published: {list(self)!r}."
-        raise AssertionError(f"{what} was not published on {channel!r}{often}. {heard}")
+        named = "" if event is None else f" as event {event!r}"
+        raise AssertionError(
+            f"{what} was not published on {channel!r}{named}{often}. Published: {here or list(self)!r}."
+        )
 
-    def _add(self, channel: str, data: Sequence[str | bytes]) -> None:
-        self._published += [Published(channel, each) for each in data]
+    def _add(self, event: dict[str, Any]) -> None:
+        self._published += [Published(event["channel"], data, event.get("event", "")) for data in event["messages"]]
 
     def _commit(self) -> None:
         """Publish what waits for the transaction of a ``TestCase``."""
@@ -158,9 +167,11 @@ class PublishedMixin:
         self.addCleanup(stack.close)  # type: ignore[attr-defined]  # of unittest.TestCase
         super().setUp()  # type: ignore[misc]  # likewise
 
-    def assertPublished(self, channel: str, data: Any = _ANY, *, times: int | None = None) -> None:
+    def assertPublished(
+        self, channel: str, data: Any = _ANY, *, event: str | None = None, times: int | None = None
+    ) -> None:
         """Fail unless a message was published on ``channel``: see :meth:`Outbox.assert_published`."""
-        self.published.assert_published(channel, data, times=times)
+        self.published.assert_published(channel, data, event=event, times=times)
 
     def assertNotPublished(self, channel: str, data: Any = _ANY) -> None:
         """Fail if a message was published on ``channel``."""

@@ -166,6 +166,19 @@ def test_assertion_fails_and_says_what_was_published(eventcast_outbox: Outbox, c
         eventcast_outbox.assert_published(channel, data)
 
 
+def test_assertion_knows_the_name_of_the_event(eventcast_outbox: Outbox) -> None:
+    eventcast.publish("/a", "x", event="paid")
+    eventcast_outbox.assert_published("/a", "x", event="paid", times=1)
+    eventcast_outbox.assert_published("/a", event="sent", times=0)
+    eventcast_outbox.assert_published("/a", event="", times=0)
+
+
+def test_assertion_takes_names_below_the_mount(eventcast_outbox: Outbox) -> None:
+    eventcast.publish("a/b", "x")
+    for name in ("a/b", "/a/b"):
+        eventcast_outbox.assert_published(name, "x", times=1)
+
+
 def test_assertion_counts(eventcast_outbox: Outbox) -> None:
     eventcast.publish("/a", "x")
     with pytest.raises(AssertionError, match="2 times, but 1 times"):

@@ -167,10 +167,18 @@ async def _apublish(
         return None
 
 
-def _event(channel: str, data: Any, event_name: str) -> dict[str, Any]:
+def whole_name(channel: str) -> str:
+    """The name of a channel that may have been written without a slash, from below the mount.
+
+    :raises InvalidChannel: it cannot be a channel's name.
+    """
     if elsewhere.mount is not None and isinstance(channel, str) and channel and not channel.startswith("/"):
         channel = elsewhere.mount() + channel
-    names.check_channel(channel)
+    return names.check_channel(channel)
+
+
+def _event(channel: str, data: Any, event_name: str) -> dict[str, Any]:
+    channel = whole_name(channel)
     checked = messages.check_data(messages.to_data(data))
     return messages.to_layer(channel, [checked], messages.check_event_name(event_name))
 

@@ -29,8 +29,8 @@ LAYER_TIMEOUT = 2.0
 EVERYWHERE = names.group_name(names.ALL)
 """The group of the processes that have subscribers to patterns."""
 
-captures: list[Callable[[str, Sequence[str | bytes]], object]] = []
-"""Called with the channel and the messages of each publish, which were checked: the outboxes of ``eventcast.testing``.
+captures: list[Callable[[dict[str, Any]], object]] = []
+"""Called with what each publish hands to the layer, which was checked: the outboxes of ``eventcast.testing``.
 
 While there is one, messages reach the subscribers of this process by the in-memory layer, and nothing else.
 """
@@ -188,4 +188,4 @@ async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
 
 def _capture(event: dict[str, Any]) -> None:
     for capture in captures:
-        capture(event["channel"], event["messages"])
+        capture(event)

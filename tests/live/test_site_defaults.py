@@ -68,6 +68,7 @@ def site(request: pytest.FixtureRequest, start: Start, http: Talk) -> Site:
 
 
 async def test_every_road_works(site: Site, connect: Connect, listen: Open) -> None:
+    assert site.checks == []
     channel = f"{site.root}/live/orders/42"
     # WebSocket and Server-Sent Events.
     socket = await connect(site.server, channel, headers=[("X-Forwarded-Proto", "https")])
@@ -104,7 +105,3 @@ async def test_every_road_works(site: Site, connect: Connect, listen: Open) -> N
     assert said.json()["message"].startswith("Published"), said
     assert await socket.receive() == "from the admin"
     assert (await site.get(f"{place}history/")).status == 200
-
-
-async def test_checks_find_nothing(site: Site) -> None:
-    assert site.checks == []
