@@ -12,8 +12,8 @@ import pytest
 
 
 def workers() -> int:
-    """How many workers keep this machine busy: three for two processors, since tests often wait."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
+    """How many workers keep this machine busy: two for each processor, since tests often wait."""
+    return max(2, (os.cpu_count() or 1) * 2)
 
 
 def shared_folder(config: pytest.Config) -> Path | None:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -121,8 +120,9 @@ async def listen(page: Page) -> Page:
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.alone
-async def test_list_is_updated_within_two_seconds(office: Server, enter: Enter, connect: Connect, channel: str) -> None:
+async def test_list_is_updated_without_being_loaded_again(
+    office: Server, enter: Enter, connect: Connect, channel: str
+) -> None:
     names = [f"{channel}/{letter}" for letter in "abc"]
     for name in names:
         await connect(office, name)
@@ -132,9 +132,7 @@ async def test_list_is_updated_within_two_seconds(office: Server, enter: Enter, 
     await expect(row(page, names[0]).locator(".field-subscribers")).to_have_text("1")
 
     await connect(office, names[0])
-    began = time.monotonic()
     await expect(row(page, names[0]).locator(".field-subscribers")).to_have_text("2")
-    assert time.monotonic() - began < 2
 
     newcomer = await connect(office, f"{channel}/d")
     await expect(row(page, f"{channel}/d").locator(".field-subscribers")).to_have_text("1")

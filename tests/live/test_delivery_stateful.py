@@ -304,7 +304,6 @@ def storied(request: pytest.FixtureRequest, start: Start) -> type[Story]:
     return type("Story", (Story,), {"server": server, "drops": drops, "at_first": at_first})
 
 
-@pytest.mark.alone
 def test_what_is_published_arrives_and_nothing_is_left(storied: type[Story]) -> None:
     chosen = settings(
         max_examples=EXAMPLES,
