@@ -56,9 +56,8 @@ class Peer:
         self.socket.setblocking(False)
         if buffer:
             here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        self.connection = kind(here, rhythm or current_hub().pulse.rhythm(20, 30))
-        if speaks:
-            self.connection.speak_by(Speaker(HttpRequest(), Permit(), "/a"))
+        speaker = Speaker(HttpRequest(), Permit(), "/a") if speaks else None
+        self.connection = kind(here, rhythm or current_hub().pulse.rhythm(20, 30), speaker)
 
     async def connect(self, first: bytes = b"", received: bytes = b"") -> Peer:
         await current_hub().subscribe("/a", self.connection)

@@ -208,11 +208,3 @@ async def test_client_that_leaves_without_a_word_is_forgotten(connect: Connect) 
     peer.leave()
     await until(lambda: presence.subscriber_count("/a") == 0)
     assert current_hub().channels == {}
-
-
-async def test_refused_handshake_gets_its_answer_and_the_end(peers: list[Peer]) -> None:
-    peer = Peer()
-    peers.append(peer)
-    peer.connection.refuse(b"HTTP/1.1 503 x\r\n\r\n")
-    assert await peer.read(18) == b"HTTP/1.1 503 x\r\n\r\n"
-    assert await peer.rest() == []

@@ -23,6 +23,7 @@ from typing import Any
 
 from eventcast.engine.forms import Batch, Piece
 from eventcast.engine.owing import OwingSubscriber
+from eventcast.engine.pulse import Rhythm
 
 READ_SIZE = 64 * 1024
 """Bytes read from a socket at once."""
@@ -37,17 +38,20 @@ CLOSE_TIMEOUT = 2.0
 class SocketSubscriber(OwingSubscriber):
     """A subscriber on a non-blocking stream socket, which it owns from now on.
 
-    :param sock: the socket; nothing else reads, writes or closes it.
+    :param sock: the socket. From :meth:`open` on nothing else reads, writes or closes it.
+    :param rhythm: how often it beats, from then on.
     """
 
-    __slots__ = ("_loop", "_offset", "_on_close", "_opened", "_socket", "heard", "send")
+    __slots__ = ("_bucket", "_loop", "_offset", "_on_close", "_opened", "_rhythm", "_socket", "heard", "send")
 
     send: Callable[[bytes], int]
 
-    def __init__(self, sock: socket.socket, **described: str) -> None:
+    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
         super().__init__(**described)
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = sock
+        self._rhythm = rhythm
+        self._bucket = -1
         self._offset = 0
         self._opened = False
         """Whether the client may be written to: not before its handshake is answered."""
@@ -65,6 +69,7 @@ class SocketSubscriber(OwingSubscriber):
         if self._socket is None:
             return
         self._opened = True
+        self._bucket = self._rhythm.add(self)
         self._loop.add_reader(self._socket.fileno(), self._readable)
         if first:
             self.write_bytes(first)
@@ -191,6 +196,7 @@ class SocketSubscriber(OwingSubscriber):
         if sock is None:
             return
         self.closed = True
+        self._rhythm.discard(self, self._bucket)
         self.leave()
         if self._on_close is not None:
             self._on_close.cancel()

@@ -18,7 +18,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
+from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.fanout import JOIN_LIMIT
 from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
 from eventcast.engine.hub import current_hub
@@ -132,16 +132,15 @@ class SocketStream(SocketSubscriber):
     :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
     """
 
-    __slots__ = ("_bucket", "_chunked", "_format", "_unasked", "form")
+    __slots__ = ("_chunked", "_format", "_unasked", "form")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
-        super().__init__(sock, **answer.described)
+        super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
         self.viewer = answer.viewer
         self.form = answer.format.form(answer.wanted, chunked=chunked)
         self._format = answer.format
         self._chunked = chunked
         self._unasked = 0
-        self._bucket = current_hub().pulse.rhythm(KEEP_ALIVE, None).add(self)
         if sock.family != getattr(socket, "AF_UNIX", None) and hasattr(socket, "TCP_USER_TIMEOUT"):
             with contextlib.suppress(OSError):  # gone already
                 # The kernel ends the connection if the client acknowledges nothing for that long (RFC 5482).
@@ -175,11 +174,6 @@ class SocketStream(SocketSubscriber):
         self.close_soon()
         if self._owed is None:
             self.connection_lost()
-
-    def connection_lost(self) -> None:
-        if self._socket is not None:
-            current_hub().pulse.rhythm(KEEP_ALIVE, None).discard(self, self._bucket)
-        super().connection_lost()
 
     def beat(self) -> None:
         if not self.closed and not self.pending:
@@ -247,7 +241,13 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             daphne.close_at_shutdown(protocol, current_hub())
             # Twisted has announced a body in chunks to a client of HTTP/1.1.
             stream = SocketStream(taken.sock, answer, chunked=bool(protocol.chunked))
-            await open_stream(stream, answer, taken.unsent + stream.greet())
+            try:
+                await admission.let_in(stream, answer.wanted, answer.permit)
+            except Refused as refusal:
+                note_refused("GET", str(answer.wanted), refusal, subscribes=True)
+                taken.sock.close()  # The head of the response has left: it breaks off.
+                return
+            stream.open(taken.unsent + stream.greet())
             return
     subscriber = ResponseStream(answer)
     try:
@@ -272,19 +272,3 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
         note_refused("GET", str(answer.wanted), refusal, subscribes=True)
     finally:
         current_hub().unsubscribe(subscriber)
-
-
-async def open_stream(subscriber: SocketStream, answer: Stream, first: bytes) -> None:
-    """Subscribe a stream after the head of its response was sent. If the last checks refuse it, the stream ends.
-
-    :param first: bytes that the client gets before the first message.
-    """
-    try:
-        await admission.let_in(subscriber, answer.wanted, answer.permit)
-    except Refused as refusal:
-        note_refused("GET", str(answer.wanted), refusal, subscribes=True)
-        subscriber.closed = False
-        subscriber.open(first)
-        subscriber.close(GOING_AWAY)
-        return
-    subscriber.open(first)

@@ -11,11 +11,10 @@ from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
-from eventcast.http.answers import Answer, View, answering, refusal_answer
+from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import body_too_large
 from eventcast.http.request import Request
 from eventcast.http.wire import answer_head
-from eventcast.layers import is_local
 from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
 from eventcast.server.http_connection import HTTPConnection
@@ -129,13 +128,20 @@ class DoorConnection(HTTPConnection):
             self._hand_over(self._buffer, 0)  # Its body was read.
 
     async def _stream(self, answer: streams.Stream) -> None:
-        if self._gone:
-            return
         chunked = self._head.version == "1.1"
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         head = answer_head(answer, more=more + b"Connection: close\r\n")
-        subscriber = streams.SocketStream(self._give_away(watched=is_local()), answer, chunked=chunked)
-        await streams.open_stream(subscriber, answer, head + subscriber.greet())
+        subscriber = streams.SocketStream(self._socket, answer, chunked=chunked)
+        try:
+            await admission.let_in(subscriber, answer.wanted, answer.permit)
+        except Refused as refusal:
+            self._answer(refused(answer.request, refusal), close=True)
+            return
+        if self._gone:
+            self._door.hub.unsubscribe(subscriber)
+            return
+        self._give_away(watched=True)
+        subscriber.open(head + subscriber.greet())
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
@@ -148,16 +154,17 @@ class DoorConnection(HTTPConnection):
     async def _open_websocket(self, request: Request, wanted: Any) -> None:
         try:
             admitted = await handshake.admit(request, wanted, handshake.offered(request))
+            connection = await handshake.subscribe(self._socket, admitted, self._door.rhythm)
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             self._answer(refusal_answer(refusal), close=True)
             return
         if self._gone:
+            self._door.hub.unsubscribe(connection)
             return
-        received = self._buffer
-        sock = self._give_away(watched=is_local())
-        connection = await handshake.open_websocket(sock, request, admitted, self._door.rhythm, received)
-        if self._door.log is not None and connection is not None:
+        self._give_away(watched=True)
+        handshake.open_connection(connection, request, admitted, self._buffer)
+        if self._door.log is not None:
             self._log("websocket", "connected")
             forget, log = connection.on_end, functools.partial(self._log, "websocket", "disconnected")
             connection.on_end = lambda: (forget and forget(), log())

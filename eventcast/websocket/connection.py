@@ -57,39 +57,29 @@ class WebSocketConnection(SocketSubscriber):
     """
 
     __slots__ = (
-        "_bucket",
         "_deaf",
         "_inbound",
         "_inbox",
         "_paused",
         "_publishing",
         "_reader",
-        "_refused",
-        "_rhythm",
         "_speaker",
     )
 
     transport = "websocket"
     form = FRAMES
 
-    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
-        super().__init__(sock, **described)
+    def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
+        super().__init__(sock, rhythm, **described)
         self._reader: FrameReader | None = None
         self._inbound: Inbound | None = None
-        self._speaker: Speaker | None = None
+        self._speaker = speaker
         self._inbox: deque[str | bytes] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._paused = False
         """Whether nothing is read until what was read is published."""
-        self._refused = False
         self._deaf = False
         """Whether what comes is thrown away: the client has broken a rule, or has said goodbye."""
-        self._rhythm = rhythm
-        self._bucket = rhythm.add(self)
-
-    def speak_by(self, speaker: Speaker | None) -> None:
-        """Publish what the client sends."""
-        self._speaker = speaker
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
         """What the client gets right after the handshake.
@@ -210,26 +200,8 @@ class WebSocketConnection(SocketSubscriber):
         """The last frames of the server."""
         return close_frame(closing.code, closing.reason)
 
-    def refuse(self, answer: bytes) -> None:
-        """Answer the handshake with something else than a WebSocket, and close the connection."""
-        self.closed = self._deaf = self._refused = True
-        if self._socket is not None:
-            self._loop.add_reader(self._socket.fileno(), self._readable)
-        self.close_soon()
-        self.write_bytes(answer)
-        if self._owed is None:
-            self.last_bytes_written()
-
     def last_bytes_written(self) -> None:
         """The client answers the close frame, or is cut off a moment later."""
-        if self._refused and self._socket is not None:
-            self._socket.shutdown(socket.SHUT_WR)
-
-    def connection_lost(self) -> None:
-        if self._socket is not None:
-            self._rhythm.discard(self, self._bucket)
-            self._reader = None
-        super().connection_lost()
 
     def beat(self) -> None:
         if not self.closed and not self.pending:

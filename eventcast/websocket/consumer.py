@@ -6,6 +6,7 @@ Under plain Daphne the connection is taken over once the client is let in, and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -86,7 +87,14 @@ class EventcastConsumer(AsyncConsumer):
         hub = current_hub()
         daphne.close_at_shutdown(protocol, hub)
         rhythm = hub.pulse.rhythm(*daphne.ping_times(protocol))
-        await handshake.open_websocket(taken.sock, request, admitted, rhythm, taken.received)
+        try:
+            connection = await handshake.subscribe(taken.sock, admitted, rhythm)
+        except Refused as refusal:
+            handshake.note_refused(refusal, request.path, admitted.described["peer"])
+            with taken.sock, contextlib.suppress(OSError):
+                taken.sock.send(answer_bytes(refusal_answer(refusal), close=True))
+            return
+        handshake.open_connection(connection, request, admitted, taken.received)
 
 
 async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | None, protocol: Any) -> None:

@@ -15,8 +15,6 @@ from eventcast.engine import names, patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
-from eventcast.http.answers import refusal_answer
-from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients, refusals
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
@@ -78,25 +76,25 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
     return Admitted(wanted, permit, speaker, described, subprotocol)
 
 
-async def open_websocket(
-    sock: socket.socket, request: HttpRequest, admitted: Admitted, rhythm: Rhythm, received: bytes = b""
-) -> WebSocketConnection | None:
-    """Let a client in on a socket of our own, and answer its handshake; returns None if it is refused after all.
+async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> WebSocketConnection:
+    """Let a client hear what it has asked for. The socket stays the caller's until the connection is opened, which has
+    to happen at once.
+
+    :raises Refused: there is no place for it.
+    """
+    kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
+    connection = kind(sock, rhythm, admitted.speaker, **admitted.described)
+    await admission.let_in(connection, admitted.wanted, admitted.permit)
+    return connection
+
+
+def open_connection(connection: WebSocketConnection, request: HttpRequest, admitted: Admitted, received: bytes) -> None:
+    """Answer the handshake of a client that :func:`subscribe` has let in, and begin to read and write.
 
     :param received: what the client has sent after its handshake.
     """
-    kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
-    connection = kind(sock, rhythm, **admitted.described)
-    connection.speak_by(admitted.speaker)
-    try:
-        await admission.let_in(connection, admitted.wanted, admitted.permit)
-    except Refused as refusal:
-        note_refused(refusal, request.path, connection.peer)
-        connection.refuse(answer_bytes(refusal_answer(refusal), close=True))
-        return None
     greeting = connection.greeting(admitted.wanted, admitted.permit.expires_at)
     connection.open(accepting(request, admitted.subprotocol) + greeting, received)
-    return connection
 
 
 def check(meta: dict[str, str], method: str, version: str) -> None:

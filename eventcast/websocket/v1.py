@@ -29,6 +29,7 @@ from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody
 from eventcast.websocket.asgi import ASGIWebSocket, Send
 from eventcast.websocket.connection import PING_FRAME, WebSocketConnection
+from eventcast.websocket.speaking import Speaker
 
 SUBPROTOCOL = "eventcast.v1"
 
@@ -97,8 +98,8 @@ class V1Connection(WebSocketConnection):
 
     __slots__ = ("form",)
 
-    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
-        super().__init__(sock, rhythm, **described)
+    def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
+        super().__init__(sock, rhythm, speaker, **described)
         self.form: Form = LINE_FRAMES
         self.viewer = True
 

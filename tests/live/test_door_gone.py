@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import select
 
 import pytest
@@ -10,7 +11,8 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from eventcast.authorization import Authorization
-from tests.doors import Daphne, enter, open_door
+from tests.doors import Daphne, converse, enter, open_door
+from tests.fakes import FlakyLayer, layer_in_use
 from tests.live.raw import HANDSHAKE
 from tests.live.waiting import until
 from tests.live.wires import publish, request
@@ -92,3 +94,16 @@ async def test_body_that_drips_has_one_second_more_for_each_kilobyte() -> None:
             await asyncio.sleep(0)
         await until(lambda: connection._body.size == 10_000, "ten kilobytes")
         assert connection.deadline == pytest.approx(deadline + 10)
+
+
+@pytest.mark.parametrize("kind", ["websocket", "stream"])
+async def test_subscriber_that_the_layer_does_not_take_gets_a_whole_answer(kind: str) -> None:
+    with layer_in_use(FlakyLayer()) as layer, open_door(Daphne()) as door:
+        layer.failing = {"group_add"}
+        said = await converse(door, REQUESTS[kind])
+        await until(lambda: not door.connections, "the connection is closed")
+        assert door.hub.pulse.peers == 0
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: " in head
+    assert json.loads(body)["error"] == "layer_unavailable"
