@@ -159,11 +159,16 @@ def test_request_without_a_cookie_costs_no_query(django_assert_num_queries: Any)
         assert isinstance(request.user, AnonymousUser) or not request.user.is_authenticated
 
 
-def test_class_with_users_of_its_own_promises_nothing_about_those_of_the_site(client: Client) -> None:
+@pytest.mark.parametrize("uses_cookies", [True, False])
+def test_class_with_names_of_its_own_rests_on_the_session_only_if_cookies_count(
+    uses_cookies: bool, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Devices, "uses_cookies", uses_cookies)
     request = from_the_door(client)
     request.META["HTTP_X_DEVICE"] = "7"
     with override_settings(EVENTCAST={"AUTHORIZATION": f"{__name__}.Devices"}):
-        assert ask(request) == Permit("7")
+        found = ask(request)
+    assert (found.user, found.identity, bool(found.claims)) == ("7", "", uses_cookies)
 
 
 def test_request_that_is_kept_has_no_connection(client: Client) -> None:

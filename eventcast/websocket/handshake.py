@@ -7,7 +7,7 @@ import hashlib
 import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.http import HttpRequest
 
@@ -36,8 +36,7 @@ WATCH = "eventcast.admin"
 """Offered beside those by the admin's pages, and never chosen: the session of the admin's user lets it in."""
 
 
-@dataclass(frozen=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A client that is let in."""
 
     wanted: str | Pattern
