@@ -160,13 +160,11 @@ def test_backlog_takes_any_message_when_nothing_waits(channel: LocalChannel) -> 
 
 
 @pytest.mark.usefixtures("short_backlog")
-def test_backlog_lost_is_logged_once_a_burst_with_the_count(
-    channel: LocalChannel, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(channel, 10, 20, 30, 40, 50)
-    channel.advance(never())
+def test_backlog_lost_is_logged_once_a_burst(channel: LocalChannel, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        publish(channel, 10, 20, 30, 40, 50)
+        channel.advance(never())
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "lost 3 messages" in caplog.text
 
 
 # --- whether publishers have to wait ----------------------------------------------------------------------------------

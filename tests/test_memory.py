@@ -10,7 +10,7 @@ import pytest
 from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import memory
-from eventcast.engine.closing import TRY_AGAIN_LATER
+from eventcast.engine.closing import TOO_SLOW, TRY_AGAIN_LATER
 from eventcast.engine.forms import Piece
 from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
@@ -79,6 +79,24 @@ def test_enforce_closes_the_slowest_until_the_rest_fits(caplog: pytest.LogCaptur
     assert [each.close_code for each in (large, middle, small)] == [TRY_AGAIN_LATER, TRY_AGAIN_LATER, None]
     assert pending.total == 5
     assert len(caplog.records) == 1
+
+
+@limited(10)
+def test_burst_of_losses_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    pending = PendingMemory()
+    for _ in range(3):
+        owing(pending, Piece(b"x" * 20))
+        owing(pending, Piece(b"x" * 9))
+        pending.enforce()
+        assert pending.total <= 10
+    assert len(caplog.records) == 1
+    piece = Piece(b"")
+    for subscriber in list(pending._owing):
+        subscriber.close(TOO_SLOW)
+    pending.hold(piece, FakeSubscriber())
+    owing(pending, Piece(b"x" * 20))
+    pending.enforce()
+    assert len(caplog.records) == 2
 
 
 def test_default_limit_is_at_most_512_mib() -> None:

@@ -19,12 +19,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from eventcast.engine import names
 from eventcast.engine.figures import Figures
 from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
+from eventcast.engine.names import quoted
 from eventcast.engine.subscribers import Subscriber
 
 logger = SteadyLogger("eventcast.hub")
@@ -90,7 +90,7 @@ class LocalChannel:
         self._batch: Batch | None = None
         self._todo: list[Subscriber] = []
         self._todo_cursor = 0
-        self._overrun = 0
+        self._overrun = False  # One line in the log for a burst of losses.
         self._writing = False
 
     @property
@@ -168,10 +168,8 @@ class LocalChannel:
         size = sum([len(message.payload) for message in messages])
         if self.backlog and self.backlog + size > BACKLOG_LIMIT:
             if not self._overrun:
-                logger.warning(
-                    "%s: messages come faster than they can be written, some are lost.", names.quoted(self.name)
-                )
-            self._overrun += len(messages)
+                logger.warning("%s: messages come faster than they can be written, some are lost.", quoted(self.name))
+            self._overrun = True
             self.lost += self.count * len(messages)
             return
         self.backlog += size
@@ -179,7 +177,7 @@ class LocalChannel:
         self.pending.append(messages)
 
     def advance(self, deadline: float) -> bool:
-        """Write until ``deadline`` (seconds of ``time.monotonic()``) has passed; returns whether all is written."""
+        """Write until ``deadline`` (of ``time.monotonic()``) has passed; returns whether all is written."""
         if self._writing:
             return False  # Called from within, by a log handler that publishes: the call outside goes on.
         self._writing = True
@@ -284,6 +282,4 @@ class LocalChannel:
             lane.finish()
         self._batch = None
         self._todo, self._todo_cursor = [], 0
-        if self._overrun and not self.pending:
-            logger.warning("%s: lost %d messages, now caught up.", names.quoted(self.name), self._overrun)
-            self._overrun = 0
+        self._overrun = self._overrun and bool(self.pending)

@@ -8,6 +8,7 @@ while, or go on sending to a channel that has no subscribers any more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections.abc import Callable, Coroutine
@@ -54,11 +55,9 @@ class Memberships:
         self._layer_channel = ""
         self._receiver: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
-        self._steady: asyncio.TimerHandle | None = None
-        """Runs while receiving is on trial after an error."""
+        self._steady: asyncio.TimerHandle | None = None  # Runs while receiving is on trial after an error.
         self._starting = asyncio.Lock()
-        self._failures = 0
-        """Errors of receive() since it last worked."""
+        self._failures = 0  # Errors of receive() since it last worked.
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __contains__(self, channel: str) -> bool:
@@ -137,16 +136,13 @@ class Memberships:
         try:
             async with self._starting:
                 if self._receiver is None:
-                    await self._start()
+                    self._layer_channel = await self._layer.new_channel("eventcast.hub")
+                    self._receiver = asyncio.get_running_loop().create_task(self._receive())
+                    self._schedule_renewal()
             await self._layer.group_add(names.group_name(channel), self._layer_channel)
         except Exception as error:
             logger.error("Joining the group of %s failed: %r", names.quoted(channel), error)
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
-
-    async def _start(self) -> None:
-        self._layer_channel = await self._layer.new_channel("eventcast.hub")
-        self._receiver = asyncio.get_running_loop().create_task(self._receive())
-        self._schedule_renewal()
 
     def forget(self) -> None:
         """The event loop has ended before its subscribers: tell the in-memory layer."""
@@ -163,11 +159,15 @@ class Memberships:
         if self._receiver is not None:
             self._receiver.cancel()
             self._receiver = None
-        for timer in (self._renewal, self._steady):
-            if timer is not None:
-                timer.cancel()
-        self._renewal = self._steady = None
-        self._failures = 0
+        if self._renewal is not None:
+            self._renewal.cancel()
+        self._stop_trial()
+        self._renewal, self._failures = None, 0
+
+    def _stop_trial(self) -> None:
+        if self._steady is not None:
+            self._steady.cancel()
+            self._steady = None
 
     async def _receive(self) -> None:
         taken = 0
@@ -192,32 +192,26 @@ class Memberships:
         self._failures += 1
         if self._failures == 1:
             logger.error("Receiving from the channel layer fails, trying on: %r", error)
-        if self._steady is not None:
-            self._steady.cancel()
-            self._steady = None
+        self._stop_trial()
         await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2 ** min(self._failures, 10))))
         if await self._rejoin():
             # That joining works does not say that receiving does, and where nothing is published it just waits.
             self._steady = asyncio.get_running_loop().call_later(STEADY, self._recovered)
 
     def _recovered(self) -> None:
-        if self._steady is not None:
-            self._steady.cancel()
-            self._steady = None
+        self._stop_trial()
         if self._failures:
             self._failures = 0
             logger.warning("The channel layer is back; what was published meanwhile is lost.")
 
     async def _rejoin(self) -> bool:
         """Join all groups again; whether that worked."""
-        try:
+        with contextlib.suppress(Exception):
             for channel, membership in list(self._memberships.items()):
                 if membership.joined:
                     await self._layer.group_add(names.group_name(channel), self._layer_channel)
-        except Exception as error:
-            logger.debug("Joining groups again failed: %r", error)
-            return False
-        return True
+            return True
+        return False
 
     def _schedule_renewal(self) -> None:
         # Several times within the layer's limit, so that one renewal may fail.

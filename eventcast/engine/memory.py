@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 logger = SteadyLogger("eventcast.subscribe")
 
 FAREWELL = 4096
-"""Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message
-before it, which would keep the memory that is to be freed."""
+"""Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message."""
 
 LARGEST_DEFAULT = 512 * 1024 * 1024
 """Bytes."""
@@ -35,6 +34,8 @@ class PendingMemory:
     def __init__(self) -> None:
         self.total = 0
         """Bytes of all pieces that are owed, each counted once."""
+        self._calm = 0
+        """Bytes below which a burst of losses is over; 0 if there is none."""
         self._owing: set[Subscriber] = set()
 
     def hold(self, piece: Piece, subscriber: Subscriber) -> None:
@@ -49,6 +50,8 @@ class PendingMemory:
         piece.holders -= 1
         if not piece.holders:
             self.total -= piece.size
+            if self.total < self._calm:
+                self._calm = 0
 
     def forget(self, subscriber: Subscriber) -> None:
         """A subscriber owes nothing any more."""
@@ -59,11 +62,10 @@ class PendingMemory:
         limit = conf.MAX_PENDING_BYTES or default_limit()
         if self.total <= limit:
             return
-        logger.warning(
-            "Subscribers have %d bytes pending, %d are allowed (EVENTCAST['MAX_PENDING_BYTES']): closing the slowest.",
-            self.total,
-            limit,
-        )
+        if not self._calm:
+            text = "Subscribers have %d bytes pending of %d (EVENTCAST['MAX_PENDING_BYTES']): closing the slowest."
+            logger.warning(text, self.total, limit)
+            self._calm = limit // 2
         for subscriber in sorted(self._owing, key=lambda each: each.pending, reverse=True):
             if self.total <= limit:
                 break

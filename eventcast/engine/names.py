@@ -28,9 +28,8 @@ RESERVED_PREFIX = "-/"
 
 
 def channel_from_target(target: bytes) -> str:
-    """The channel that a raw request target (RFC 9112 section 3.2) names.
+    """The channel that a raw request target (RFC 9112 section 3.2) names, with or without a query string.
 
-    :param target: the target as it came over the wire, with or without a query string.
     :raises InvalidChannel: it is not an absolute path, not valid UTF-8, or has a fragment.
     :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
     """

@@ -35,17 +35,14 @@ class Quotas:
         self._lock = threading.RLock()  # The garbage collector may run a finalizer in here, which may end a connection.
 
     def check(self, wanted: str | Pattern, address: str) -> None:
-        """Check that there is a place, without reserving it.
-
-        :param address: that of the client, see ``security.addresses.group``; empty if it counts for none.
-        :raises Refused: there is none, or not for this client.
-        """
+        """Check that there is a place, without reserving it. Arguments and error are those of :meth:`reserve`."""
         if (refusal := self._refusal(_key(wanted), wanted, address)) is not None:
             raise refusal
 
     def reserve(self, wanted: str | Pattern, address: str) -> Place:
         """Reserve a place, until :meth:`release`.
 
+        :param address: that of the client, see ``security.addresses.group``; empty if it counts for none.
         :raises Refused: there is none, or not for this client.
         """
         place = key, counted = _key(wanted), address if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
@@ -76,6 +73,7 @@ class Quotas:
                     del self._per_address[address]
 
     def _refusal(self, key: Hashable, wanted: str | Pattern, address: str) -> Refused | None:
+        is_new_pattern = isinstance(wanted, Pattern) and key not in self._per_channel
         if 0 < (limit := conf.MAX_SUBSCRIBERS) <= self.subscribers:
             return ServerFull(f"The server has {limit} subscribers (EVENTCAST['MAX_SUBSCRIBERS']). Try again later.")
         if 0 < (limit := conf.MAX_SUBSCRIBERS_PER_CHANNEL) <= self._per_channel.get(key, 0):
@@ -86,8 +84,7 @@ class Quotas:
             return TooManyConnections(
                 f"{limit} subscribers come from {address} (EVENTCAST['MAX_SUBSCRIBERS_PER_ADDRESS']). Close one first."
             )
-        new = isinstance(wanted, Pattern) and key not in self._per_channel
-        if new and 0 < (limit := conf.MAX_PATTERNS) <= self._patterns:
+        if is_new_pattern and 0 < (limit := conf.MAX_PATTERNS) <= self._patterns:
             return TooManyPatterns(
                 f"{limit} patterns have subscribers (EVENTCAST['MAX_PATTERNS']). Subscribe to channels, or try later."
             )
