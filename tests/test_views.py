@@ -364,3 +364,32 @@ def test_stream_of_a_wsgi_server_is_501() -> None:
 
     answer = Client().get("/a", headers={"Accept": "text/event-stream", "Host": "testserver"})
     assert (answer.status_code, answer.json()["error"]) == (501, "streaming_unavailable")
+
+
+# --- the name of an event ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("event=paid", "paid"), ("a=1&event=%E5%BC%A0+x", "张 x"), ("event=", ""), ("events=1", ""), ("x=event", "")],
+)
+async def test_messages_have_the_name_of_the_query(ask: Ask, listener: FakeSubscriber, query: str, name: str) -> None:
+    assert (await ask("POST", f"/a?{query}", b"1\n2", "application/x-ndjson")).status == 201
+    await until(lambda: len(listener.messages) == 2)
+    assert [message.event_name for message in listener.messages] == [name] * 2
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("event=a%0Ab", "invalid_event_name"),
+        ("event=" + "x" * 129, "invalid_event_name"),
+        ("event=a&event=a", "invalid_query"),
+        ("event=%FF", "invalid_query"),
+    ],
+)
+async def test_name_that_no_event_can_have_is_refused(
+    ask: Ask, listener: FakeSubscriber, query: str, code: str
+) -> None:
+    answer = await ask("POST", f"/a?{query}", b"x", "text/plain")
+    assert (answer.status, answer.json()["error"], listener.messages) == (400, code, [])

@@ -20,7 +20,7 @@ from eventcast.engine.messages import Message, envelope_of
 from eventcast.engine.patterns import parse
 from eventcast.engine.publishing import apublish
 from eventcast.engine.pulse import Rhythm
-from eventcast.exceptions import MalformedBody
+from eventcast.exceptions import InvalidEventName, MalformedBody
 from eventcast.websocket import v1
 from eventcast.websocket.consumer import EventcastConsumer
 from eventcast.websocket.frames import CLOSE, PING, PONG, TEXT
@@ -85,14 +85,27 @@ def test_bye_says_when_to_come_back(ends: Closing, retry: list[float] | None) ->
     ],
 )
 def test_message_is_read_from_a_frame(frame: str | bytes, message: str | bytes | None) -> None:
-    assert v1.message_in(frame) == message
+    assert v1.message_in(frame) == (None if message is None else (message, ""))
+
+
+def test_message_in_a_frame_may_have_the_name_of_an_event() -> None:
+    assert v1.message_in('{"data": "x", "event": "paid"}') == ("x", "paid")
+    with pytest.raises(InvalidEventName):
+        v1.message_in('{"data": "x", "event": "a\\nb"}')
 
 
 @pytest.mark.parametrize(
     "frame",
     [
         *("", "x", "1", "null", '"type"', '["type"]', "{}", "[" * 9999, b"\xff"),
-        *('{"data": 1}', '{"data": null}', '{"base64": "!"}', '{"base64": 1}', '{"base64": "_w=="}'),
+        *(
+            '{"data": 1}',
+            '{"data": null}',
+            '{"base64": "!"}',
+            '{"base64": 1}',
+            '{"base64": "_w=="}',
+            '{"data": "", "event": 1}',
+        ),
     ],
 )
 def test_frame_that_has_no_message_is_refused(frame: str | bytes) -> None:

@@ -86,12 +86,14 @@ def heard_without_waiting(channel: str) -> list[LocalChannel] | None:
     return heard
 
 
-def publish_in_memory(channel: str, data: Sequence[str | bytes], heard: list[LocalChannel]) -> int:
-    """:func:`apublish_all` for a name that was checked, without waiting.
+def publish_in_memory(
+    channel: str, data: Sequence[str | bytes], heard: list[LocalChannel], event_name: str = ""
+) -> int:
+    """:func:`apublish_all` for names that were checked, without waiting.
 
     :param heard: what :func:`heard_without_waiting` has returned just now.
     """
-    event = messages.to_layer(channel, [messages.check_data(message) for message in data])
+    event = messages.to_layer(channel, [messages.check_data(message) for message in data], event_name)
     layer = get_layer()
     assert isinstance(layer, InMemoryChannelLayer)
     _send_in_memory(layer, event)

@@ -6,13 +6,15 @@ The door of ``eventcast serve`` and Django's view are two adapters of these func
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qs
 
 from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
 from eventcast.engine import names, presence, sending
-from eventcast.exceptions import Forbidden, MethodNotAllowed, Refused, Unauthorized
+from eventcast.engine.messages import check_event_name
+from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
 from eventcast.layers import is_local
@@ -46,9 +48,9 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
         permit = admission.check_publish_at_once(request, name)
         if permit is None or (heard := sending.heard_without_waiting(name)) is None:
             return None
-        found = payloads.messages_in(request)
+        event, found = event_of(request), payloads.messages_in(request)
         admission.check_rate(request, permit, len(found))
-        return _published(name, len(found), sending.publish_in_memory(name, found, heard))
+        return _published(name, len(found), sending.publish_in_memory(name, found, heard, event))
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -59,9 +61,29 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     :param permit: what :func:`eventcast.security.admission.check_publish` has said.
     :raises Refused: it carries nothing that can be published.
     """
-    found = payloads.messages_in(request)
+    event, found = event_of(request), payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
-    return _published(name, len(found), await sending.apublish_checked(name, found))
+    return _published(name, len(found), await sending.apublish_checked(name, found, event))
+
+
+def event_of(request: HttpRequest) -> str:
+    """The name of the event that a request to publish gives to its messages by ``?event=``; empty for none.
+
+    :raises InvalidQuery: it is given twice, or the query is not percent-encoded UTF-8.
+    :raises InvalidEventName: the name has a line break, or is too long.
+    """
+    query = request.META.get("QUERY_STRING", "")
+    if "event=" not in query:
+        return ""
+    try:
+        found = parse_qs(
+            query.encode().decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict"
+        ).get("event", [""])
+    except ValueError:
+        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
+    if len(found) > 1:
+        raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
+    return check_event_name(found[0])
 
 
 def _published(name: str, messages: int, subscribers: int) -> Answer:

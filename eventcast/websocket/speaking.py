@@ -59,8 +59,8 @@ class Speaker:
 
     def __init__(self, request: HttpRequest, permit: Permit, channel: str) -> None:
         self.permit = permit
-        self.read: Callable[[str | bytes], str | bytes | None] = lambda frame: frame
-        """The message in what a client sends; None if there is none."""
+        self.read: Callable[[str | bytes], tuple[str | bytes, str] | None] = lambda frame: (frame, "")
+        """The message in what a client sends, and the name of its event; None if there is none."""
         self._request = request
         self._channel = channel
         self._turn_ends = 0.0
@@ -72,8 +72,9 @@ class Speaker:
         """
         try:
             admission.check_rate(self._request, self.permit)
-            if (message := self.read(data)) is not None:
-                await sending.apublish_all(self._channel, [message])
+            if (found := self.read(data)) is not None:
+                message, event = found
+                await sending.apublish_all(self._channel, [message], event=event)
         except LayerUnavailable:  # It stands in the log already.
             if (channel := subscriber.channel) is not None:
                 channel.lost += channel.count

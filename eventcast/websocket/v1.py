@@ -23,7 +23,7 @@ from eventcast.engine.closing import (
 )
 from eventcast.engine.forms import FRAMES, LINE_FRAMES, LINE_TEXTS, Form
 from eventcast.engine.hub import current_hub
-from eventcast.engine.messages import encode_frame
+from eventcast.engine.messages import check_event_name, encode_frame
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody
@@ -72,21 +72,24 @@ def bye(closing: Closing) -> str:
     return _encode({"type": "bye", "code": closing.code, "reason": closing.reason, "retry": retry})
 
 
-def message_in(frame: str | bytes) -> str | bytes | None:
-    """The message that a client publishes by a frame; None for an object with a ``type``, which later versions know.
+def message_in(frame: str | bytes) -> tuple[str | bytes, str] | None:
+    """The message that a client publishes by a frame, and the name of its event; None for an object with a ``type``,
+    which later versions know.
 
     :raises MalformedBody: the frame is neither.
+    :raises InvalidEventName: the name has a line break, or is too long.
     """
     try:
         found = json.loads(frame)
         if isinstance(found, dict) and "type" in found:
             return None
         data = found["data"] if "data" in found else base64.b64decode(found["base64"], validate=True)
+        event = found.get("event", "")
     except (ValueError, LookupError, TypeError, RecursionError):
-        data = None
-    if not isinstance(data, (str, bytes)):
+        data = event = None
+    if not isinstance(data, (str, bytes)) or not isinstance(event, str):
         raise MalformedBody('A frame of eventcast.v1 is {"data": "…"}, or {"base64": "…"} for a binary message.')
-    return data
+    return data, check_event_name(event)
 
 
 def _frame(text: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.live import servers
 from tests.live.bodies import END, FORM, MIB, MULTIPART, part
-from tests.live.conftest import Connect, Start, Talk
+from tests.live.conftest import Connect, Open, Start, Talk
 from tests.live.servers import Server
 
 FORMS: dict[str, tuple[str, bytes, list[str | bytes]]] = {
@@ -174,3 +174,13 @@ async def test_half_a_request_harms_nobody(server: Server, channel: str, connect
     await broken.close()
     assert (await speaker.post(channel, json.dumps({"two": 2}))).status == 201
     assert await listener.receive_many(2) == ["one", '{"two": 2}']
+
+
+async def test_name_of_an_event_is_in_streams(server: Server, channel: str, listen: Open, http: Talk) -> None:
+    events = await listen(server, channel, "text/event-stream")
+    lines = await listen(server, channel, "application/x-ndjson")
+    assert (await http(server).post(f"{channel}?event=paid%20%E5%BC%A0", "42")).status == 201
+    assert b"event: paid \xe5\xbc\xa0\ndata: 42\n" in await events.read_until(b"data: 42\n")
+    assert json.loads((await lines.read_until(b"}\n")).splitlines()[-1])["event"] == "paid 张"
+    refused = await http(server).post(f"{channel}?event=a%0Ab", "42")
+    assert (refused.status, refused.error) == (400, "invalid_event_name")
