@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def untold_refusals() -> None:
     """The log of refusals is limited: start each test with an unused limit."""
-    refusals.begin_anew()
+    refusals._bursts.clear()
 
 
 @pytest.hookimpl(wrapper=True)

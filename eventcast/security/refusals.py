@@ -62,9 +62,3 @@ def counts() -> dict[str, int]:
     """The refusals of this process since it began, by their codes."""
     with _lock:
         return dict(_counts)
-
-
-def begin_anew() -> None:
-    """Begin a new interval for every code. For tests."""
-    with _lock:
-        _bursts.clear()

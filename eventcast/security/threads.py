@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync, sync_to_async
 from django.db import connections
@@ -13,6 +13,8 @@ Result = TypeVar("Result")
 
 THREADS = 16
 """Each may hold a database connection, so there must not be one per handshake."""
+
+_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="eventcast-authorization")
 
 
 async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
@@ -23,17 +25,12 @@ async def in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
     """
     if getattr(AsyncToSync.executors, "current", None) is not None:
         return await sync_to_async(function)(*arguments)
-    return cast(Result, await _in_pool(function, *arguments))
 
+    def call() -> Result:
+        try:
+            return function(*arguments)
+        finally:
+            # Whatever CONN_MAX_AGE says: it is about threads that are in use, and these may be idle for days.
+            connections.close_all()
 
-def _call(function: Callable[..., Result], *arguments: Any) -> Result:
-    try:
-        return function(*arguments)
-    finally:
-        # Whatever CONN_MAX_AGE says: it is about threads that are in use, and these may be idle for days.
-        connections.close_all()
-
-
-_in_pool = sync_to_async(
-    _call, thread_sensitive=False, executor=ThreadPoolExecutor(THREADS, thread_name_prefix="eventcast-authorization")
-)
+    return await sync_to_async(call, thread_sensitive=False, executor=_pool)()

@@ -82,23 +82,25 @@ def problems(texts: object) -> list[str]:
     return found
 
 
-def problems_of_entries(name: str, entries: object, items: str, problems: Callable[[Any], list[str]]) -> list[str]:
+def problems_of_entries(
+    name: str, entries: object, problems: Callable[[Any], list[str]], fields: Collection[str] = ()
+) -> list[str]:
     """What is wrong with the entries of a setting: a sentence each.
 
-    :param items: what the entries are, in plural.
     :param problems: tells what is wrong with one of them.
+    :param fields: the fields of each, if they are dicts.
     """
     if not isinstance(entries, list | tuple):
-        return [f"EVENTCAST[{name!r}] is a list of {items}."]
-    found = [(number, problem) for number, entry in enumerate(entries) for problem in problems(entry)]
-    return [f"EVENTCAST[{name!r}][{number}]: {problem}" for number, problem in found]
-
-
-def problems_of_fields(entry: object, known: Collection[str]) -> list[str]:
-    """What is wrong with an entry that has to be a dict with these fields."""
-    if not isinstance(entry, dict):
-        return [f"not a dict; it has {', '.join(known)}."]
-    return [f"{name!r:.50} means nothing; known are {', '.join(known)}." for name in entry if name not in known]
+        return [f"EVENTCAST[{name!r}] is a list."]
+    found = []
+    for number, entry in enumerate(entries):
+        wrong = [key for key in entry if key not in fields] if isinstance(entry, dict) else type(entry)
+        if fields and wrong:
+            said = [f"a dict with {', '.join(fields)}; {wrong!r:.100} is none of that."]
+        else:
+            said = problems(entry)
+        found += [f"EVENTCAST[{name!r}][{number}]: {problem}" for problem in said]
+    return found
 
 
 def deciding(entries: Sequence[tuple[Pattern, Item]], wanted: str | Pattern) -> list[Item]:

@@ -51,7 +51,7 @@ class Keys(Granting):
     @classmethod
     def problems(cls) -> list[str]:
         """What is wrong with ``EVENTCAST["KEYS"]``, without the keys themselves."""
-        if found := grants.problems_of_entries("KEYS", conf.KEYS, "dicts", _problems):
+        if found := grants.problems_of_entries("KEYS", conf.KEYS, _problems, FIELDS):
             return found
         digests = [_digest_of(entry) for entry in conf.KEYS]
         return [
@@ -74,8 +74,7 @@ def _grant(entry: Mapping[str, Any]) -> Grant:
 
 
 def _problems(entry: Any) -> list[str]:
-    if found := grants.problems_of_fields(entry, FIELDS):
-        return found
+    found: list[str] = []
     key = entry.get("key")
     if not isinstance(key, str):
         found.append("'key' is missing.")

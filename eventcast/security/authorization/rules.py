@@ -51,7 +51,7 @@ class Rules(ByAction):
     @classmethod
     def problems(cls) -> list[str]:
         """What is wrong with ``EVENTCAST["RULES"]``, or with the settings of the classes that it names."""
-        if found := grants.problems_of_entries("RULES", conf.RULES, "pairs", functools.partial(_problems, cls)):
+        if found := grants.problems_of_entries("RULES", conf.RULES, functools.partial(_problems, cls)):
             return found
         named = dict.fromkeys(path for _, value in conf.RULES for path in _paths(value).values() if path is not None)
         return [problem for path in named for problem in asking.find(path).problems()]

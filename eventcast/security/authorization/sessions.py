@@ -93,7 +93,7 @@ class Sessions(ByAction):
     @classmethod
     def problems(cls) -> list[str]:
         """What is wrong with ``EVENTCAST["SESSIONS"]``."""
-        return grants.problems_of_entries("SESSIONS", conf.SESSIONS, "dicts", _problems)
+        return grants.problems_of_entries("SESSIONS", conf.SESSIONS, _problems, FIELDS)
 
 
 class Viewers(Sessions):
@@ -147,8 +147,6 @@ def _entries() -> list[tuple[Pattern, Entry]]:
 
 
 def _problems(entry: Any) -> list[str]:
-    if found := grants.problems_of_fields(entry, FIELDS):
-        return found
     path = entry.get("path")
     found = grants.problems([path.replace(USER, ANY_USER) if isinstance(path, str) else path])
     for action in ("publish", "subscribe"):
