@@ -44,7 +44,7 @@ def channel_page(request: HttpRequest, name: str, refusal: Refused | None = None
         "refusal": refusal,
         # Before a login no key is asked for where only a login helps (see LoggedOut).
         "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),
-        "login": refusal and login_url(request),
+        "login": login_url(request),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())
     if refusal is not None:

@@ -1,4 +1,4 @@
-"""``{% load eventcast_admin %}``: the totals on an admin site's index."""
+"""``{% load eventcast_admin %}``: the totals on an admin site's index, and the texts of its scripts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from typing import Any
 from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
+from django.utils.html import json_script
+from django.utils.safestring import SafeString
 
 from eventcast.engine import presence
+from eventcast.http import pages
 
 register = template.Library()
+
+
+@register.simple_tag
+def eventcast_words() -> SafeString:
+    """The texts of the pages' scripts in the language of the page, as a block of JSON."""
+    return json_script(pages.words(), "eventcast-words")
 
 
 @register.inclusion_tag("admin/eventcast/channel/totals.html", takes_context=True)

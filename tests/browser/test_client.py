@@ -187,7 +187,13 @@ async def test_waits_are_spread_evenly(visit: Visit, server: Server) -> None:
 async def test_client_reconnects_when_the_wait_is_over(visit: Visit, server: Server) -> None:
     page = await open_still_page(visit, server, before=SOCKETS + "Math.random = () => 0.5;")
     await page.evaluate("async () => { await listen('/a'); sockets[0].onopen(); sockets[0].end(1001, 'bye'); }")
-    assert await page.evaluate("states.at(-1)") == {"state": "waiting", "delay": 2250, "code": 1001, "reason": "bye"}
+    assert await page.evaluate("states.at(-1)") == {
+        "state": "waiting",
+        "delay": 2250,
+        "code": 1001,
+        "reason": "bye",
+        "heard": 60_000,
+    }
     await page.clock.run_for(2249)
     assert await page.evaluate("sockets.length") == 1
     await page.clock.run_for(1)

@@ -98,7 +98,7 @@ async def test_client_comes_back_as_it_was_told(visit: Visit, server: Server) ->
         sockets[0].end(1013, "Too much.");
     }""")
     assert await page.evaluate("states.at(-1)") == {
-        "state": "waiting", "delay": 7000, "code": 1013, "reason": "Too much.",
+        "state": "waiting", "delay": 7000, "code": 1013, "reason": "Too much.", "heard": 60_000,
     }  # fmt: skip
     assert await page.evaluate("errors") == []
 
@@ -112,7 +112,7 @@ async def test_client_that_need_not_come_back_stays_away(visit: Visit, server: S
     }""")
     await page.clock.run_for(60_000)
     assert await page.evaluate("[states.at(-1), sockets.length]") == [
-        {"state": "closed", "code": 1008, "reason": "No."},
+        {"state": "closed", "code": 1008, "reason": "No.", "heard": 60_000},
         1,
     ]
     assert await page.evaluate("errors") == [{"message": "No.", "code": 1008, "data": None}]

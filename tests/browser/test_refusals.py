@@ -45,8 +45,8 @@ async def test_page_takes_a_key_and_keeps_it_in_the_tab(visit: Visit, closed: Se
     await page.reload()
     await expect(page.locator("#state")).to_have_text("Live")
     await page.get_by_role("textbox", name="Message").fill("hello")
-    await page.get_by_role("button", name="Send").click()
-    await expect(page.locator("#list pre")).to_have_text(["hello"])
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator("#list .text")).to_have_text(["hello"])
     assert KEY not in page.url + closed.log
 
 

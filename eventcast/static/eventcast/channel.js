@@ -1,66 +1,22 @@
-/* The channel's page: the state of the connection, the counts, the box to send. Needs eventcast and feed. */
+/* The channel's page: its counts, the box to send, lines to copy, and the key of a reader that the server does not know. */
 "use strict";
 
 (() => {
-  const { copy, gettext, key, snippets } = eventcastPage;
+  const { format, gettext, key, ngettext, number, snippets } = eventcastPage;
   const COUNT_INTERVAL = 2000; // ms between two requests for the counts
 
   const $ = (id) => document.getElementById(id);
+  const { name } = $("page").dataset;
   const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
   const url = location.origin + path;
-  const channel = eventcast(location, { token: () => key.get() });
+  const channel = eventcast(url, { token: () => key.get() });
+  let viewer;
 
-  // --- the connection ------------------------------------------------------------------------------------------------
+  // --- counts: those of the server -----------------------------------------------------------------------------------
 
-  const WHY = {
-    1001: "The server is going away.",
-    1012: "The server restarts.",
-    1013: "This page was too slow for the published messages.",
-    3000: "An operator disconnected this page.",
-  };
-  let lostAt = 0, tryAt = 0, countdown;
-
-  function onState(state, { transport, delay, code }) {
-    const words = { connecting: "Connecting", open: "Live", waiting: "Disconnected", closed: "Not connected" };
-    // While the connection is down, a new try does not change the display.
-    const down = lostAt && state != "open" && state != "closed";
-    $("state").textContent = down ? words.waiting : words[state];
-    $("state").parentNode.dataset.state = down ? "waiting" : state;
-    $("state").parentNode.title = transport == "eventsource" ? "over Server-Sent Events" : "";
-    clearInterval(countdown);
-    if (state == "waiting") {
-      lostAt ||= Date.now();
-      tryAt = Date.now() + delay;
-      const why = WHY[code] ?? (code == 1000 ? "The server closed the connection." : "The server is gone.");
-      $("subscribers").textContent = "–";
-      if ($("gone").hidden || WHY[code]) $("gone-why").textContent = why;
-      $("gone").hidden = false;
-      countdown = setInterval(tick, 250);
-      tick();
-    } else if (state == "open") {
-      if (lostAt) feed.add({ gap: `Reconnected after ${seconds(Date.now() - lostAt)}; messages published meanwhile are missing` });
-      lostAt = 0;
-      $("gone").hidden = true;
-      count();
-    } else if (down) $("gone-when").textContent = "Reconnecting…";
-  }
-
-  const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
-
-  function tick() {
-    $("gone-when").textContent = `Reconnecting in ${seconds(tryAt - Date.now())}`;
-  }
-
-  $("reconnect").onclick = () => {
-    channel.close();
-    channel.on("state", onState);
-  };
-
-  // --- counts --------------------------------------------------------------------------------------------------------
-
-  let asking = false, messages, drawn = false;
-
-  const put = (id, value) => { $(id).textContent = value?.toLocaleString() ?? "–"; };
+  const ask = () => fetch(url, { headers: { Accept: "application/json", ...key.headers() }, cache: "no-store" });
+  const put = (id, value) => { $(id).textContent = number(value); };
+  let asking = false;
 
   async function count() {
     if (document.hidden || asking || channel.state != "open") return;
@@ -69,51 +25,32 @@
       const answer = await ask();
       const info = answer.ok ? await answer.json() : {};
       put("subscribers", info.subscribers);
-      put("count", messages = info.messages);
+      put("count", info.messages);
       put("lost", info.lost);
       $("losses").hidden = !info.lost;
     } catch {
-      // The server is gone: the WebSocket's state will show it.
+      // The server is gone: the state of the connection will show it.
     }
     asking = false;
-  }
-
-  // Messages since the last answer are counted here, so that the figure agrees with the list.
-  function countOne() {
-    messages++;
-    if (drawn) return;
-    drawn = true;
-    requestAnimationFrame(() => {
-      drawn = false;
-      if (messages) put("count", messages);
-    });
   }
 
   setInterval(count, COUNT_INTERVAL);
   document.addEventListener("visibilitychange", count);
 
+  function onState(state) {
+    if (state == "waiting" || state == "closed") put("subscribers");
+    if (state == "open") count();
+  }
+
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  $("send").onsubmit = async (event) => {
-    event.preventDefault();
-    const said = $("sent");
-    delete said.dataset.failed;
-    said.textContent = "";
-    try {
-      const { subscribers } = await channel.send($("data").value);
-      said.textContent = subscribers == 1 ? "Reached 1 subscriber" : `Reached ${subscribers} subscribers`;
-      $("data").value = "";
-    } catch (error) {
-      said.dataset.failed = "";
-      said.textContent = error.status ? error.message : "The server cannot be reached: the message was not sent.";
-    }
-    $("data").focus();
+  const sender = eventcastSender($("send"), name, async (text) => {
+    const { subscribers } = await channel.send(text);
+    const others = subscribers - (channel.state == "open"); // this page is one of them
     count();
-  };
-
-  $("data").onkeydown = (event) => {
-    if (event.key == "Enter" && (event.ctrlKey || event.metaKey)) $("send").requestSubmit();
-  };
+    return others > 0 ? format(ngettext("Reached %s other subscriber", "Reached %s other subscribers", others), number(others))
+      : gettext("Sent. No other subscriber listens now.");
+  });
 
   // --- lines to copy -------------------------------------------------------------------------------------------------
 
@@ -125,43 +62,41 @@
     [gettext("Listen with curl"), `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
     [gettext("Listen in JavaScript"), `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
     [gettext("Listen on a page"), `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
+    [gettext("Publish with PowerShell"), `Invoke-RestMethod -Method Post -Body @{data='hello'} '${url}'`],
   ]);
-
-  document.addEventListener("click", ({ target }) => target.source && copy(target, target.source()));
 
   // --- permission ----------------------------------------------------------------------------------------------------
 
-  const ask = () => fetch(location.href, { headers: { Accept: "application/json", ...key.headers() }, cache: "no-store" });
-
-  function refuse({ error, detail }) {
+  function refuse({ code, message }) {
     $("refusal").hidden = $("key-form").hidden = false;
-    $("refusal-detail").textContent = detail;
-    $("refusal-code").textContent = error;
+    $("refusal-detail").textContent = message;
+    $("refusal-code").textContent = code;
+    $("gone").hidden = true;
+    key.set("");
+    return true;
   }
 
-  $("key-form").onsubmit = async (event) => {
+  // Where the server has refused the page, its script has a key to send, or waits for one.
+  function begin() {
+    if ($("refusal").dataset.status && !key.get()) return $("key-form").hidden || $("key").focus();
+    $("refusal").hidden = true;
+    delete $("refusal").dataset.status;
+    if (viewer) viewer.begin();
+    else {
+      viewer = eventcastViewer(channel, {
+        name,
+        edit: (text) => sender.fill(text),
+        onstate: onState,
+        onrefusal: (error) => [401, 403].includes(error.status) && refuse(error),
+      });
+    }
+  }
+
+  $("key-form").onsubmit = (event) => {
     event.preventDefault();
     key.set($("key").value.trim());
     begin();
   };
-
-  // Where the server has refused the page, its script has a key to send, or waits for one.
-  async function begin() {
-    if ($("refusal").dataset.status && !key.get()) return $("key-form").hidden || $("key").focus();
-    const answer = await ask().catch(() => null);
-    if (answer && [401, 403].includes(answer.status)) {
-      refuse(await answer.json());
-      key.set("");
-      return;
-    }
-    $("refusal").hidden = true;
-    channel.on("state", onState).on(onMessage);
-  }
-
-  function onMessage(data) {
-    feed.add({ data, at: new Date() });
-    countOne();
-  }
 
   begin();
 })();

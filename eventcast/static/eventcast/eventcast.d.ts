@@ -31,6 +31,8 @@ declare namespace eventcast {
     code?: number | string;
     /** When `waiting` or refused: the reason beside the code, which may be empty. */
     reason?: string;
+    /** When `waiting` or refused: the time of the last sign of life, in milliseconds since 1970. */
+    heard?: number;
     /** When the server refused: its HTTP status. */
     status?: number;
   }

@@ -8,7 +8,7 @@
   const STREAM_BEAT = 20; // s between two signs of life of a stream
   const GRACE = 1000; // ms for what has arrived while the page slept
   const EARLY = 30, OVERLAP = 2000; // s before the end of a permission, ms with an old and a new connection
-  const STREAMS = 4, HIDDEN = 10000; // of a page, because a host gets six connections; ms until a hidden page has none
+  const STREAMS = 4, HIDDEN = 10000; // a host gets six connections; ms until a hidden page has none
   const LOST = 1006, DISCONNECTED = 3000; // close codes: without a close frame, and by an operator
   const V1 = "eventcast.v1"; // the subprotocol with signs of life: see docs/protocol.md
   const BEARER = "eventcast.token."; // before a token in a subprotocol: a page cannot set a WebSocket's headers
@@ -73,10 +73,10 @@
       let source;
       const { url } = this.link;
       try {
-        source = this.source = this.plain ? new Stream(url, token)
-          : new WebSocket(url.replace("http", "ws"), [V1, "eventcast", ...(token ? [BEARER + token] : [])]);
+        source = this.source = this.plain ? new Stream(this.link.stream, token)
+          : new WebSocket(url.replace("http", "ws"), [V1, "eventcast", ...this.link.offers, ...(token ? [BEARER + token] : [])]);
       } catch (error) {
-        return this.end({ reason: error.message, unusable: true }); // such as a key that no subprotocol can carry
+        return this.end({ reason: error.message, unusable: true }); // a key that no subprotocol can carry
       }
       source.binaryType = "arraybuffer";
       source.onopen = () => {
@@ -138,8 +138,8 @@
     channels = new Set();
     failures = 0;
 
-    constructor(url) {
-      this.url = url;
+    constructor({ url, stream, offers }) {
+      Object.assign(this, { url, stream, offers });
       this.host = new URL(url).host;
       links.set(url, this);
     }
@@ -150,8 +150,8 @@
       return this.known;
     }
 
-    // After a WebSocket that did not open a stream is tried at once: some proxies block WebSockets, and if the server
-    // refuses, the stream says why. The next try begins with a WebSocket again.
+    // After a WebSocket that did not open a stream is tried: some proxies block WebSockets, and it says why the server
+    // refuses. The next try begins with a WebSocket again.
     connect(plain = !globalThis.WebSocket, quiet) {
       clearTimeout(this.timer);
       const line = this.line = new Line(this, plain);
@@ -179,7 +179,7 @@
       } else this.set("open", { transport: plain ? "stream" : "websocket" });
     }
 
-    // A new token comes with a new connection, before the old one ends. What both get is told once.
+    // What both the old and the new connection get is told once.
     renew() {
       if (this.state != "open") return;
       this.next = new Line(this, false);
@@ -217,14 +217,14 @@
       const { status, after = 0 } = error ?? {};
       const { code = LOST, reason = error?.message ?? "" } = bye ?? error ?? why;
       const failure = Object.assign(error ?? Error(reason || "No connection to " + this.url), { code });
-      const detail = { code, reason, ...(status && { status }) };
+      const detail = { code, reason, heard: line.heard, ...(status && { status }) };
       // These will not change by asking again.
       if (bye?.retry === null || (status >= 400 && status < 500 && ![408, 425, 429].includes(status))) {
         return this.refuse(failure, detail);
       }
       if (since && Date.now() - since > STEADY) this.failures = 0;
-      // Full jitter: clients that lost their connections together must not reconnect together.
-      const kicked = code == DISCONNECTED && typeof this.token != "function"; // A function may return a new token at once.
+      // Full jitter: clients must not reconnect together.
+      const kicked = code == DISCONNECTED && typeof this.token != "function";
       // Three tries within seconds, as a restart takes; then longer and longer waits.
       const latest = Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
       const [from, to] = bye?.retry.map((s) => s * 1000) ??
@@ -280,6 +280,8 @@
       this.url = href.replace(/^ws/, "http").replace(/#.*/, "");
       this.decodes = options.json;
       this.token = options.token;
+      this.stream = options.stream ?? this.url; // these two are for the admin
+      this.offers = options.offers ?? [];
     }
 
     get state() {
@@ -297,9 +299,9 @@
       if (typeof listener != "function") throw TypeError("Not a function: " + listener);
       this.listeners[type].add(listener);
       if (!this.link) {
-        const link = this.link = links.get(this.url) || new Link(this.url);
+        const link = this.link = links.get(this.url) || new Link(this);
         link.channels.add(this);
-        if (!link.state || (this.token && !link.known && link.state != "open")) { // Its token may be what the others lack.
+        if (!link.state || (this.token && !link.known && link.state != "open")) { // its token may help
           link.line?.stop();
           link.connect();
         }

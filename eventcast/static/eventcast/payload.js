@@ -1,31 +1,27 @@
 /* Messages for display: JSON indented, binary as hex, text unchanged. The functions make no HTML from text. */
 "use strict";
 
-const payload = (() => {
+globalThis.eventcastPayload = (() => {
+  const { gettext } = eventcastPage;
   const SHOWN = 2000; // characters of a message that are shown at first
   const LINES = 24;
   const EXAMINED = 1 << 16; // characters up to which a message is parsed as JSON at first
   const COLOURED = 1 << 16; // characters up to which JSON is coloured, with an element for each token
   const DEEPEST = 24; // levels of indentation, because a thousand brackets would need a million spaces
   const HEX_SHOWN = 160; // bytes
+  const BRIEF = 300; // characters in a line
   const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
   const isBinary = (data) => typeof data != "string";
   const size = (data) => (isBinary(data) ? data.byteLength : new TextEncoder().encode(data).length);
 
-  function bytes(count) {
-    if (count < 1000) return `${count} B`;
-    const unit = count < 1e6 ? ["kB", 1e3] : ["MB", 1e6];
-    return `${(count / unit[1]).toFixed(count < 10 * unit[1] ? 1 : 0)} ${unit[0]}`;
-  }
-
-  function isJSON(text) {
-    if (!/^\s*[{[]/.test(text)) return false;
+  // What a JSON text says; undefined for another text. Only objects and arrays count.
+  function parsed(text) {
+    if (isBinary(text) || text.length > EXAMINED || !/^\s*[{[]/.test(text)) return undefined;
     try {
-      JSON.parse(text);
-      return true;
+      return JSON.parse(text);
     } catch {
-      return false;
+      return undefined;
     }
   }
 
@@ -76,30 +72,57 @@ const payload = (() => {
     }
   }
 
-  // {kind, pieces, whole}: the kind of a message, and the pieces to show: all of them, or the beginning.
+  // The beginning of a message, for one line.
+  const brief = (data) => (isBinary(data)
+    ? [...new Uint8Array(data.slice(0, 32))].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")
+    : data.slice(0, BRIEF));
+
+  const kind = (data) => (isBinary(data) ? "binary" : parsed(data) === undefined ? "text" : "JSON");
+
+  // {pieces, whole}: the pieces to show: all of them, or the beginning.
   function describe(data, all, width = 16) {
     if (isBinary(data)) {
       const whole = all || data.byteLength <= HEX_SHOWN;
-      return { kind: "binary", pieces: [["", hex(whole ? data : data.slice(0, HEX_SHOWN), width)]], whole };
+      return { pieces: [["", hex(whole ? data : data.slice(0, HEX_SHOWN), width)]], whole };
     }
-    const json = (all || data.length <= EXAMINED) && isJSON(data);
-    const pieces = json ? indented(data) : [["", data]];
+    const pieces = parsed(data) === undefined ? [["", data]] : indented(data);
     const state = { whole: true };
     let found = all ? [...pieces] : [...cut(pieces, state)];
     if (found.length > COLOURED / 4 || data.length > COLOURED) found = [["", found.map(([, text]) => text).join("")]];
-    return { kind: json ? "JSON" : "text", pieces: found, whole: state.whole };
+    return { pieces: found, whole: state.whole };
   }
 
-  // Text nodes, and elements that contain only text.
+  // Text nodes, and elements that contain only text. What stands between brackets on several lines can be folded by a
+  // button without text of its own, so that the text of all is that of the message.
   function nodes(pieces) {
-    return pieces.map(([kind, text]) => {
-      if (!kind) return document.createTextNode(text);
-      const node = document.createElement("span");
-      node.className = kind;
-      node.textContent = text;
-      return node;
+    const root = document.createDocumentFragment(), open = [];
+    let place = root;
+    pieces.forEach(([kind, text], index) => {
+      if ((text == "}" || text == "]") && !kind && open.length) {
+        const group = open.pop();
+        if (group) place = group;
+      }
+      if (kind) {
+        const node = document.createElement("span");
+        node.className = kind;
+        node.textContent = text;
+        place.append(node);
+      } else place.append(text);
+      if ((text == "{" || text == "[") && !kind) {
+        const folds = pieces[index + 1]?.[1][0] == "\n";
+        open.push(folds ? place : null);
+        if (!folds) return;
+        const button = document.createElement("button"), inner = document.createElement("span");
+        Object.assign(button, { type: "button", className: "toggle", tabIndex: -1 });
+        button.setAttribute("aria-label", gettext("Fold"));
+        button.setAttribute("aria-expanded", "true");
+        inner.className = "inner";
+        place.append(button, inner);
+        place = inner;
+      }
     });
+    return root;
   }
 
-  return { bytes, describe, isBinary, nodes, size };
+  return { brief, describe, isBinary, kind, nodes, parsed, size };
 })();

@@ -1,9 +1,9 @@
 // A channel's page.
 
 import { Chart, GAP } from "./chart.js";
-import { listen, Messages, MISSING } from "./messages.js";
 import { fill, poll } from "./poll.js";
 
+const { format, gettext } = eventcastPage;
 const $ = (id) => document.getElementById(`eventcast-${id}`);
 const page = $("page");
 
@@ -53,7 +53,7 @@ const refresh = poll(
     draw(report.points);
     showSubscribers(report);
   },
-  () => finish("Not listening any more."),
+  () => finish(),
 );
 
 for (const [id, step] of [["previous", -1], ["next", 1]]) {
@@ -69,97 +69,50 @@ $("find").addEventListener("input", () => {
 
 // --- messages --------------------------------------------------------------------------------------------------------
 
-let state = "Connecting…";
-const pause = $("pause");
-const messages = new Messages($("messages"), (heard, waiting) => {
-  $("heard").textContent = heard ? `${state} ${heard.toLocaleString()} received.` : state;
-  pause.textContent = !messages.paused ? "Pause" : waiting ? `Resume (${waiting} new)` : "Resume";
+// A WebSocket, which the session of the admin's user lets in; where none opens, the admin's own stream.
+const { channel: name, url, messagesUrl } = page.dataset;
+const channel = eventcast(url, { offers: ["eventcast.admin"], stream: messagesUrl });
+const viewer = eventcastViewer(channel, {
+  name,
+  edit: $("publish") && ((text) => sender.fill(text)),
+  onrefusal: (error) => [401, 403].includes(error.status) && refresh(), // which says that the user is logged out
 });
-pause.addEventListener("click", () => {
-  messages.pause(!messages.paused);
-  pause.setAttribute("aria-pressed", messages.paused);
-});
-$("clear").addEventListener("click", () => messages.clear());
 
-// The page listens while it is visible, and a minute longer. A browser has only six connections to a server for all its
-// pages, so a hidden page must not hold one of them.
-const LINGER = 60000; // ms
-let stop = null;
-let timer = 0;
-let over = false;
-let interrupted = false;
-
-function say(text) {
-  state = text;
-  messages.schedule();
+function finish() {
+  channel.close();
+  viewer.clear();
 }
-
-function finish(text) {
-  over = true;
-  stop?.();
-  say(text);
-}
-
-function start() {
-  stop ??= listen(page.dataset.messagesUrl, (data) => messages.add(data), (connected) => {
-    if (connected && interrupted) messages.add(MISSING);
-    interrupted = !connected;
-    say(connected ? "Listening." : "Not connected. Trying again…");
-  });
-}
-
-function rest() {
-  stop?.();
-  stop = null;
-  interrupted = true;
-  say("Not listening: the page was hidden.");
-}
-
-function attend() {
-  clearTimeout(timer);
-  if (over) return;
-  if (document.hidden) timer = setTimeout(rest, LINGER);
-  else start();
-}
-document.addEventListener("visibilitychange", attend);
-attend();
 
 // --- operations ------------------------------------------------------------------------------------------------------
 
-// Send a form with the value of the pressed button, and show the server's answer. Return whether it succeeded.
-async function send(form, button) {
-  const fields = new URLSearchParams(new FormData(form));
-  if (button?.name) fields.append(button.name, button.value);
-  const status = form.querySelector("[role=status]");
+// Send a form with further fields. Return the server's answer, or raise an error with its words.
+async function send(form, fields) {
+  const body = new URLSearchParams(new FormData(form));
+  for (const [field, value] of Object.entries(fields)) body.set(field, value);
   try {
-    const answer = await fetch(form.action, { method: "POST", body: fields, headers: { Accept: "application/json" } });
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
     const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
-    const said = isJson ? await answer.json() : { detail: `Refused: ${answer.status} ${answer.statusText}` };
-    status.textContent = said.message ?? said.detail;
-    return answer.ok;
-  } catch {
-    status.textContent = "The server does not answer.";
-    return false;
+    const said = isJson ? await answer.json() : { detail: format(gettext("Refused with status %s"), answer.status) };
+    if (!answer.ok) throw Object.assign(new Error(said.detail), { status: answer.status });
+    return said.message;
   } finally {
     refresh();
   }
 }
 
 const publish = $("publish");
-publish?.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const { data } = publish.elements;
-  const sent = data.value;
-  if ((await send(publish)) && data.value === sent) data.select();
-});
-publish?.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) publish.requestSubmit();
-});
+const sender = publish && eventcastSender(publish, name, (data) => send(publish, { data }));
 
 const disconnect = $("disconnect");
-disconnect?.addEventListener("submit", (event) => {
+disconnect?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = event.submitter;
-  if (button.value === "all" && !confirm("Disconnect all subscribers of this channel?")) return;
-  send(disconnect, button);
+  const { value } = event.submitter;
+  if (value === "all" && !confirm(gettext("Disconnect all subscribers of this channel?"))) return;
+  const status = disconnect.querySelector("[role=status]");
+  try {
+    status.textContent = await send(disconnect, { subscriber: value });
+    if (value === "all") viewer.begin(); // this page was one of them
+  } catch (error) {
+    status.textContent = error.status ? error.message : gettext("The server does not answer.");
+  }
 });

@@ -1,5 +1,6 @@
 // Requests figures at intervals, but only while the page is visible.
 
+const { gettext } = eventcastPage;
 const INTERVAL = 1500; // ms: changes are visible within two seconds
 const SLOWEST = 15000;
 
@@ -33,7 +34,7 @@ export function poll(url, show, end = () => {}) {
       });
       if (answer.type === "opaqueredirect" || answer.status === 403) {
         over = true;
-        tell("You are logged out, or have no permission to view channels. Load the page again.");
+        tell(gettext("You are logged out, or have no permission to view channels. Load the page again."));
         end();
         return;
       }
@@ -45,7 +46,7 @@ export function poll(url, show, end = () => {}) {
     } catch (error) {
       failures += 1;
       // Not for the first failure: the browser may be leaving the page.
-      if (failures > 1) tell("The server does not answer. Trying again…");
+      if (failures > 1) tell(gettext("The server does not answer. Trying again…"));
       console.debug(error);
     } finally {
       asking = false;

@@ -1,0 +1,45 @@
+/* The filter of the list of messages: words, /regular expressions/ and conditions on the keys of JSON. */
+"use strict";
+
+globalThis.eventcastFilter = (() => {
+  const { isBinary, parsed } = eventcastPayload;
+  const CONDITION = /^([\p{L}_$][\p{L}\p{N}_$.-]*)(>=|<=|!=|=|>|<)(.+)$/u;
+  const MEANS = {
+    "=": (one, other) => one == other,
+    "!=": (one, other) => one != other,
+    ">": (one, other) => one > other,
+    "<": (one, other) => one < other,
+    ">=": (one, other) => one >= other,
+    "<=": (one, other) => one <= other,
+  };
+
+  // The values of a dotted key, for objects inside arrays too.
+  const values = (data, [key, ...rest]) =>
+    key === undefined ? [data]
+      : Array.isArray(data) && !(key in data) ? data.flatMap((each) => values(each, [key, ...rest]))
+      : data && typeof data == "object" && Object.hasOwn(data, key) ? values(data[key], rest) : [];
+
+  function condition(key, sign, text) {
+    const number = text.trim() != "" && !Number.isNaN(+text);
+    const wanted = text.replace(/^"(.*)"$/, "$1");
+    const holds = MEANS[sign], path = key.split(".");
+    return (data) => values(parsed(data) ?? null, path).some((value) => (number && typeof value == "number"
+      ? holds(value, +text) : ["=", "!="].includes(sign) || !number ? holds(String(value), wanted) : false));
+  }
+
+  // A function that tells whether a message passes. Throws a SyntaxError for a wrong regular expression.
+  return (text) => {
+    const regex = /^\/(.+)\/([a-z]*)$/.exec(text.trim());
+    if (regex) {
+      const found = new RegExp(regex[1], regex[2].replace(/[gy]/g, ""));
+      return (data) => !isBinary(data) && found.test(data);
+    }
+    const tests = text.split(/\s+/).filter(Boolean).map((word) => {
+      const parts = CONDITION.exec(word);
+      if (parts) return condition(...parts.slice(1));
+      const lower = word.toLowerCase();
+      return (data) => !isBinary(data) && data.toLowerCase().includes(lower);
+    });
+    return (data) => tests.every((test) => test(data));
+  };
+})();

@@ -1,0 +1,353 @@
+/* The messages of a channel: a line for each, the newest first, and the state of the connection. Works the elements of
+   viewer.html, in a channel's page and in the admin. */
+"use strict";
+
+// channel: of eventcast.js. options.name: for what is kept over a reload. options.edit(text): put a text into the box to
+// send. options.onstate(state): called for each new state. options.onrefusal(error): called when the server refuses for
+// good; a true answer says that the reader was told.
+globalThis.eventcastViewer = (channel, options) => {
+  const { bytes, copy, format, gettext, language, ngettext, number, store } = eventcastPage;
+  const payload = eventcastPayload;
+  const KEPT = 1000; // messages in memory
+  const KEPT_SIZE = 16e6; // characters and bytes of these messages together
+  const SHOWN = 200; // lines in the list
+  const STORED = 200, STORED_SIZE = 1e6; // messages that survive a reload, and their characters
+  const PACE = 100; // ms at least between two changes of the list, so that a flood does not freeze the tab
+
+  const $ = (id) => document.getElementById(id);
+  const list = $("list");
+  const title = document.title;
+  const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
+  const precise = new Intl.DateTimeFormat(language, {
+    dateStyle: undefined, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
+    second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23", timeZoneName: "short",
+  });
+
+  // An entry is {data, at} for a message, at in ms; or {gap} with a text where messages are missing.
+  let entries = []; // the oldest first
+  let size = 0; // of all entries
+  let fresh = []; // entries that are not in the list yet
+  let received = 0, waiting = 0;
+  let held = false, scrolled = false, planned = false, notBefore = 0;
+  let passes = () => true;
+
+  const weight = ({ data, gap }) => (gap ? 0 : data.byteLength ?? data.length);
+  const isPaused = () => held || scrolled;
+  const matches = (entry) => Boolean(entry.gap) || passes(entry.data);
+
+  // --- keeping -------------------------------------------------------------------------------------------------------
+
+  function add(entry) {
+    const before = entries.at(-1);
+    entry.since = before && !entry.gap && before.at ? entry.at - before.at : null;
+    entries.push(entry);
+    fresh.push(entry);
+    size += weight(entry);
+    if (!entry.gap) {
+      received++;
+      waiting++;
+    }
+    if (entries.length > 2 * KEPT || size > 2 * KEPT_SIZE) trim();
+    plan();
+  }
+
+  // Drop the oldest.
+  function trim() {
+    let first = Math.max(0, entries.length - KEPT);
+    for (const entry of entries.slice(0, first)) size -= weight(entry);
+    while (size > KEPT_SIZE && first < entries.length - 1) size -= weight(entries[first++]);
+    for (const entry of entries.splice(0, first)) entry.dropped = true;
+    if (fresh.length > entries.length) fresh = fresh.slice(-entries.length);
+  }
+
+  const encode = (data) => (payload.isBinary(data)
+    ? { base64: btoa(Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join("")) } : { data });
+
+  const lines = (some) => some.filter(({ gap }) => !gap)
+    .map(({ data, at }) => JSON.stringify({ time: at / 1000, channel: options.name, ...encode(data) }));
+
+  function remember() {
+    let total = 0;
+    const newest = entries.slice(-STORED).reverse().filter((entry) => (total += weight(entry)) < STORED_SIZE).reverse();
+    store.set("feed:" + options.name, lines(newest).join("\n"));
+  }
+
+  function recall() {
+    for (const line of (store.get("feed:" + options.name) ?? "").split("\n").filter(Boolean)) {
+      const { time, data, base64 } = JSON.parse(line);
+      const binary = base64 == null ? null : Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer;
+      add({ data: data ?? binary, at: time * 1000 });
+    }
+    if (entries.length) add({ gap: gettext("This page was loaded again; messages published meanwhile are missing") });
+  }
+
+  // --- showing -------------------------------------------------------------------------------------------------------
+
+  function plan() {
+    if (planned) return;
+    planned = true;
+    setTimeout(() => {
+      planned = false;
+      document.title = document.hidden && waiting ? `(${waiting}) ${title}` : title;
+      $("pause").textContent = !isPaused() ? gettext("Pause")
+        : waiting ? format(gettext("Resume (%s new)"), number(waiting)) : gettext("Resume");
+      if (!isPaused() && !document.hidden) requestAnimationFrame(show);
+    }, Math.max(0, notBefore - performance.now()));
+  }
+
+  function show() {
+    if (isPaused()) return;
+    const began = performance.now();
+    trim();
+    const items = fresh.filter(matches).slice(-SHOWN).reverse().map(item);
+    if (items.length < 10) for (const one of items) one.classList.add("new");
+    list.prepend(...items);
+    [fresh, waiting] = [[], 0];
+    finish();
+    // A slow update is followed by a longer pause, so that the page stays responsive.
+    notBefore = performance.now() + Math.max(PACE, 3 * (performance.now() - began));
+  }
+
+  function showAll() {
+    list.replaceChildren(...entries.filter(matches).slice(-SHOWN).reverse().map(item));
+    [fresh, waiting] = [[], 0];
+    finish();
+  }
+
+  function finish() {
+    while (list.children.length > SHOWN || list.lastElementChild?.entry.dropped) list.lastElementChild.remove();
+    if (!list.querySelector(".line[tabindex='0']")) list.querySelector(".line")?.setAttribute("tabindex", "0");
+    const shown = list.querySelectorAll("li:not(.gap)").length;
+    const filtered = $("filter").value.trim() != "";
+    $("empty").hidden = list.children.length > 0;
+    $("empty").textContent = filtered && entries.length
+      ? gettext("No message passes the filter.") : gettext("No messages yet. New messages appear here.");
+    $("rest").hidden = !filtered && shown >= received;
+    $("rest").textContent = format(filtered ? gettext("%s of %s messages pass the filter") : gettext("The newest %s of %s messages"),
+      number(filtered ? entries.filter((entry) => !entry.gap && matches(entry)).length : shown),
+      number(filtered ? entries.filter(({ gap }) => !gap).length : received));
+  }
+
+  function ago(ms) {
+    return ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`;
+  }
+
+  function item(entry) {
+    const made = entry.gap ? document.createElement("li") : $("message").content.cloneNode(true).firstElementChild;
+    made.entry = entry;
+    if (entry.gap) {
+      made.className = "gap";
+      made.textContent = entry.gap;
+      return made;
+    }
+    const { data, at, since } = entry;
+    const part = (selector) => made.querySelector(selector);
+    const length = payload.size(data), kind = payload.kind(data);
+    const when = precise.format(at) + (since == null ? "" : `, +${ago(Math.max(0, since))}`);
+    made.dataset.kind = kind;
+    part("time").dateTime = new Date(at).toISOString();
+    part("time").textContent = clock.format(at);
+    part("time").title = when;
+    part(".size").textContent = bytes(length);
+    part(".size").title = format(ngettext("%s byte", "%s bytes", length), number(length));
+    part(".kind").textContent = kind;
+    part(".text").textContent = payload.brief(data);
+    return made;
+  }
+
+  // The parts of a message that is opened are made when it is opened.
+  function unfold(made, all = false) {
+    const { data, at, since } = made.entry;
+    const part = (selector) => made.querySelector(selector);
+    const { pieces, whole } = payload.describe(data, all, innerWidth < 600 ? 8 : 16);
+    part("pre").replaceChildren(payload.nodes(pieces));
+    part(".when").textContent = precise.format(at) + (since == null ? "" : `, +${ago(Math.max(0, since))}`);
+    part(".all").hidden = whole && !all;
+    part(".all").textContent = all ? gettext("Show less") : format(gettext("Show all %s"), bytes(payload.size(data)));
+    part(".all").onclick = () => unfold(made, !all);
+    part(".copy").onclick = ({ target }) => copy(target, payload.isBinary(data) ? part("pre").textContent : data);
+    part(".again").hidden = !options.edit || payload.isBinary(data);
+    part(".again").onclick = () => options.edit(data);
+    part(".fold").hidden = !part(".toggle");
+    part(".fold").onclick = () => {
+      const open = part(".toggle").ariaExpanded == "true";
+      made.querySelectorAll(".toggle").forEach((toggle) => toggle.setAttribute("aria-expanded", !open));
+      part(".fold").textContent = open ? gettext("Unfold all") : gettext("Fold all");
+    };
+  }
+
+  function toggle(made) {
+    const line = made.querySelector(".line"), whole = made.querySelector(".whole");
+    if (whole.hidden) unfold(made);
+    whole.hidden = !whole.hidden;
+    line.setAttribute("aria-expanded", !whole.hidden);
+  }
+
+  function select(line) {
+    for (const other of list.querySelectorAll(".line[tabindex='0']")) other.tabIndex = -1;
+    line.tabIndex = 0;
+  }
+
+  list.addEventListener("click", ({ target }) => {
+    const line = target.closest(".line");
+    if (line) {
+      select(line);
+      toggle(line.parentNode);
+    } else if (target.matches(".toggle")) target.setAttribute("aria-expanded", target.ariaExpanded != "true");
+  });
+
+  // --- filter, pause, keys -------------------------------------------------------------------------------------------
+
+  $("filter").oninput = ({ target }) => {
+    try {
+      passes = eventcastFilter(target.value);
+      target.removeAttribute("aria-invalid");
+    } catch {
+      passes = () => true;
+      target.setAttribute("aria-invalid", "true");
+    }
+    showAll();
+  };
+
+  function pause(on) {
+    held = on;
+    if (!on && scrolled) list.scrollTop = 0;
+    scrolled &&= on;
+    $("pause").classList.toggle("on", isPaused());
+    plan();
+  }
+
+  $("pause").onclick = () => pause(!isPaused());
+
+  // A reader who has scrolled down reads: new lines wait until the top is in sight again.
+  list.onscroll = () => {
+    const down = list.scrollTop > 4;
+    if (down == scrolled) return;
+    scrolled = down;
+    $("pause").classList.toggle("on", isPaused());
+    plan();
+  };
+
+  $("clear").onclick = () => {
+    [entries, fresh, size, waiting, received] = [[], [], 0, 0, 0];
+    store.set("feed:" + options.name, "");
+    list.replaceChildren();
+    finish();
+    plan();
+  };
+
+  $("save").onclick = () => {
+    const file = new Blob(lines(entries.filter(matches)).map((line) => line + "\n"), { type: "application/x-ndjson" });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(file);
+    link.download = `${options.name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 80) || "channel"}.ndjson`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  };
+
+  function move(step) {
+    const all = [...list.querySelectorAll(".line")];
+    const next = all[Math.max(0, Math.min(all.length - 1, all.indexOf(document.activeElement) + step))];
+    if (!next) return;
+    select(next);
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  $("keys").onclick = () => $("help").showModal();
+  $("use-keys").checked = store.get("keys") != "off";
+  $("use-keys").onchange = ({ target }) => store.set("keys", target.checked ? "" : "off");
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !$("use-keys").checked || $("help").open) return;
+    if (event.target.matches("input, textarea, select, [contenteditable]")) {
+      if (event.key == "Escape" && event.target.id == "filter") list.querySelector(".line[tabindex='0']")?.focus();
+      return;
+    }
+    const inList = list.contains(event.target);
+    const act = {
+      "/": () => $("filter").focus(),
+      j: () => move(1),
+      k: () => move(-1),
+      ArrowDown: inList && event.target.matches(".line") && (() => move(1)),
+      ArrowUp: inList && event.target.matches(".line") && (() => move(-1)),
+      p: () => $("pause").click(),
+      c: () => $("clear").click(),
+      "?": () => $("help").showModal(),
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+
+  document.addEventListener("visibilitychange", plan);
+  addEventListener("pagehide", remember);
+
+  // --- the connection ------------------------------------------------------------------------------------------------
+
+  const WORDS = {
+    connecting: gettext("Connecting"), open: gettext("Live"), waiting: gettext("Disconnected"), closed: gettext("Not connected"),
+  };
+  // The reasons that eventcast.js and the server give, in the language of the page.
+  const WHY = {
+    "No sign of life": gettext("The line is dead: the server has sent no sign of life."),
+    "No answer": gettext("The server does not answer."),
+    offline: gettext("This computer is offline."),
+    "The page is hidden": gettext("This page was hidden."),
+    "The server is going away.": gettext("The server is going away."),
+    "Disconnected by an operator.": gettext("An operator disconnected this page."),
+    "The permission has expired.": gettext("The permission has expired."),
+    "The permission was taken away.": gettext("The permission was taken away."),
+    "Messages come faster than they are read.": gettext("Messages come faster than this page reads them."),
+  };
+  let lostAt = 0, tryAt = 0, countdown;
+
+  const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
+  const tick = () => { $("gone-when").textContent = format(gettext("Reconnecting in %s"), seconds(tryAt - Date.now())); };
+
+  function say(reason, status) {
+    const why = WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? reason : gettext("The server cannot be reached."));
+    if ($("gone-why").textContent != why || $("gone").hidden) $("gone-why").textContent = why; // read out once
+    $("gone").hidden = false;
+  }
+
+  function onState(state, { transport, delay, reason, heard, status }) {
+    // While the connection is down, a new try does not change the display.
+    const down = lostAt && (state == "connecting" || state == "waiting");
+    $("state").textContent = down ? WORDS.waiting : WORDS[state];
+    $("state").parentNode.dataset.state = down ? "waiting" : state;
+    $("state").parentNode.title = transport == "stream" ? gettext("over HTTP, because no WebSocket opens") : "";
+    clearInterval(countdown);
+    if (state == "waiting") {
+      lostAt ||= heard ?? Date.now();
+      say(reason, status);
+      tryAt = Date.now() + delay;
+      countdown = setInterval(tick, 250);
+      tick();
+    } else if (state == "open") {
+      if (lostAt) add({ gap: format(gettext("Reconnected; messages published since %s are missing"), clock.format(lostAt)) });
+      lostAt = 0;
+      $("gone").hidden = true;
+    } else if (state == "closed") {
+      $("gone-when").textContent = "";
+    } else if (down) $("gone-when").textContent = gettext("Reconnecting…");
+    options.onstate?.(state);
+  }
+
+  $("reconnect").onclick = begin;
+
+  function begin() {
+    channel.close();
+    channel.on("state", onState);
+  }
+
+  channel.on("state", onState).on("error", (error) => {
+    if (channel.state == "closed" && !options.onrefusal?.(error)) say(error.message, error.status);
+  }).on("lost", ({ messages }) => {
+    add({ gap: format(ngettext("%s message is missing: this page reads too slowly", "%s messages are missing: this page reads too slowly", messages), number(messages)) });
+  }).on((data, { time }) => add({ data, at: time ? time * 1000 : Date.now() }));
+
+  recall();
+  plan();
+  return { clear: () => $("clear").click(), begin };
+};
