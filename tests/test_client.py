@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 
 import eventcast.client
 from eventcast.client import Publisher, publish, subscribe
-from eventcast.exceptions import InvalidMessage, ServerUnreachable
+from eventcast.exceptions import InvalidMessage, Refused, ServerUnreachable
 from tests.live.servers import ROOT, free_port
 from tests.test_project import own_environment
 
@@ -89,3 +90,28 @@ def test_headers_that_are_none_are_refused(use: Callable[..., object], headers: 
 def test_publish_raises_before_it_connects_for_what_no_message_is(data: object) -> None:
     with Publisher(f"http://127.0.0.1:{free_port()}") as publisher, pytest.raises(InvalidMessage):
         publisher.publish("/a", data)
+
+
+@pytest.mark.parametrize("with_asyncio", [True, False])
+async def test_redirect_is_not_followed_and_takes_no_key_along(with_asyncio: bool) -> None:
+    heads: list[bytes] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        location = f"http://localhost:{port}/elsewhere".encode()  # another origin than 127.0.0.1
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location)
+        writer.close()
+
+    def enter() -> None:
+        with subscribe(f"http://127.0.0.1:{port}/a", headers={"X-API-Key": "secret"}):
+            pass
+
+    async def aenter() -> None:
+        async with subscribe(f"http://127.0.0.1:{port}/a", headers={"X-API-Key": "secret"}):
+            pass
+
+    async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Refused, match="a redirect to http://localhost"):
+            await (aenter() if with_asyncio else asyncio.to_thread(enter))
+    assert len(heads) == 1

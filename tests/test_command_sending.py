@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
 
 from eventcast.__main__ import main
 from eventcast.client import Publisher, reconnecting
@@ -130,3 +133,56 @@ def test_publish_says_how_many_lines_were_published_before_the_server_went_away(
         os.close(standard_input)
         os.close(reading)
     assert "published before: 1000; the next 3 may be published or not" in capfd.readouterr().err
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> str:
+    (tmp_path / "key").write_text("in-a-file\n")
+    return str(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ([], "Bearer in-the-environment"),
+        (["--key-file", "FILE"], "Bearer in-a-file"),
+        (["--key-file", "FILE", "-H", "X-API-Key: given"], "given"),
+    ],
+    ids=str,
+)
+def test_key_comes_from_the_environment_or_a_file(
+    told: Told, key_file: str, monkeypatch: pytest.MonkeyPatch, options: list[str], sent: str
+) -> None:
+    monkeypatch.setenv("EVENTCAST_KEY", "in-the-environment")
+    given = [key_file if option == "FILE" else option for option in options]
+    assert main(["publish", "/a", "x", "--url", told.url, *given]) == 0
+    assert told.keys == [sent]
+
+
+def test_key_spares_the_password_of_a_proxy(told: Told, key_file: str) -> None:
+    url = told.url.replace("://", "://user:password@")
+    assert main(["publish", "/a", "x", "--url", url, "--key-file", key_file]) == 0
+    assert told.keys == ["Basic dXNlcjpwYXNzd29yZA=="]
+
+
+def test_key_of_the_settings_is_the_last_choice(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    with override_settings(EVENTCAST={"URL": told.url, "KEY": "in-the-settings"}):
+        call_command("eventcast", "publish", "/a", "x")
+        monkeypatch.setenv("EVENTCAST_KEY", "in-the-environment")
+        call_command("eventcast", "publish", "/a", "x")
+    assert told.keys == ["Bearer in-the-settings", "Bearer in-the-environment"]
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_key_file_without_a_key_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        main(["publish", "/a", "x", "--key-file", str(tmp_path / "key")])
+    assert ended.value.code == 2
+    assert "key" in capsys.readouterr().err

@@ -18,6 +18,8 @@ class Told:
         told = self
         self.statuses: list[int] = []
         self.bodies: list[str] = []
+        self.keys: list[str | None] = []
+        """``Authorization`` of each request, or else ``X-API-Key``."""
         self.subscribers = 0
         self.burst = 1000
         """Messages that a request may carry; more are refused with 429."""
@@ -27,6 +29,7 @@ class Told:
 
             def do_POST(self) -> None:
                 told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                told.keys.append(self.headers["Authorization"] or self.headers["X-API-Key"])
                 status = told.statuses.pop(0) if told.statuses else 202
                 if status == CUT:
                     self.close_connection = True

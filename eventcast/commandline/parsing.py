@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class SubcommandParser(argparse.ArgumentParser):
 
 def channel(value: str) -> str:
     """The name of a channel."""
+    value = _as_utf_8(value)
     if not value.startswith("/"):
         raise argparse.ArgumentTypeError(f"a channel is an absolute path that begins with '/', not {value!r}")
     return value
@@ -68,8 +70,17 @@ def count(value: str) -> int:
     return int(value)
 
 
+def _as_utf_8(value: str) -> str:
+    """An argument in UTF-8, whatever the encoding of the locale is. One that is not UTF-8 is returned as it is."""
+    try:
+        return os.fsencode(value).decode()
+    except UnicodeError:
+        return value
+
+
 def text(value: str) -> str:
     """Text that is valid UTF-8."""
+    value = _as_utf_8(value)
     try:
         value.encode()
     except UnicodeEncodeError:

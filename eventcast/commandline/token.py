@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError
 
-from eventcast.commandline import ExitCode, Subcommand
+from eventcast.commandline import ExitCode, Subcommand, parsing
 from eventcast.conf import PASSING_KEY
 from eventcast.exceptions import Refused
 from eventcast.security.authorization.tokens import HOUR, token
@@ -31,6 +31,7 @@ class Token(Subcommand):
                 f"--{action}",
                 action="append",
                 default=[],
+                type=parsing.text,
                 metavar="PATTERN",
                 help=f"channels to {action} to, such as /orders/42 or '/orders/<path:any>'; may be repeated",
             )

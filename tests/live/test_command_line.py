@@ -17,7 +17,8 @@ from eventcast.engine.names import url_path
 from tests.live import servers
 from tests.live.conftest import Connect, Start, Talk, check_log
 from tests.live.servers import ROOT, Server
-from tests.live.waiting import TIMEOUT
+from tests.live.waiting import TIMEOUT, until
+from tests.test_alarms import has_ended
 from tests.test_project import own_environment
 
 LINES = 100_000
@@ -309,6 +310,19 @@ async def test_subscribe_goes_on_after_a_command_that_reads_nothing(
     await speaker.wait_for_count(channel, 1)
     await speaker.post(channel, "x" * 1_000_000)
     assert await listener.end() == (0, b"", "")
+
+
+async def test_subscribe_ends_a_command_that_ignores_sigterm_and_all_that_it_started(
+    server: Server, channel: str, run: Run, http: Talk
+) -> None:
+    command = "trap '' TERM; (sleep 600) & echo $! $$; while true; do wait; sleep 600; done"
+    listener, speaker = await run(server, "subscribe", channel, "--exec", command), http(server)
+    await speaker.wait_for_count(channel, 1)
+    await speaker.post(channel, "x" * 500_000)  # more than a pipe holds, and the command does not read it
+    started = [int(pid) for pid in (await listener.line()).split()]
+    listener.process.send_signal(signal.SIGTERM)
+    assert (await listener.end())[0] == 0
+    await until(lambda: all(map(has_ended, started)), "the end of the command and its child")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
