@@ -82,7 +82,7 @@ class EventcastRouter:
             await self._publish(scope, receive, send)
         else:
             if scope["type"] == "http" and self._path_of(scope).startswith(self.prefix):
-                protocol = daphne.find_protocol(send, scope.get("client"))
+                protocol = daphne.find_protocol(scope, send)
                 scope = daphne.without_spoofed_root_path(scope, protocol)
                 scope = {**scope, "eventcast.protocol": protocol}  # for streams, which are taken over from Daphne
             await self.application(scope, receive, send)
@@ -96,7 +96,7 @@ class EventcastRouter:
         return unquote_to_bytes(target.partition(b"?")[0])
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        protocol = daphne.find_protocol(send, scope.get("client"))
+        protocol = daphne.find_protocol(scope, send)
         path = self._path_of(scope, protocol)
         # What is no absolute path is no channel: the consumer says so.
         elsewhere = path.startswith(b"/") and not path.startswith(self.prefix)
@@ -114,7 +114,7 @@ class EventcastRouter:
             await self.consumer(scope, receive, send)
 
     async def _publish(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        scope = daphne.without_spoofed_root_path(scope, daphne.find_protocol(send, scope.get("client")))
+        scope = daphne.without_spoofed_root_path(scope, daphne.find_protocol(scope, send))
         body, limit = io.BytesIO(), conf.MAX_BODY_SIZE
         while True:
             event = await receive()

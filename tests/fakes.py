@@ -18,7 +18,7 @@ from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.permits import Permit
-from eventcast.server.daphne import taking
+from eventcast.server import daphne
 
 TIMEOUT = 10.0
 """Seconds after which what a test waits for is taken not to come."""
@@ -245,5 +245,5 @@ def layer_in_use(layer: Any) -> Iterator[Any]:
 def insides_with(problem: str) -> Iterator[None]:
     """A Daphne whose insides are not what they should be."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(taking, "problems", lambda: (problem,))
+        monkeypatch.setattr(daphne, "problems", lambda: (problem,))
         yield

@@ -18,7 +18,7 @@ from django.core.management import execute_from_command_line
 from django.test import override_settings
 
 from eventcast.conf import conf
-from eventcast.server.serve import _banner, _listen
+from eventcast.server.command import _banner, _listen
 from tests.live.servers import ROOT, Server
 from tests.test_project import own_environment
 

@@ -20,20 +20,17 @@ class Cycle:
 @pytest.fixture
 def keeper() -> Iterator[GarbageKeeper]:
     found = GarbageKeeper()
-    found.start()
     yield found
     found.stop()
 
 
-def test_start_freezes_what_is_there(keeper: GarbageKeeper) -> None:
+def test_keeper_freezes_what_is_there(keeper: GarbageKeeper) -> None:
     assert gc.get_freeze_count() > 0
 
 
 def test_stop_leaves_the_collector_as_it_was() -> None:
     callbacks = list(gc.callbacks)
-    keeper = GarbageKeeper()
-    keeper.start()
-    keeper.stop()
+    GarbageKeeper().stop()
     assert (gc.callbacks, gc.get_freeze_count()) == (callbacks, 0)
 
 
@@ -60,19 +57,11 @@ def test_young_passes_freeze_nothing(keeper: GarbageKeeper, monkeypatch: pytest.
     assert kept
 
 
-def test_frozen_garbage_is_freed_when_as_many_have_gone_as_are_there(
-    keeper: GarbageKeeper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(garbage, "FEW", 10)
-    connection = Cycle()
-    gone = weakref.finalize(connection, lambda: None)
-    gc.collect()
+def test_frozen_garbage_is_freed_after_some_full_passes(keeper: GarbageKeeper) -> None:
+    gone = weakref.finalize(Cycle(), lambda: None)
     gc.freeze()
-    del connection
     gc.collect()
     assert gone.alive
-    for _ in range(10):
-        keeper.connection_gone(present=10)
-    assert gone.alive
-    keeper.connection_gone(present=10)
+    for _ in range(garbage.SHORT_PASSES + 1):
+        gc.collect()
     assert not gone.alive

@@ -76,7 +76,7 @@ def test_django_pattern_of_a_bare_caret_matches_everything() -> None:
 
 
 def test_daphne_never_sends_empty_messages() -> None:
-    # Why sending.mended() sends empty messages itself: handle_reply() drops a message that is false.
+    # Why daphne.mended() sends empty messages itself: handle_reply() drops a message that is false.
     sent: list[Any] = []
 
     class Protocol(DaphneProtocol):  # type: ignore[misc]
@@ -94,7 +94,7 @@ def test_daphne_never_sends_empty_messages() -> None:
 
 @pytest.mark.parametrize("code", [1001, 1013])
 def test_autobahn_refuses_to_close_with_the_codes_of_servers(code: int) -> None:
-    # Why sending.mended() sends close frames itself: ASGI's websocket.close ends in sendClose(), which raises for these
+    # Why daphne.mended() sends close frames itself: ASGI's websocket.close ends in sendClose(), which raises for these
     # codes, and the client gets 1011 in place of "going away" or "try again later".
     protocol = WebSocketProtocol.__new__(WebSocketProtocol)
     with pytest.raises(Exception, match=str(code)):

@@ -234,13 +234,12 @@ class ResponseStream(OwingSubscriber):
 async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
     connection can be taken over."""
-    protocol = daphne.find_request(getattr(answer.request, "scope", {}))
+    protocol = daphne.find_protocol(getattr(answer.request, "scope", {}))
     if protocol is not None and conf.TRANSPORT == "auto":
         yield b""  # Daphne writes the head of the response together with the first piece.
         if (taken := daphne.take_over(protocol)) is not None:
             daphne.close_at_shutdown(protocol, current_hub())
-            # Twisted has announced a body in chunks to a client of HTTP/1.1.
-            stream = SocketStream(taken.sock, answer, chunked=bool(protocol.chunked))
+            stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
                 await admission.let_in(stream, answer.wanted, answer.permit)
             except Refused as refusal:

@@ -46,7 +46,7 @@ def _check_root_path(request: HttpRequest) -> None:
     """Refuse a root path that only the client has claimed: any client may claim one by ``Daphne-Root-Path`` under plain
     Daphne, and Django takes it off the path to find its view."""
     scope = getattr(request, "scope", {})
-    if scope.get("root_path") and daphne.without_spoofed_root_path(scope, daphne.find_request(scope)) is not scope:
+    if scope.get("root_path") and daphne.without_spoofed_root_path(scope, daphne.find_protocol(scope)) is not scope:
         raise ReservedChannel("There is no channel here: this is not the server's root path.")
 
 

@@ -99,9 +99,7 @@ class ClientSocket:
 
     def _close(self) -> None:
         if not self._gone:
-            sock = self._give_away()
-            sock.close()
-            self._door.on_closed()
+            self._give_away().close()
 
     def _give_away(self, *, watched: bool = False) -> socket.socket:
         """Stop to read and write; the socket is the caller's.

@@ -48,7 +48,6 @@ class Door:
 
     :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
     :param hand_over: gives a socket, and what was read from it, to Daphne.
-    :param on_closed: called when a connection is closed.
     :param log: writes the access log, as Daphne calls it.
     """
 
@@ -58,14 +57,12 @@ class Door:
         router: EventcastRouter | None,
         hand_over: Callable[[socket.socket, bytes], None],
         times: Times,
-        on_closed: Callable[[], None] = lambda: None,
         log: Callable[[str, str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.hub = hub
         self.router = router
         self.hand_over = hand_over
         self.times = times
-        self.on_closed = on_closed
         self.log = log
         self.rhythm = hub.pulse.rhythm(times.ping_interval, times.ping_timeout or None)
         self.connections: set[HTTPConnection] = set()

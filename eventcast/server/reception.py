@@ -140,6 +140,8 @@ class DoorConnection(HTTPConnection):
         if self._gone:
             self._door.hub.unsubscribe(subscriber)
             return
+        if self._door.log is not None:
+            self._log("http", "complete", status=200, size=0)
         self._give_away(watched=True)
         subscriber.open(head + subscriber.greet())
 
@@ -163,11 +165,8 @@ class DoorConnection(HTTPConnection):
             self._door.hub.unsubscribe(connection)
             return
         self._give_away(watched=True)
-        handshake.open_connection(connection, request, admitted, self._buffer)
-        if self._door.log is not None:
-            self._log("websocket", "connected")
-            forget, log = connection.on_end, functools.partial(self._log, "websocket", "disconnected")
-            connection.on_end = lambda: (forget and forget(), log())
+        log = None if self._door.log is None else functools.partial(self._log, "websocket")
+        handshake.open_connection(connection, request, admitted, self._buffer, log)
 
     # --- the rest ---------------------------------------------------------------------------------------------------
 

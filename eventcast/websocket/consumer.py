@@ -44,7 +44,7 @@ class EventcastConsumer(AsyncConsumer):
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Serve one connection (ASGI WebSocket), until it is over or taken over."""
         if "eventcast.protocol" not in scope:
-            scope = {**scope, "eventcast.protocol": daphne.find_protocol(send, scope.get("client"))}
+            scope = {**scope, "eventcast.protocol": daphne.find_protocol(scope, send)}
         protocol = scope["eventcast.protocol"]
         await receive()  # websocket.connect
         if protocol is not None:
@@ -67,7 +67,7 @@ class EventcastConsumer(AsyncConsumer):
         # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
         try:
             if protocol is not None:
-                protocol.transport.resumeProducing()
+                daphne.read_on(protocol)
                 daphne.close_at_shutdown(protocol, current_hub())
             await send({"type": "websocket.accept", "subprotocol": admitted.subprotocol or None})
             subscriber.open()
@@ -86,7 +86,7 @@ class EventcastConsumer(AsyncConsumer):
     ) -> None:
         hub = current_hub()
         daphne.close_at_shutdown(protocol, hub)
-        rhythm = hub.pulse.rhythm(*daphne.ping_times(protocol))
+        rhythm = hub.pulse.rhythm(*taken.ping_times)
         try:
             connection = await handshake.subscribe(taken.sock, admitted, rhythm)
         except Refused as refusal:
@@ -94,7 +94,7 @@ class EventcastConsumer(AsyncConsumer):
             with taken.sock, contextlib.suppress(OSError):
                 taken.sock.send(answer_bytes(refusal_answer(refusal), close=True))
             return
-        handshake.open_connection(connection, request, admitted, taken.received)
+        handshake.open_connection(connection, request, admitted, taken.received, taken.log)
 
 
 async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | None, protocol: Any) -> None:
@@ -151,10 +151,8 @@ async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: A
     """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
     handshake.note_refused(refusal, scope.get("raw_path") or scope["path"], clients.describe(scope))
     answer = refusal_answer(refusal)
-    if protocol is not None:
-        protocol.transport.resumeProducing()
-        if daphne.refuse(protocol, refusal.status, refusal.code, answer_bytes(answer, close=True)):
-            return
+    if protocol is not None and daphne.refuse(protocol, refusal.code, answer_bytes(answer, close=True)):
+        return
     if "websocket.http.response" in (scope.get("extensions") or {}):
         fields = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
         await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": fields})

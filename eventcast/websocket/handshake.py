@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from django.http import HttpRequest
@@ -87,13 +88,29 @@ async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> 
     return connection
 
 
-def open_connection(connection: WebSocketConnection, request: HttpRequest, admitted: Admitted, received: bytes) -> None:
+def open_connection(
+    connection: WebSocketConnection,
+    request: HttpRequest,
+    admitted: Admitted,
+    received: bytes,
+    log: Callable[[str], None] | None,
+) -> None:
     """Answer the handshake of a client that :func:`subscribe` has let in, and begin to read and write.
 
     :param received: what the client has sent after its handshake.
+    :param log: writes ``"connected"``, and later ``"disconnected"``, in the access log; None if there is none.
     """
+    if log is not None:
+        log("connected")
+        connection.on_end = functools.partial(_ended, connection.on_end, log)
     greeting = connection.greeting(admitted.wanted, admitted.permit.expires_at)
     connection.open(accepting(request, admitted.subprotocol) + greeting, received)
+
+
+def _ended(forget: Callable[[], object] | None, log: Callable[[str], None]) -> None:
+    if forget is not None:
+        forget()
+    log("disconnected")
 
 
 def check(meta: dict[str, str], method: str, version: str) -> None:

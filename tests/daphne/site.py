@@ -58,7 +58,7 @@ class Site:
         self.port = self.server.port
 
     async def application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.protocols.append(daphne.find_protocol(send, scope["client"]))
+        self.protocols.append(daphne.find_protocol(scope, send))
         self.running += 1
         try:
             await self.serve(scope, receive, send)

@@ -66,7 +66,7 @@ async def test_refused_handshake_gets_a_whole_answer_when_it_is_held_back(site: 
 async def test_refuse_does_nothing_after_the_handshake(site: Site) -> None:
     with override_settings(EVENTCAST={"TRANSPORT": "asgi"}):
         await site.connect("/a")
-    assert not daphne.refuse(site.protocols[-1], 404, "x", b"")
+    assert not daphne.refuse(site.protocols[-1], "x", b"")
 
 
 @on_reactor
@@ -74,7 +74,7 @@ async def test_root_path_of_a_clients_choosing_is_replaced(site: Site) -> None:
     paths: list[str] = []
 
     async def handler(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        protocol = daphne.find_protocol(send, scope["client"])
+        protocol = daphne.find_protocol(scope, send)
         paths.extend([scope["root_path"], daphne.without_spoofed_root_path(scope, protocol)["root_path"]])
 
     await site.request(handler, "Daphne-Root-Path: /evil")

@@ -15,7 +15,7 @@ from twisted.internet.base import _ThreePhaseEvent
 
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish
-from eventcast.server.daphne import taking
+from eventcast.server import daphne
 from tests.daphne.site import Site, on_reactor
 
 by_asgi = override_settings(EVENTCAST={"TRANSPORT": "asgi"})
@@ -24,7 +24,7 @@ by_asgi = override_settings(EVENTCAST={"TRANSPORT": "asgi"})
 @pytest.fixture(autouse=True)
 def unregistered(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A hub of which Daphne knows nothing, before and after the test."""
-    monkeypatch.setattr(taking, "_registered", weakref.WeakSet())
+    monkeypatch.setattr(daphne, "_registered", weakref.WeakSet())
     yield
     twisted_loop.run_until_complete(go_on())
 
@@ -87,7 +87,7 @@ async def test_shutdown_waits_until_close_frames_have_left(site: Site) -> None:
 
 @on_reactor
 async def test_shutdown_gives_up_on_a_client_that_does_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking, "FLUSH_TIMEOUT", 0.05)
+    monkeypatch.setattr(daphne, "FLUSH_TIMEOUT", 0.05)
     before = triggers()
     client, subscriber = await site.connect("/a")
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]

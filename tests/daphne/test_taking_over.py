@@ -56,6 +56,20 @@ def test_websocket_on_a_unix_socket_is_taken_over(tmp_path: Path) -> None:
 
 
 @on_reactor
+async def test_access_log_has_a_websocket_that_is_taken_over(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[Any] = []
+    monkeypatch.setattr(site.server, "action_logger", lambda *entry: logged.append(entry))
+    client, _ = await site.connect("/a?b=c")
+    port = client.writer.get_extra_info("sockname")[1]
+    client.writer.close()
+    await until(lambda: len(logged) == 3)
+    actions, details = ["connecting", "connected", "disconnected"], {"path": "/a", "client": f"127.0.0.1:{port}"}
+    assert [(kind, action) for kind, action, _ in logged] == [("websocket", action) for action in actions]
+    assert [{**found, "path": found["path"].partition("?")[0]} for _, _, found in logged] == [details] * 3
+    assert len({found["path"] for _, _, found in logged}) == 1
+
+
+@on_reactor
 async def test_daphne_forgets_a_websocket_that_is_taken_over(site: Site) -> None:
     await site.connect()
     await until(lambda: not site.running)
@@ -188,13 +202,12 @@ async def test_what_twisted_has_not_sent_is_handed_on(site: Site, size: int) -> 
         taken.append(daphne.take_over(site.protocols[-1]))
 
     client = await site.request(handler)
-    sock, unsent, received = taken[0]
-    with sock:
-        sending = asyncio.ensure_future(twisted_loop.sock_sendall(sock, unsent + b"rest"))
+    with taken[0].sock as sock:
+        sending = asyncio.ensure_future(twisted_loop.sock_sendall(sock, taken[0].unsent + b"rest"))
         await client.head()
         assert await client.reader.readexactly(size + 4) == b"x" * size + b"rest"
         await sending
-    assert received == b""
+    assert taken[0].received == b""
 
 
 # --- what is not taken over -------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from eventcast.commandline.parsing import SubcommandParser
 from eventcast.commandline.token import Token
 from eventcast.commandline.tools import TOOLS, add_parsers, run
 from eventcast.conf import conf
-from eventcast.server.serve import Serve
+from eventcast.server.command import Serve
 
 SUBCOMMANDS: tuple[type[Subcommand | Tool], ...] = (Serve, *TOOLS, Token, Listen)
 

@@ -21,7 +21,7 @@ import eventcast
 from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
 from eventcast.server.door import Times
-from eventcast.server.serving import BroadcastServer, listen_on_tcp, listen_on_unix
+from eventcast.server.process import BroadcastServer, listen_on_tcp, listen_on_unix
 
 if sys.platform != "win32":  # which has no such limit
     import resource

@@ -56,10 +56,7 @@ class BroadcastServer:
         access_log: Callable[[str, str, dict[str, Any]], None] | None,
         **options: Any,
     ) -> None:
-        self._garbage = GarbageKeeper()
-        self._daphne = behind_the_door(
-            application, on_closed=self._connection_closed, action_logger=access_log, **options
-        )
+        self._daphne = behind_the_door(application, self._begin, action_logger=access_log, **options)
         self._router = application if isinstance(application, EventcastRouter) else None
         self._sockets = sockets
         self._times = times
@@ -70,29 +67,18 @@ class BroadcastServer:
 
     def run(self) -> None:
         """Serve until a signal ends it."""
-        self._garbage.start()
-        self._daphne.run_with(self._begin)
+        GarbageKeeper()
+        self._daphne.run()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 loop.add_signal_handler(getattr(signal, name), self._stop)
-        self._door = Door(
-            current_hub(),
-            self._router,
-            self._daphne.hand_over,
-            self._times,
-            on_closed=self._connection_closed,
-            log=self._access_log,
-        )
+        self._door = Door(current_hub(), self._router, self._daphne.hand_over, self._times, self._access_log)
         for sock in self._sockets:
             self._door.listen(sock)
         self._on_listening()
-
-    def _connection_closed(self) -> None:
-        door = self._door
-        self._garbage.connection_gone(0 if door is None else len(door.connections) + len(self._daphne.connections))
 
     def _stop(self) -> None:
         if self._stopping is None:
