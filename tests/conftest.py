@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pytest
@@ -109,7 +110,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeAp
         return config
 
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_registrations", {})
-    yield make_app
+    with mock.patch.dict(registry, clear=True):
+        yield make_app
     for module in [module for module in sys.modules if module.partition(".")[0] in made]:
         del sys.modules[module]

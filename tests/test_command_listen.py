@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from eventcast.commandline.listen import _logging_to_standard_error
+from eventcast.commandline.listen import _log_to_standard_error
 from eventcast.listeners import listener, registry
 from tests.conftest import MakeApp
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registrations", {})
+def _own_registry() -> Iterator[None]:
+    with mock.patch.dict(registry, clear=True):
+        yield
 
 
 def handle(message: Any, **kwargs: Any) -> None: ...
@@ -80,9 +83,8 @@ def test_grace_is_a_number_of_seconds(grace: str) -> None:
 def test_log_is_shown_where_the_project_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("eventcast.test")
     log.propagate = False
-    with _logging_to_standard_error(log):
-        log.info("listens")
-    log.info("no more")
+    _log_to_standard_error(log)
+    log.info("listens")
     assert capsys.readouterr().err.split(" INFO ")[1:] == ["listens\n"]
 
 
@@ -90,5 +92,5 @@ def test_log_is_left_to_the_project_that_configures_it() -> None:
     log = logging.getLogger("eventcast.test.configured")
     log.propagate, handler = False, logging.NullHandler()
     log.addHandler(handler)
-    with _logging_to_standard_error(log):
-        assert (log.handlers, log.level) == ([handler], logging.NOTSET)
+    _log_to_standard_error(log)
+    assert (log.handlers, log.level) == ([handler], logging.NOTSET)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -15,12 +16,13 @@ from eventcast.listeners.registry import Registry
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registrations", {})
+def _own_registry() -> Iterator[None]:
+    with mock.patch.dict(registry, clear=True):
+        yield
 
 
 def registered() -> Registration:
-    (only,) = registry
+    (only,) = registry.values()
     return only
 
 
@@ -39,13 +41,13 @@ def test_listener_is_named_after_app_and_function() -> None:
         listener("/a")(handle)
     finally:
         handle.__module__ = module
-    assert [each.name for each in registry][1] == "auth.handle"
+    assert [each.name for each in registry.values()][1] == "auth.handle"
 
 
 def test_listener_takes_another_name() -> None:
     listener("/a")(handle)
     listener("/b", name="other")(handle)
-    assert [each.name.rpartition(".")[2] for each in registry] == ["handle", "other"]
+    assert [each.name.rpartition(".")[2] for each in registry.values()] == ["handle", "other"]
 
 
 def test_listener_refuses_a_name_twice() -> None:
@@ -125,7 +127,7 @@ def test_registrations_of_a_module_whose_import_failed_are_discarded() -> None:
         function = type(handle)(handle.__code__, {"__name__": module})
         found.add(Registration(name=name, path="/a", function=function))
     found.discard_unimported()
-    assert [each.name for each in found] == ["stays"]
+    assert list(found) == ["stays"]
 
 
 def test_find_takes_the_short_name_where_only_one_has_it() -> None:

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
@@ -63,8 +63,8 @@ class Listen(Tool):
                 write(f"{each.name}  {each.path}  {details}{' async' if each.is_async else ''}\n")
             return
         connections.close_all()  # connections of this thread, which Django may have opened; listeners have their own
-        with _logging_to_standard_error(logger):
-            asyncio.run(self._listen(chosen, options["grace"], fail_fast=options["fail_fast"]))
+        _log_to_standard_error(logger)
+        asyncio.run(self._listen(chosen, options["grace"], fail_fast=options["fail_fast"]))
 
     async def _listen(self, chosen: Sequence[Registration], grace: float, *, fail_fast: bool) -> None:
         from eventcast.listeners.sources import Server  # needs websockets, unlike --list
@@ -89,27 +89,18 @@ class Listen(Tool):
 
 
 def _choose(names: Sequence[str]) -> list[Registration]:
-    if not len(registry):
+    if not registry:
         raise Failed(NO_LISTENERS, ExitCode.USAGE)
     try:
-        return list(dict.fromkeys(map(registry.find, names))) or list(registry)
+        return list(dict.fromkeys(map(registry.find, names))) or list(registry.values())
     except LookupError as error:
         raise Failed(str(error), ExitCode.USAGE) from error
 
 
-@contextlib.contextmanager
-def _logging_to_standard_error(log: logging.Logger) -> Iterator[None]:
+def _log_to_standard_error(log: logging.Logger) -> None:
     """Write the log to standard error, unless the project's LOGGING has a handler for it."""
-    if log.hasHandlers():
-        yield
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(level or logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(log.level or logging.INFO)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -119,49 +119,40 @@ def _decode_json(data: str | bytes, channel: str) -> Any:
         ) from None
 
 
-class Registry:
+class Registry(dict[str, Registration]):
     """All registrations, by name."""
-
-    def __init__(self) -> None:
-        self._registrations: dict[str, Registration] = {}
-
-    def __iter__(self) -> Iterator[Registration]:
-        return iter(self._registrations.values())
-
-    def __len__(self) -> int:
-        return len(self._registrations)
 
     def add(self, registration: Registration) -> None:
         """Register a function.
 
         :raises ImproperlyConfigured: the name is taken.
         """
-        taken = self._registrations.get(registration.name)
+        taken = self.get(registration.name)
         if taken is not None:
             raise ImproperlyConfigured(
                 f"There are two listeners {registration.name}: of {taken.path!r} and of {registration.path!r}. "
                 "Name one of them with name=."
             )
-        self._registrations[registration.name] = registration
+        self[registration.name] = registration
 
     def discard_unimported(self) -> None:
         """Remove the functions of modules that failed to import: the next import registers them again."""
-        for name, each in list(self._registrations.items()):
+        for name, each in list(self.items()):
             if each.function.__module__ not in sys.modules:
-                del self._registrations[name]
+                del self[name]
 
     def find(self, name: str) -> Registration:
         """The registration of that name. The function's name is enough if only one app has it.
 
         :raises LookupError: there is none, or there are several.
         """
-        if name in self._registrations:
-            return self._registrations[name]
-        found = [each for each in self._registrations if each.rpartition(".")[2] == name]
+        if name in self:
+            return self[name]
+        found = [each for each in self if each.rpartition(".")[2] == name]
         if len(found) != 1:
-            known = ", ".join(sorted(found or self._registrations))
+            known = ", ".join(sorted(found or self))
             raise LookupError(f"{name!r} may be one of {known}." if found else f"No listener {name!r}, only {known}.")
-        return self._registrations[found[0]]
+        return self[found[0]]
 
 
 registry = Registry()
