@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings
+from django.template import Context, Template
+from playwright.async_api import Route
 
 from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
 from tests.browser.test_client import NO_WEBSOCKETS, SAID, heard, is_open, open_page, open_still_page
 from tests.browser.test_client_lines import V1
 from tests.live import servers
-from tests.live.conftest import Start
+from tests.live.conftest import Start, Talk
 from tests.live.servers import Server
+from tests.live.waiting import until
 
 pytestmark = LOOP
 
@@ -78,3 +81,36 @@ async def test_token_is_renewed_without_a_gap(visit: Visit, server: Server) -> N
     await page.evaluate("sockets[1].say({ time: 6, data: 'six' })")
     assert await page.evaluate("heard") == ["one", "two", "three", "four", "five", "six"]
     assert await page.evaluate("states.map(({ state }) => state)") == ["connecting", "open"]
+
+
+async def test_page_of_a_site_renews_the_token_that_its_template_gave_it(
+    visit: Visit, start: Start, channel: str, http: Talk
+) -> None:
+    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
+    server = start(servers.daphne, env=closed)
+    source = """
+        {% load eventcast %}{% eventcast_script %}
+        {% eventcast_token_script subscribe=channel renew="/my-token" expires_in=4 %}
+        <script nonce="{{ csp_nonce }}">
+            const heard = [], states = [];
+            function begin() {
+                eventcast("{{ channel }}", { token: eventcastToken })
+                    .on((data) => heard.push(data)).on("state", (state) => states.push(state));
+            }
+        </script>"""
+    html = Template(source).render(Context({"channel": channel, "csp_nonce": "n0nce"}))
+    policy = {"Content-Security-Policy": "script-src 'nonce-n0nce'; connect-src 'self' ws:"}
+    page = await visit(f"{server.url}/page", html=html, headers=policy)
+    renewed: list[str] = []
+
+    async def renew(route: Route) -> None:
+        renewed.append(token(subscribe=channel, expires_in=4))
+        await route.fulfill(body=renewed[-1], content_type="text/plain")
+
+    await page.route("**/my-token", renew)
+    await page.evaluate("begin()")
+    await until(lambda: len(renewed) > 2, "the token of the page, and another, are over")
+    headers = [("Content-Type", "text/plain"), ("Authorization", f"Bearer {token(publish=channel)}")]
+    assert (await http(server).request("POST", channel, b"still here", headers)).status == 201
+    await until(lambda: page.evaluate("heard.length"), "the message")
+    assert await page.evaluate("[heard, states]") == [["still here"], ["connecting", "open"]]
