@@ -139,7 +139,9 @@ def test_advance_never_splits_what_was_published_at_once(
 
 def test_each_form_has_a_lane_of_its_own(channel: LocalChannel) -> None:
     class LinePeer(Peer):
-        form = LINES
+        def __init__(self) -> None:
+            super().__init__()
+            self.form = LINES
 
         def _send(self, data: bytes) -> int:
             self.received += data

@@ -17,8 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventcast.engine import messages
-from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, FRAMES, LINE_CHUNKS, LINES, Batch, Form
-from eventcast.engine.messages import Message, envelope_of
+from eventcast.engine.forms import (
+    EVENT_CHUNKS,
+    EVENTS,
+    FRAMES,
+    LINE_CHUNKS,
+    LINE_EVENTS,
+    LINE_FRAMES,
+    LINE_TEXTS,
+    LINES,
+    Batch,
+    Form,
+)
+from eventcast.engine.messages import Message
 from eventcast.exceptions import InvalidEventName, InvalidMessage, MessageTooLarge
 from tests.fakes import frames_in
 
@@ -82,16 +93,23 @@ def test_chunked_form_is_one_chunk_of_the_plain_one(plain: Form, chunks: Form) -
     assert int(size, 16) == len(rest) - 2
 
 
-@pytest.mark.parametrize("form", ENVELOPE_LINES)
-def test_envelope_in_a_stream_of_lines_is_the_line_of_the_message(form: Form) -> None:
-    message = Message("x", "/a")
-    assert Batch([envelope_of(message)]).piece(ENVELOPE_LINES[form]).data == Batch([message]).piece(form).data
-
-
-def test_envelope_says_on_which_channel_the_message_came() -> None:
-    message = Message(b"\xff", "/a")
-    record = json.loads(envelope_of(message).data)
-    assert (record["channel"], record["base64"], record["time"]) == ("/a", "/w==", round(message.time, 6))
+@pytest.mark.parametrize(
+    ("form", "before", "behind"),
+    [
+        (LINE_FRAMES, b"\x81\x43", b""),
+        (LINE_TEXTS, b"", b""),
+        (LINE_EVENTS, b"event: paid\ndata: ", b"\n\n"),
+        (LINES, b"", b"\n"),
+    ],
+)
+def test_form_of_lines_says_on_which_channel_the_message_came(form: Form, before: bytes, behind: bytes) -> None:
+    message = Message(b"\xff", "/a", "paid")
+    message.time = 1000000000.5
+    line = form.encode([message])
+    assert line.startswith(before)
+    assert line.endswith(behind)
+    record = json.loads(line.removeprefix(before))
+    assert record == {"time": 1000000000.5, "channel": "/a", "event": "paid", "base64": "/w=="}
 
 
 def test_batch_has_the_size_of_its_payloads() -> None:
@@ -257,11 +275,6 @@ def test_line_has_the_name_only_where_there_is_one() -> None:
 
 def test_frame_does_not_show_the_name() -> None:
     assert Message("x", "/a", "paid").frame() == Message("x", "/a").frame()
-
-
-def test_envelope_keeps_the_name() -> None:
-    envelope = messages.envelope_of(Message("x", "/a", "paid"))
-    assert json.loads(envelope.payload)["event"] == envelope.event_name == "paid"
 
 
 @pytest.mark.parametrize("name", ["", "paid", "order paid", "ö" * 64, "x" * 128, "a:b", "\t", "张三"])

@@ -14,7 +14,7 @@ from django.test import AsyncRequestFactory, override_settings
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, FRAMES, LINES, PAYLOADS, Batch
+from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, FRAMES, LINE_EVENTS, LINE_FRAMES, LINES, PAYLOADS, Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.publishing import publish
@@ -166,7 +166,8 @@ async def test_viewer_holds_up_publishers_no_more_until_it_has_taken_all(monkeyp
         (EVENTS, b'event: lost\ndata: {"type":"lost","messages":3,"reason":"slow"}\n\n'),
         (EVENT_CHUNKS, b'40\r\nevent: lost\ndata: {"type":"lost","messages":3,"reason":"slow"}\n\n\r\n'),
         (LINES, b'{"type":"lost","messages":3,"reason":"slow"}\n'),
-        (ENVELOPE_LINES[LINES], b'{"type":"lost","messages":3,"reason":"slow"}\n'),
+        (LINE_FRAMES, b'\x81\x2c{"type":"lost","messages":3,"reason":"slow"}'),
+        (LINE_EVENTS, b'event: lost\ndata: {"type":"lost","messages":3,"reason":"slow"}\n\n'),
     ],
 )
 def test_notice_has_the_form_of_the_stream(form: Any, expected: bytes) -> None:

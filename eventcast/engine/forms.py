@@ -56,21 +56,20 @@ def _lost_event(text: bytes) -> bytes:
     return b"event: lost\ndata: " + text + b"\n\n"
 
 
-FRAMES = Form(Message.frame, _text_frame)
-"""WebSocket frames."""
-PAYLOADS = Form(lambda message: message.payload, bytes)
-"""Messages for servers that make the frames of a WebSocket themselves."""
+FRAMES, LINE_FRAMES = Form(Message.frame, _text_frame), Form(Message.line_frame, _text_frame)
+"""WebSocket frames: of messages, and of their lines of JSON."""
+PAYLOADS, LINE_TEXTS = Form(lambda message: message.payload, bytes), Form(lambda message: message.line()[:-1], bytes)
+"""The same for servers that make the frames themselves."""
 EVENTS, EVENT_CHUNKS = Form(Message.event, _lost_event), Form(Message.event, _lost_event, chunked=True)
 """Server-Sent Events: as a plain body, and as chunks."""
+LINE_EVENTS = Form(Message.line_event, _lost_event)
+LINE_EVENT_CHUNKS = Form(Message.line_event, _lost_event, chunked=True)
+"""Server-Sent Events of lines of JSON."""
 LINES, LINE_CHUNKS = Form(Message.line, _text_line), Form(Message.line, _text_line, chunked=True)
 """Lines of JSON."""
-LINE_FRAMES, LINE_TEXTS = Form(Message.line_frame, _text_frame), Form(lambda message: message.line()[:-1], bytes)
-"""The same lines, each as a text message of a WebSocket: as a frame, and for servers that make the frames."""
-ENVELOPE_LINES = {
-    LINES: Form(lambda envelope: envelope.payload + b"\n", _text_line),
-    LINE_CHUNKS: Form(lambda envelope: envelope.payload + b"\n", _text_line, chunked=True),
-}
-"""The form of a stream of JSON lines for a subscriber to a pattern: an envelope is such a line already."""
+
+BY_PATTERN = {FRAMES: LINE_FRAMES, PAYLOADS: LINE_TEXTS, EVENTS: LINE_EVENTS, EVENT_CHUNKS: LINE_EVENT_CHUNKS}
+"""The form for subscribers to a pattern, which says on which channel each message came. Others say that anyway."""
 
 
 class Piece:

@@ -20,6 +20,7 @@ from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY, OPERATOR
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import past
+from eventcast.engine.forms import BY_PATTERN
 from eventcast.engine.incoming import Incoming
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
@@ -78,6 +79,7 @@ class Hub:
             raise
         subscriber.reservation, subscriber.hub, subscriber.wanted = reservation, self, wanted
         if isinstance(wanted, Pattern):
+            subscriber.form = BY_PATTERN.get(subscriber.form, subscriber.form)
             channel = self.patterns.make(wanted)
         else:
             channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
@@ -132,20 +134,17 @@ class Hub:
         """Put what came from the layer in line to be written."""
         try:
             name, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
-            if by_pattern:
-                # Looked for before anything is decoded: a message that no pattern matches costs nothing here.
-                if channels := self.patterns.matching(name):
-                    enveloped = [messages.envelope_of(message) for message in messages.from_layer(event)]
-                    for channel in channels:
-                        self._line_up(channel, enveloped)
-                elif not self.patterns:
-                    self._memberships.leave_unwanted(names.ALL)
-                return
-            found = self.channels.get(name)
-            if found is not None:
-                self._line_up(found, messages.from_layer(event))
-            else:
+            own = self.channels.get(name)
+            # Looked for before anything is decoded: a message that no pattern matches costs nothing here.
+            heard = self.patterns.matching(name) if by_pattern else () if own is None else (own,)
+            if heard:
+                received = messages.from_layer(event)
+                for channel in heard:
+                    self._line_up(channel, received)
+            elif not by_pattern:
                 self._memberships.leave_unwanted(name)
+            elif not self.patterns:
+                self._memberships.leave_unwanted(names.ALL)
         except (KeyError, TypeError, AttributeError, UnicodeEncodeError) as error:
             logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
 

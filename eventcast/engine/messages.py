@@ -91,16 +91,13 @@ class Message:
         """The same line as one WebSocket frame, a text message."""
         return encode_frame(self.line()[:-1], binary=False)
 
+    def line_event(self) -> bytes:
+        """The same line as a Server-Sent Event."""
+        name = b"event: %b\n" % self.event_name.encode() if self.event_name else b""
+        return name + b"data: " + self.line() + b"\n"
+
     def __repr__(self) -> str:
         return f"<Message {'binary' if self.binary else 'text'} of {len(self.payload)} bytes>"
-
-
-def envelope_of(message: Message) -> Message:
-    """The message for subscribers to a pattern: its JSON line as a text message, which says on which channel it
-    came."""
-    envelope = Message(b"", message.channel, message.event_name)
-    envelope.binary, envelope.payload, envelope.time = False, message.line()[:-1], message.time
-    return envelope
 
 
 def encode_frame(payload: bytes, *, binary: bool) -> bytes:

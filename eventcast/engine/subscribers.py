@@ -61,6 +61,7 @@ class Subscriber:
         "channel",
         "closed",
         "connected_at",
+        "form",
         "hub",
         "id",
         "identity",
@@ -79,9 +80,6 @@ class Subscriber:
     transport = "asgi"
     """How it is written to, as figures and logs show it."""
 
-    form: Form = FRAMES
-    """The form in which its client gets messages."""
-
     send: Callable[[bytes], int] | None = None
     """A non-blocking write to its socket that returns how many bytes were taken; None if there is none."""
 
@@ -94,6 +92,8 @@ class Subscriber:
         self.address = address
         self.connected_at = time.time()
         """Seconds since the epoch."""
+        self.form: Form = FRAMES
+        """The form in which its client gets messages; the hub has another for a pattern, see ``forms.BY_PATTERN``."""
         self.hub: Any = None
         """The hub that has let it in; None before and after."""
         self.wanted: str | Pattern = ""

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from eventcast.conf import conf
 from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.fanout import JOIN_LIMIT
-from eventcast.engine.forms import ENVELOPE_LINES, EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
+from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
 from eventcast.engine.hub import current_hub
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
@@ -64,11 +64,6 @@ class Format:
     plain: Form
     chunks: Form
     keep_alive: bytes
-
-    def form(self, wanted: str | Pattern, *, chunked: bool) -> Form:
-        """The form of messages in a stream of this format, to a channel or to a pattern."""
-        form = self.chunks if chunked else self.plain
-        return ENVELOPE_LINES.get(form, form) if isinstance(wanted, Pattern) else form
 
     def greeting(self) -> bytes:
         """The first bytes of a stream."""
@@ -132,12 +127,12 @@ class SocketStream(SocketSubscriber):
     :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
     """
 
-    __slots__ = ("_chunked", "_format", "_unasked", "form")
+    __slots__ = ("_chunked", "_format", "_unasked")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
         super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
         self.viewer = answer.viewer
-        self.form = answer.format.form(answer.wanted, chunked=chunked)
+        self.form = answer.format.chunks if chunked else answer.format.plain
         self._format = answer.format
         self._chunked = chunked
         self._unasked = 0
@@ -183,12 +178,12 @@ class SocketStream(SocketSubscriber):
 class ResponseStream(OwingSubscriber):
     """A stream that is the body of a Django response: iterate over it to get the bytes to send."""
 
-    __slots__ = ("_format", "_news", "_task", "form")
+    __slots__ = ("_format", "_news", "_task")
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
         self.viewer = answer.viewer
-        self.form = answer.format.form(answer.wanted, chunked=False)
+        self.form = answer.format.plain
         self._format = answer.format
         self._news = asyncio.Event()
         self._task = asyncio.current_task()

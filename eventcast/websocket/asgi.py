@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.forms import PAYLOADS, Batch, Form, Piece
+from eventcast.engine.forms import PAYLOADS, Batch, Piece
 from eventcast.engine.owing import OwingSubscriber
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -38,11 +38,11 @@ class ASGIWebSocket(OwingSubscriber):
     :param send: the connection's ASGI ``send``.
     """
 
-    __slots__ = ("_goodbye", "_opened", "_send", "_server_task", "_writer", "form")
+    __slots__ = ("_goodbye", "_opened", "_send", "_server_task", "_writer")
 
     def __init__(self, send: Send, **described: str) -> None:
         super().__init__(**described)
-        self.form: Form = PAYLOADS
+        self.form = PAYLOADS
         self._send = send
         self._opened = False
         self._server_task = asyncio.current_task()

@@ -13,7 +13,6 @@ from collections import deque
 
 from eventcast.conf import conf
 from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
-from eventcast.engine.forms import FRAMES
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sockets import SocketSubscriber
@@ -67,7 +66,6 @@ class WebSocketConnection(SocketSubscriber):
     )
 
     transport = "websocket"
-    form = FRAMES
 
     def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
         super().__init__(sock, rhythm, **described)

@@ -21,7 +21,7 @@ from eventcast.engine.closing import (
     PROTOCOL_ERROR,
     Closing,
 )
-from eventcast.engine.forms import FRAMES, LINE_FRAMES, LINE_TEXTS, Form
+from eventcast.engine.forms import LINE_FRAMES, LINE_TEXTS
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import check_event_name, encode_frame
 from eventcast.engine.patterns import Pattern
@@ -99,16 +99,14 @@ def _frame(text: str) -> bytes:
 class V1Connection(WebSocketConnection):
     """A WebSocket of ``eventcast.v1`` on a socket of our own."""
 
-    __slots__ = ("form",)
+    __slots__ = ()
 
     def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
         super().__init__(sock, rhythm, speaker, **described)
-        self.form: Form = LINE_FRAMES
+        self.form = LINE_FRAMES
         self.viewer = True
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
-        if isinstance(wanted, Pattern):
-            self.form = FRAMES  # A message that was found by a pattern is such a line already.
         return _frame(hello(wanted, self._rhythm.period, expires_at, publish=self._speaker is not None))
 
     def farewell(self, closing: Closing) -> bytes:
@@ -131,8 +129,7 @@ class V1ASGIWebSocket(ASGIWebSocket):
     ) -> None:
         super().__init__(send, **described)
         self.viewer = True
-        if not isinstance(wanted, Pattern):
-            self.form = LINE_TEXTS  # A message that was found by a pattern is such a line already.
+        self.form = LINE_TEXTS
         self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
         self._bucket = -1
         self.heard = True
