@@ -16,8 +16,8 @@ from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.hub import current_hub
 from eventcast.exceptions import InternalError, Refused, ReservedChannel
-from eventcast.http import channels
-from eventcast.http.answers import answering, refused
+from eventcast.http import channels, own_paths
+from eventcast.http.answers import Answer, answering, refused
 from eventcast.security.hosts import check_host
 from eventcast.server import daphne
 from eventcast.websocket.consumer import EventcastConsumer, refuse
@@ -73,18 +73,18 @@ class EventcastRouter:
         current_hub()  # From now on this process serves: eventcast.publish looks for subscribers here.
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
-        elif (
-            self.publish_directly
-            and scope["type"] == "http"
-            and _publishes(scope)
-            and self.is_channel(self._path_of(scope))
-        ):
-            await self._publish(scope, receive, send)
+        elif scope["type"] == "http" and (path := self._path_of(scope)).startswith(self.prefix):
+            reads = scope["method"] in ("GET", "HEAD")
+            protocol = daphne.find_protocol(scope, send)
+            scope = daphne.without_spoofed_root_path(scope, protocol)
+            if reads and (answer := own_paths.health(path[len(self.prefix) :])) is not None:
+                await _send(answer, scope, send)
+            elif self.publish_directly and _publishes(scope) and self.is_channel(path):
+                await self._publish(scope, receive, send)
+            else:
+                # The protocol is for streams, which are taken over from Daphne.
+                await self.application({**scope, "eventcast.protocol": protocol}, receive, send)
         else:
-            if scope["type"] == "http" and self._path_of(scope).startswith(self.prefix):
-                protocol = daphne.find_protocol(scope, send)
-                scope = daphne.without_spoofed_root_path(scope, protocol)
-                scope = {**scope, "eventcast.protocol": protocol}  # for streams, which are taken over from Daphne
             await self.application(scope, receive, send)
 
     @staticmethod
@@ -113,8 +113,8 @@ class EventcastRouter:
             scope = {**scope, "path": text, "path_remaining": remaining, "eventcast.protocol": protocol}
             await self.consumer(scope, receive, send)
 
-    async def _publish(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        scope = daphne.without_spoofed_root_path(scope, daphne.find_protocol(scope, send))
+    @staticmethod
+    async def _publish(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body, limit = io.BytesIO(), conf.MAX_BODY_SIZE
         while True:
             event = await receive()
@@ -132,10 +132,7 @@ class EventcastRouter:
             # A query string that is not UTF-8, or parameters of a Content-Type that contradict each other.
             request = ASGIRequest({**scope, "query_string": b"", "headers": []}, body)
             answer = refused(request, Refused(f"The request cannot be read: {error!s:.200}."))
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-        headers.append((b"Content-Length", str(len(answer.content)).encode()))
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.content})
+        await _send(answer, scope, send)
 
 
 @answering
@@ -149,6 +146,13 @@ async def serve_directly(request: HttpRequest) -> Any:
     except Exception:
         logger.exception("Serving %s failed.", names.quoted(request.path))
         raise InternalError("An error of the server; it is in its log.") from None
+
+
+async def _send(answer: Answer, scope: dict[str, Any], send: Any) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers.append((b"Content-Length", str(len(answer.content)).encode()))
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.content})
 
 
 def _publishes(scope: dict[str, Any]) -> bool:

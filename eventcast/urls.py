@@ -7,6 +7,8 @@ from eventcast.http import views
 app_name = "eventcast"
 urlpatterns = [
     path("-/channels", views.list_channels, name="channels"),
+    path("-/health/live", views.live, name="live"),
+    path("-/health/ready", views.ready, name="ready"),
     path("-/metrics", views.figures, name="metrics"),
     path("-/subscribe", views.subscribe, name="subscribe"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.

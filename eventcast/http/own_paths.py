@@ -11,11 +11,22 @@ from django.http import HttpRequest
 
 from eventcast import metrics
 from eventcast.engine import patterns, presence
-from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, ReservedChannel, Unauthorized
+from eventcast.engine.hub import hubs
+from eventcast.exceptions import (
+    Forbidden,
+    InvalidQuery,
+    LayerUnavailable,
+    MethodNotAllowed,
+    ReservedChannel,
+    Unauthorized,
+)
 from eventcast.http import streams
-from eventcast.http.answers import SCOPE, Answer, answer, described, preferred
+from eventcast.http.answers import SCOPE, Answer, answer, described, preferred, refusal_answer
 from eventcast.http.channels import channel_of
 from eventcast.security import admission, refusals
+
+LIVE, READY = b"-/health/live", b"-/health/ready"
+"""Where load balancers and supervisors look, below the mount."""
 
 PAGE, LARGEST_PAGE = 100, 1000
 """Channels in one answer of the list, if ``limit`` says nothing, and at most."""
@@ -39,8 +50,7 @@ def mount_of(request: HttpRequest, own: str) -> str:
 
 async def list_channels(request: HttpRequest) -> Answer:
     """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
-    if request.method not in ("GET", "HEAD"):
-        raise _ReadOnly("GET the list of channels.")
+    _check_reads(request, "GET the list of channels.")
     try:
         query = request.GET
     except SuspiciousOperation as error:
@@ -77,8 +87,7 @@ async def list_channels(request: HttpRequest) -> Answer:
 
 async def figures(request: HttpRequest) -> Answer:
     """The figures of this process in Prometheus' text format."""
-    if request.method not in ("GET", "HEAD"):
-        raise _ReadOnly("GET the figures.")
+    _check_reads(request, "GET the figures.")
     mount_of(request, "-/metrics")
     await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     response = Answer(metrics.render(), metrics.CONTENT_TYPE)
@@ -88,8 +97,7 @@ async def figures(request: HttpRequest) -> Answer:
 
 async def subscribe(request: HttpRequest) -> Answer:
     """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
-    if request.method not in ("GET", "HEAD"):
-        raise _ReadOnly("GET a stream of what comes on channels that match a pattern.")
+    _check_reads(request, "GET a stream of what comes on channels that match a pattern.")
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     pattern = patterns.from_query(query, mount)
@@ -101,6 +109,29 @@ async def subscribe(request: HttpRequest) -> Answer:
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
 
 
+def health(own: bytes) -> Answer | None:
+    """The answer to a probe, by its path below the mount; None for any other path.
+
+    Nothing is checked before, not even the ``Host``: load balancers ask by the address. It tells of this process alone,
+    because a channel layer that is down would take all servers out of the load balancer at once.
+    """
+    if own == READY and any(hub.stopping for hub in hubs()):
+        return refusal_answer(LayerUnavailable("The server is going away. Send requests to another one."))
+    return answer({"status": "ok"}) if own in (LIVE, READY) else None
+
+
+async def live(request: HttpRequest) -> Answer | None:
+    """Whether the process answers."""
+    _check_reads(request, "GET whether the server answers.")
+    return health(LIVE)
+
+
+async def ready(request: HttpRequest) -> Answer | None:
+    """Whether the process takes requests: 503 while it stops."""
+    _check_reads(request, "GET whether the server takes requests.")
+    return health(READY)
+
+
 async def reserved(request: HttpRequest) -> Answer:
     """Everything else below ``-/``: the server's own, and never a channel."""
     raise ReservedChannel("Paths below '-/' are the server's own. '-/channels' lists the channels.")
@@ -108,3 +139,8 @@ async def reserved(request: HttpRequest) -> Answer:
 
 class _ReadOnly(MethodNotAllowed):
     headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD"}
+
+
+def _check_reads(request: HttpRequest, detail: str) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise _ReadOnly(detail)

@@ -79,5 +79,7 @@ async def slash_for_browsers(request: HttpRequest) -> Any:
 
 list_channels = view(own_paths.list_channels)
 figures = view(own_paths.figures)
+live = view(own_paths.live)
+ready = view(own_paths.ready)
 subscribe = view(own_paths.subscribe)
 reserved = view(own_paths.reserved)

@@ -40,6 +40,8 @@ class DoorConnection(HTTPConnection):
             self._hand_over(self._buffer)  # the site's, which may want its uploads
         elif not head.target.startswith(b"/") or not router.has(path):
             self._read_and_hand_over()
+        elif head.method in ("GET", "HEAD") and (found := own_paths.health(path[len(router.prefix) :])) is not None:
+            self._read_body(lambda body: self._answer(found))
         elif head.upgrades:
             if router.has_own_consumer:
                 self._hand_over(self._buffer)

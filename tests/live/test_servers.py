@@ -145,3 +145,12 @@ async def test_bad_request_is_refused(server: Server, channel: str, connect: Con
         assert (answer.status // 100, answer.error) == (4, code)
     await speaker.post(channel, "the next")
     assert await listener.receive() == "the next"
+
+
+@pytest.mark.parametrize("path", ["/-/health/live", "/-/health/ready"])
+async def test_health_is_told_by_any_host(path: str, server: Server, http: Talk) -> None:
+    client = http(server)
+    for method, body in (("GET", b'{"status": "ok"}'), ("HEAD", b""), ("GET", b'{"status": "ok"}')):
+        await client.send(f"{method} {path} HTTP/1.1\r\nHost: 10.0.0.7\r\n\r\n".encode())
+        answer = await client.read_response(method)
+        assert (answer.status, answer.body) == (200, body)
