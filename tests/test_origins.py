@@ -205,7 +205,7 @@ def test_own_origin_is_that_of_the_request(asked: HttpRequest, own: str) -> None
     [
         (request(x_forwarded_proto="https"), "https://testserver"),
         (request(x_forwarded_proto="https, http"), "https://testserver"),
-        (request(x_forwarded_proto="wss"), "http://testserver"),
+        (request(x_forwarded_proto="wss"), "https://testserver"),
         (handshake(x_forwarded_proto="https"), "https://testserver"),
         (handshake(x_forwarded_proto="wss"), "https://testserver"),
         (handshake("wss", x_forwarded_proto="http"), "http://testserver"),

@@ -128,8 +128,9 @@ def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
 
     :raises Refused: it cannot be read, for example because its query string is not UTF-8.
     """
+    scheme = "https" if scope.get("scheme") == "wss" else "http"
     try:
-        return ASGIRequest({**scope, "method": "GET"}, io.BytesIO())
+        return ASGIRequest({**scope, "method": "GET", "scheme": scheme}, io.BytesIO())
     except (ValueError, TypeError) as error:
         raise Refused(f"The request cannot be read: {error!s:.200}.") from None
 

@@ -111,17 +111,11 @@ def own(request: HttpRequest) -> str:
 
 
 def _is_secure(request: HttpRequest) -> bool:
-    if request.is_secure():
-        return True
-    scope = getattr(request, "scope", None) or {}
-    if scope.get("type") != "websocket":
-        return False
-    if settings.SECURE_PROXY_SSL_HEADER:
-        header, secure = settings.SECURE_PROXY_SSL_HEADER
-        if (value := request.META.get(header)) is not None:
-            # Some proxies, Traefik among them, tell the scheme of a WebSocket by its own name.
-            return secure == "https" and value.split(",", 1)[0].strip() == "wss"
-    return bool(scope.get("scheme") == "wss")
+    if request.is_secure() or not settings.SECURE_PROXY_SSL_HEADER:
+        return request.is_secure()
+    # Some proxies, Traefik among them, tell the scheme of a WebSocket by its own name.
+    header, secure = settings.SECURE_PROXY_SSL_HEADER
+    return secure == "https" and request.META.get(header, "").split(",", 1)[0].strip() == "wss"
 
 
 def is_own(request: HttpRequest, text: str) -> bool:
