@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from django.contrib.admin.views.main import ChangeList
@@ -32,7 +33,7 @@ class LiveChangeList(ChangeList):
         """Choose the channels of this page."""
         self.look = recorder.look()
         by_channel = self.look.by_channel
-        everything = presence.figure_of_all("subscribers")
+        everything = presence.audiences()
         found = self._sort(self._search(everything), {"subscribers": everything, "rate": by_channel or {}})
         paginator = self.model_admin.get_paginator(request, cast(Any, found), self.list_per_page)
         self.result_count = len(found)
@@ -47,7 +48,7 @@ class LiveChangeList(ChangeList):
             page = paginator.get_page(self.page_num)
             self.page_num = page.number
             found = list(page.object_list)
-        self.result_list = [_channel(name, by_channel) for name in found]
+        self.result_list = [_channel(name, everything[name], by_channel) for name in found]
 
     def _search(self, names: dict[str, float]) -> list[str]:
         words = self.query.lower().split()
@@ -67,8 +68,8 @@ class LiveChangeList(ChangeList):
         return names
 
 
-def _channel(name: str, by_channel: dict[str, float] | None) -> Channel:
+def _channel(name: str, subscribers: float, by_channel: dict[str, float] | None) -> Channel:
     channel = Channel(name=name)
-    channel.info = presence.channel_info(name)
+    channel.info = replace(presence.channel_info(name), subscribers=int(subscribers))
     channel.rate = None if by_channel is None else by_channel.get(name, 0.0)
     return channel

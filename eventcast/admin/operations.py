@@ -29,7 +29,7 @@ def publish(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> str:
         raise MissingData("The form has no field 'data'.")
     # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
     data = request.POST["data"].replace("\r\n", "\n")
-    count, size = presence.subscriber_count(name), len(data.encode(errors="replace"))
+    count, size = presence.subscriber_count(name) - presence.watchers()[name], len(data.encode(errors="replace"))
     result = f"Published a text message of {_count(size, 'byte')} to {_count(count, 'subscriber')}."
     with _logged(admin, request, name, result):
         publishing.publish(name, data)
@@ -45,7 +45,8 @@ def disconnect(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> s
     """
     chosen = request.POST.get("subscriber", "")
     if chosen == "all":
-        result = f"Disconnected all subscribers: {number(presence.subscriber_count(name, patterns=False))}."
+        count = presence.subscriber_count(name, patterns=False) - presence.watchers()[name]
+        result = f"Disconnected all subscribers: {number(count)}."
         with _logged(admin, request, name, result):
             presence.disconnect(name)
         return result

@@ -128,12 +128,11 @@ class Recorder:
 
     def _read(self) -> _Reading:
         messages = presence.figure_of_all("messages")
-        subscribers = presence.figure_of_all("subscribers")
-        channels = {name: (count, messages.get(name, 0.0)) for name, count in subscribers.items()}
+        channels = {name: (count, messages.get(name, 0.0)) for name, count in presence.audiences().items()}
         known = self._readings[-1].channels if self._readings else {}
         for name in [name for name, figures in channels.items() if known.get(name) == figures]:
             channels[name] = known[name]  # An idle channel costs no memory.
-        return _Reading(self._clock(), presence.totals(), channels)
+        return _Reading(self._clock(), presence.totals(watchers=False), channels)
 
     def _run(self) -> None:
         while self.forget_unless_wanted():

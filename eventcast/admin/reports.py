@@ -59,13 +59,13 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     page = max(1, round(_read(query, "p")))
     found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
     info = presence.channel_info(name)
-    last = info.last_message_at
-    now = Point(time.time(), info.subscribers, info.figures.messages)
+    last, subscribers = info.last_message_at, info.subscribers - presence.watchers()[name]
+    now = Point(time.time(), subscribers, info.figures.messages)
     return {
         # Numbers for the chart: counters and the times of their readings.
         "points": [*recorder.points(name, _read(query, "after")), now],
         "cells": {
-            "subscribers": formats.number(info.subscribers),
+            "subscribers": formats.number(subscribers),
             "messages": formats.number(info.figures.messages),
             "delivered": formats.number(info.figures.delivered),
             "lost": formats.number(info.figures.lost),

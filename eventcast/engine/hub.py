@@ -50,6 +50,7 @@ class Hub:
         self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.pulse = Pulse()
+        self.watchers: set[Subscriber] = set()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
         self._loop = weakref.ref(loop)
@@ -84,6 +85,8 @@ class Hub:
         else:
             channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
         channel.add(subscriber)
+        if subscriber.watching:
+            self.watchers.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a subscriber that :meth:`subscribe` has let in. Nothing happens if it is forgotten already."""
@@ -91,6 +94,7 @@ class Hub:
         if subscriber.hub is not self or subscriber.reservation is None:
             return
         subscriber.release()
+        self.watchers.discard(subscriber)
         quotas.release(subscriber.reservation)
         subscriber.reservation = subscriber.hub = None
         if subscriber.on_end is not None:
@@ -215,7 +219,7 @@ class Hub:
                 channel.advance(float("inf"))
 
     def disconnect(self, name: str, id: int | None = None) -> None:
-        """Close the subscriber with this ``id`` that hears a channel, or all of the channel's own and none of patterns;
+        """Close the subscriber with this ``id`` that hears a channel, or all of its own but the pages of the admin;
         a moment later. Safe in any thread."""
         self.call(self._disconnect, name, id)
 
@@ -230,7 +234,7 @@ class Hub:
         own = self.channels.get(name)
         for channel in self.heard_by(name):
             for subscriber in channel:
-                if subscriber.id == id or (id is None and channel is own):
+                if subscriber.id == id or (id is None and channel is own and not subscriber.watching):
                     subscriber.close(OPERATOR)
                     subscriber.leave()
 

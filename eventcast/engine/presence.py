@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -110,7 +111,7 @@ def figure_of_all(figure: FigureName) -> dict[str, float]:
 
 
 def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[Subscriber]:
-    """The subscribers of ``channel`` in this process, the first to come at the top.
+    """The subscribers of ``channel`` in this process without pages of the admin, the first to come at the top.
 
     :param limit: how many at most.
     :param offset: how many to leave out at the top.
@@ -129,8 +130,26 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
     text = matching.lower()
     for local in [local for hub in hubs() for local in hub.heard_by(channel)]:
         for subscriber in local:
+            if subscriber.watching:
+                continue
             if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport}".lower():
                 yield subscriber
+
+
+def watchers() -> Counter[str]:
+    """How many pages of the admin listen to each channel of this process."""
+    return Counter(each.wanted for each in _watchers() if isinstance(each.wanted, str))
+
+
+def audiences() -> dict[str, float]:
+    """The subscribers of each live channel. Pages of the admin do not count, nor channels that only they listen to."""
+    found = figure_of_all("subscribers")
+    for name, count in watchers().items():
+        if found.get(name, 0) > count:
+            found[name] -= count
+        else:
+            found.pop(name, None)
+    return found
 
 
 def disconnect(channel: str, id: int | None = None) -> None:
@@ -142,12 +161,20 @@ def disconnect(channel: str, id: int | None = None) -> None:
         hub.disconnect(channel, id)
 
 
-def totals() -> Totals:
-    """The figures of this process as a whole."""
+def totals(*, watchers: bool = True) -> Totals:
+    """The figures of this process as a whole.
+
+    :param watchers: whether pages of the admin count as subscribers.
+    """
     here = [local for hub in hubs() for local in list(hub.channels.values())]
     everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
+    channels = {local.name for local in here if local.count}
     return Totals(
-        channels=len({local.name for local in here if local.count}),
-        subscribers=sum(local.count for local in everywhere),
+        channels=len(channels if watchers else audiences()),
+        subscribers=sum(local.count for local in everywhere) - (0 if watchers else len(_watchers())),
         figures=sum((local.figures for local in everywhere), past.value),
     )
+
+
+def _watchers() -> list[Subscriber]:
+    return [each for hub in hubs() for each in list(hub.watchers) if each.channel is not None]

@@ -75,6 +75,7 @@ class Subscriber:
         "user",
         "viewer",
         "wanted",
+        "watching",
     )
 
     transport = "asgi"
@@ -113,6 +114,8 @@ class Subscriber:
         """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
         self.closed = False
         """Whether the connection was closed from this side."""
+        self.watching = False
+        """Whether it is a page of the admin, which the admin does not count. To be set before it is let in."""
         self.viewer = False
         """Whether it loses its oldest messages when it is slow, in place of its connection. To be set before it is let
         in, for a client that understands the notice of a loss: ``form.lost(count)`` stands, in order, where ``count``

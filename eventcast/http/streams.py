@@ -80,7 +80,7 @@ FORMATS = {
 class Stream(Answer):
     """The answer to a client that may listen. The code that serves the connection opens the stream.
 
-    :param viewer: whether a slow client loses its oldest messages and not its connection, see ``Subscriber.viewer``.
+    :param viewer: whether it is a page of the admin. A slow one loses its oldest messages and not its connection.
     """
 
     __slots__ = ("described", "format", "permit", "request", "viewer", "wanted")
@@ -131,7 +131,7 @@ class SocketStream(SocketSubscriber):
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
         super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
-        self.viewer = answer.viewer
+        self.viewer = self.watching = answer.viewer
         self.form = answer.format.chunks if chunked else answer.format.plain
         self._format = answer.format
         self._chunked = chunked
@@ -182,7 +182,7 @@ class ResponseStream(OwingSubscriber):
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
-        self.viewer = answer.viewer
+        self.viewer = self.watching = answer.viewer
         self.form = answer.format.plain
         self._format = answer.format
         self._news = asyncio.Event()

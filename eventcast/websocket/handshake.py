@@ -47,6 +47,8 @@ class Admitted(NamedTuple):
     """What its subscriber is told of it."""
     subprotocol: str
     """The chosen one; empty for none."""
+    watches: bool
+    """Whether it is a page of the admin."""
 
 
 def offered(request: HttpRequest) -> Sequence[str]:
@@ -73,7 +75,7 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
         permit &= speaker.permit
         known = known if known.user else speaker.permit
     described = clients.described(request, known.user, known.identity)
-    return Admitted(wanted, permit, speaker, described, subprotocol)
+    return Admitted(wanted, permit, speaker, described, subprotocol, watches)
 
 
 async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> WebSocketConnection:
@@ -84,6 +86,7 @@ async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> 
     """
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
     connection = kind(sock, rhythm, admitted.speaker, **admitted.described)
+    connection.watching = admitted.watches
     await admission.let_in(connection, admitted.wanted, admitted.permit)
     return connection
 

@@ -13,11 +13,12 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, override_settings
 
 from eventcast.engine import presence
+from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish
 from eventcast.security import revocation
 from eventcast.websocket.consumer import EventcastConsumer
 from tests.admin.conftest import ClientOf, url
-from tests.fakes import Connection, until, websocket
+from tests.fakes import Connection, FakeSubscriber, until, websocket
 
 
 class Stream:
@@ -69,12 +70,52 @@ def test_tail_has_the_published_messages(watcher: AsyncClient) -> None:
     async_to_sync(scene)()
 
 
-def test_tail_is_among_the_subscribers(watcher: AsyncClient) -> None:
+def test_tail_is_no_subscriber_for_the_admin(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher):
-            (found,) = presence.subscribers("/a")
-            assert (found.user, found.transport) == ("ann", "ndjson")
+            assert presence.subscriber_count("/a") == 1
+            page = (await watcher.get(url("figures", "/a"))).json()
+            assert (page["cells"]["subscribers"], page["rows"]) == ("0", [])
+            listed = (await watcher.get(url("list_figures"))).json()
+            assert (listed["rows"], listed["totals"]["channels"], listed["totals"]["subscribers"]) == ([], "0", "0")
         await until(lambda: presence.subscriber_count("/a") == 0)
+
+    async_to_sync(scene)()
+
+
+def test_tail_does_not_hide_the_subscribers_of_its_channel(watcher: AsyncClient) -> None:
+    async def scene() -> None:
+        other = FakeSubscriber()
+        await current_hub().subscribe("/a", other)
+        async with Stream(watcher):
+            page = (await watcher.get(url("figures", "/a"))).json()
+            assert (page["cells"]["subscribers"], [row["id"] for row in page["rows"]]) == ("1", [other.id])
+            listed = (await watcher.get(url("list_figures"))).json()
+            assert [row["cells"]["subscribers"] for row in listed["rows"]] == ["1"]
+            assert (listed["totals"]["channels"], listed["totals"]["subscribers"]) == ("1", "1")
+        current_hub().unsubscribe(other)
+
+    async_to_sync(scene)()
+
+
+def test_tail_stays_when_all_are_disconnected(client_of: ClientOf) -> None:
+    async def scene() -> None:
+        client = AsyncClient()
+        client.cookies = (await sync_to_async(client_of)("view", "disconnect", "publish")).cookies
+        other = FakeSubscriber()
+        await current_hub().subscribe("/a", other)
+        async with Stream(client) as stream:
+            answer = await client.post(url("publish", "/a"), {"data": "x"}, headers={"accept": "application/json"})
+            assert answer.json()["message"].endswith(" to 1 subscriber.")
+            assert await stream.message() == "x"
+            answer = await client.post(
+                url("disconnect", "/a"), {"subscriber": "all"}, headers={"accept": "application/json"}
+            )
+            assert answer.json()["message"] == "Disconnected all subscribers: 1."
+            await until(lambda: other.closed)
+            await apublish("/a", "still here")
+            assert await stream.message() == "still here"
+        current_hub().unsubscribe(other)
 
     async_to_sync(scene)()
 
@@ -158,6 +199,7 @@ def test_websocket_of_the_admin_needs_the_permission_of_the_admin_only(watcher: 
     async def scene() -> None:
         connection = await watch(watcher)
         assert connection.sent[0] == {"type": "websocket.accept", "subprotocol": "eventcast.v1"}
+        assert presence.watchers() == {"/a": 1}
         await apublish("/a", "hello")
         await until(lambda: len(connection.heard) == 2)
         assert json.loads(connection.heard[1])["data"] == "hello"
