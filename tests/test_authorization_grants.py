@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Refused
+from eventcast.exceptions import Forbidden, Refused
+from eventcast.security import admission
 from eventcast.security.authorization.grants import deciding, disjoint
 from tests.fakes import permit
 
@@ -113,3 +114,15 @@ async def test_rule_says_who_is_asked(action: Any, wanted: Any, key: str | None,
             with pytest.raises(Refused) as refused:
                 await permit(action, asking(key), wanted)
             assert refused.value.status == status
+
+
+def test_publisher_that_a_rule_leaves_to_a_key_waits_for_nothing() -> None:
+    rules = [("/a", KEYS), ("/b", "eventcast.authorization.Sessions"), ("/c", {"subscribe": KEYS})]
+    keys = [{"key": KEY, "name": "shop", "publish": ["/<path:any>"]}]
+    with override_settings(EVENTCAST={"AUTHORIZATION": "eventcast.authorization.Rules", "RULES": rules, "KEYS": keys}):
+        found = admission.check_publish_at_once(asking(KEY), "/a")
+        assert found is not None
+        assert found.user == "shop"
+        assert admission.check_publish_at_once(asking(), "/b") is None
+        with pytest.raises(Forbidden):
+            admission.check_publish_at_once(asking(), "/c")

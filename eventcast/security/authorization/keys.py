@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from secrets import compare_digest
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
 
 from eventcast.conf import conf
 from eventcast.exceptions import Unauthorized
@@ -42,7 +42,7 @@ class Keys(Granting):
         # A header's value is bytes, which Django reads as Latin-1.
         digest, found = hashlib.sha256(sent.encode("latin-1", errors="replace")).hexdigest(), None
         for known, grant in self._grants:  # No break, so that the time tells nothing about the keys.
-            if constant_time_compare(digest, known):
+            if compare_digest(digest, known):
                 found = grant
         if found is None:
             raise Unauthorized("There is no such key.")

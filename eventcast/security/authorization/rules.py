@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Awaitable
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -35,18 +36,20 @@ class Rules(ByAction):
         )
         """Whether one of them does."""
 
-    async def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-        """The permit of the authorizations that decide about the channel, or about all channels of the pattern.
+    def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit | Awaitable[Permit]:
+        """The permit of the authorizations that decide about the channel, or about all channels of the pattern. It is
+        there at once where that waits for nothing.
 
         :raises Unauthorized, Forbidden: one of them refuses, or none decides.
         """
         asked = [rule[action] for rule in grants.deciding(self._rules, wanted)]
-        permit = Permit()
-        for authorization in dict.fromkeys(asked or [None]):
-            if authorization is None:
-                raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
-            permit &= await asking.ask(authorization, action, request, wanted)
-        return permit
+        deciders = [each for each in asked if each is not None]
+        if not asked or len(deciders) < len(asked):
+            raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
+        (first, *others) = deciders
+        if not others and isinstance(first, ByAction) and asking.is_immediate(first):
+            return first.permit(action, request, wanted)
+        return _permit_of_all(deciders, action, request, wanted)
 
     @classmethod
     def problems(cls) -> list[str]:
@@ -55,6 +58,15 @@ class Rules(ByAction):
             return found
         named = dict.fromkeys(path for _, value in conf.RULES for path in _paths(value).values() if path is not None)
         return [problem for path in named for problem in asking.find(path).problems()]
+
+
+async def _permit_of_all(
+    deciders: list[Authorization], action: Action, request: HttpRequest, wanted: str | Pattern
+) -> Permit:
+    permit = Permit()
+    for authorization in dict.fromkeys(deciders):
+        permit &= await asking.ask(authorization, action, request, wanted)
+    return permit
 
 
 def _paths(value: object) -> dict[str, str | None]:
