@@ -9,7 +9,7 @@ from playwright.async_api import Route
 
 from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
-from tests.browser.test_client import NO_WEBSOCKETS, SAID, heard, is_open, open_page, open_still_page
+from tests.browser.test_client import CLASSIC, NO_WEBSOCKETS, SAID, heard, is_open, open_page, open_still_page
 from tests.browser.test_client_lines import V1
 from tests.live import servers
 from tests.live.conftest import Start, Talk
@@ -114,3 +114,14 @@ async def test_page_of_a_site_renews_the_token_that_its_template_gave_it(
     assert (await http(server).request("POST", channel, b"still here", headers)).status == 201
     await until(lambda: page.evaluate("heard.length"), "the message")
     assert await page.evaluate("[heard, states]") == [["still here"], ["connecting", "open"]]
+
+
+async def test_element_takes_a_token(visit: Visit, server: Server) -> None:
+    element = '<script src="/static/eventcast/event-cast.js"></script><event-cast path="/a" token="one"></event-cast>'
+    page = await open_page(visit, server, html=CLASSIC + element, before=V1)
+    await page.evaluate("document.querySelector('event-cast').setAttribute('token', 'two')")
+    await page.evaluate("() => { sockets.at(-1).end(); dispatchEvent(new Event('online')); }")
+    assert await page.evaluate("[sockets[0], sockets.at(-1)].map(({ offered }) => offered.at(-1))") == [
+        "eventcast.token.one",
+        "eventcast.token.two",
+    ]

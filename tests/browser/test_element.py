@@ -134,6 +134,15 @@ async def test_toast_can_be_dismissed(visit: Visit, server: Server, channel: str
     await expect(page.locator("event-cast")).to_contain_text("two")
 
 
+async def test_escape_dismisses_the_newest_toast(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+    page = await open_page(visit, server, TOAST, channel)
+    for text in ("one", "two", "three", "four"):
+        await http(server).post(channel, text)
+    await expect(page.locator("event-cast > div")).to_contain_text(["two", "three", "four"])
+    await page.keyboard.press("Escape")
+    await expect(page.locator("event-cast > div")).to_contain_text(["two", "three"])
+
+
 async def test_examples_of_the_document_work(visit: Visit, server: Server, http: Talk) -> None:
     text = section("browser.md", "eventcast.js") + section("browser.md", "The element")
     examples = re.findall(r"^```html\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

@@ -21,7 +21,7 @@ from tests.live.streams import Stream
 from tests.live.waiting import TIMEOUT
 
 # Versions that run in the Node of Debian 12, which is 18.
-NPM_PACKAGES = ("ws@8.18.3", "eventsource@3.0.7", "typescript@5.9.3")
+NPM_PACKAGES = ("ws@8.18.3", "eventsource@3.0.7", "typescript@5.9.3", "axe-core@4.14.1")
 
 Connect = Callable[..., Awaitable[WebSocket]]
 Talk = Callable[[Server], HTTP]

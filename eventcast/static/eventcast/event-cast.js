@@ -40,9 +40,11 @@
       setDefault(this, "aria-live", "polite");
       setDefault(this, "aria-atomic", "false"); // read the new toast only, not all toasts again
       this.attributeChangedCallback();
+      if (this.hasAttribute("toast")) document.addEventListener("keydown", this);
     }
 
     disconnectedCallback() {
+      document.removeEventListener("keydown", this);
       this.channel?.close();
       this.channel = null;
     }
@@ -56,8 +58,13 @@
       before?.close(); // after the new channel has been opened, which may share its socket
     }
 
+    // Esc takes the newest pop-up away, which may cover what the reader wants to reach.
+    handleEvent(event) {
+      if (event.key == "Escape" && !event.defaultPrevented) this.shown.at(-1)?.querySelector("button").click();
+    }
+
     get max() {
-      return +this.getAttribute("max") || (this.hasAttribute("toast") ? 5 : 100);
+      return +this.getAttribute("max") || (this.hasAttribute("toast") ? 3 : 100);
     }
 
     // Messages are shown once a frame, so that a flood does not freeze the page. A hidden page keeps the newest.

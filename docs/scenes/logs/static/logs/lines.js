@@ -9,13 +9,11 @@ const SEVERE = /\b(ERROR|CRITICAL|FATAL)\b/, WORTH_A_LOOK = /\bWARN(ING)?\b/;
 let waiting = [];
 
 const channel = pattern
-  // Each message of a pattern is JSON with its time, its channel, and its data.
-  ? eventcast("/-/subscribe?pattern=" + encodeURIComponent(pattern), { json: true })
-    .on(({ time, channel, data, base64 }) => take(data ?? bytes(base64), 1000 * time, channel.split("/").at(-1)))
+  // With each message comes its time and its channel.
+  ? eventcast("/-/subscribe?pattern=" + encodeURIComponent(pattern))
+    .on((data, { time, channel }) => take(data, 1000 * time, channel.split("/").at(-1)))
   : eventcast(url).on((data) => take(data, Date.now()));
 showConnection(channel, document.getElementById("state"));
-
-const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt());
 
 let lost = 0;
 channel.on("state", (state) => {
