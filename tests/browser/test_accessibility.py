@@ -24,8 +24,9 @@ npm_packages = live.npm_packages
 Check = Callable[[Page], Awaitable[None]]
 
 # On the admin's pages what is Django's own is left to Django.
-RUN = """() => axe.run(document.querySelector("#content") ?? document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
-    .then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) =>
+RUN = """() => axe.run(document.querySelector("#content") ?? document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+}).then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) =>
         `${id}: ${html.slice(0, 160)} ${failureSummary.split("\\n").slice(1).join(" ").trim().slice(0, 200)}`)))"""
 
 

@@ -205,8 +205,8 @@
 
     ended(line, why) {
       if (line == this.next) return this.next = null; // the old one goes on
-      clearTimeout(this.renewal);
       if (this.next?.since) return this.change();
+      clearTimeout(this.renewal);
       this.next?.stop();
       this.next = null;
       const { bye, plain, since } = line, { error, unusable, crowded } = why;
