@@ -10,7 +10,7 @@ from typing import Any
 
 from eventcast.engine.hub import current_hub
 from eventcast.routing import EventcastRouter
-from eventcast.server.door import Door, Times
+from eventcast.server.door import Door
 from eventcast.server.reception import DoorConnection
 
 TIMEOUT = 20.0
@@ -39,7 +39,7 @@ def open_door(daphne: Daphne, **mount: Any) -> Iterator[Door]:
         raise AssertionError("the door asks no application")
 
     router = EventcastRouter(application, **{"excluded": ("/admin/",), "publish_directly": True, **mount})
-    door = Door(current_hub(), router, daphne.hand_over, Times(30, 30, 20, 30))
+    door = Door(current_hub(), router, daphne.hand_over, current_hub().pulse.rhythm(20, 30))
     yield door
     door.stop_accepting()
     door._timer.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from eventcast.server import garbage
-from eventcast.server.garbage import GarbageKeeper
+from eventcast.server.garbage import keep_passes_short
 
 
 class Cycle:
@@ -17,31 +17,31 @@ class Cycle:
         self.itself = self
 
 
-@pytest.fixture
-def keeper() -> Iterator[GarbageKeeper]:
-    found = GarbageKeeper()
-    yield found
-    found.stop()
+@pytest.fixture(autouse=True)
+def _keeping() -> Iterator[None]:
+    stop = keep_passes_short()
+    yield
+    stop()
 
 
-def test_keeper_freezes_what_is_there(keeper: GarbageKeeper) -> None:
+def test_keeper_freezes_what_is_there() -> None:
     assert gc.get_freeze_count() > 0
 
 
 def test_stop_leaves_the_collector_as_it_was() -> None:
     callbacks = list(gc.callbacks)
-    GarbageKeeper().stop()
+    keep_passes_short()()
     assert (gc.callbacks, gc.get_freeze_count()) == (callbacks, 0)
 
 
-def test_pass_that_took_long_freezes_what_survived(keeper: GarbageKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pass_that_took_long_freezes_what_survived(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "SLOW", 0)
     before, kept = gc.get_freeze_count(), [Cycle() for _ in range(1000)]
     gc.collect()
     assert gc.get_freeze_count() >= before + len(kept)
 
 
-def test_pass_that_was_short_freezes_nothing(keeper: GarbageKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pass_that_was_short_freezes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "SLOW", float("inf"))
     before, kept = gc.get_freeze_count(), [Cycle() for _ in range(1000)]
     gc.collect()
@@ -49,7 +49,7 @@ def test_pass_that_was_short_freezes_nothing(keeper: GarbageKeeper, monkeypatch:
     assert kept
 
 
-def test_young_passes_freeze_nothing(keeper: GarbageKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_young_passes_freeze_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "SLOW", 0)
     before, kept = gc.get_freeze_count(), [Cycle() for _ in range(1000)]
     gc.collect(0)
@@ -57,7 +57,7 @@ def test_young_passes_freeze_nothing(keeper: GarbageKeeper, monkeypatch: pytest.
     assert kept
 
 
-def test_frozen_garbage_is_freed_after_some_full_passes(keeper: GarbageKeeper) -> None:
+def test_frozen_garbage_is_freed_after_some_full_passes() -> None:
     gone = weakref.finalize(Cycle(), lambda: None)
     gc.freeze()
     gc.collect()

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+from eventcast.conf import conf
+
 if TYPE_CHECKING:
     from eventcast.server.door import Door
 
@@ -16,18 +18,7 @@ LINGER_SECONDS = 5.0
 class ClientSocket:
     """A non-blocking socket that nothing else reads, writes or closes."""
 
-    __slots__ = (
-        "_address",
-        "_door",
-        "_eof",
-        "_lingering",
-        "_loop",
-        "_paused",
-        "_server",
-        "_socket",
-        "_unsent",
-        "deadline",
-    )
+    __slots__ = ("_address", "_door", "_ended", "_eof", "_loop", "_paused", "_server", "_socket", "_unsent", "deadline")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         self._door = door
@@ -37,12 +28,12 @@ class ClientSocket:
         self._loop = asyncio.get_running_loop()
         self._paused = False
         """Whether nothing is read."""
-        self._lingering = False
+        self._ended = False
         """Whether what is read is thrown away: the last answer was written."""
         self._eof = False
         """Whether the client has closed its side."""
         self._unsent = b""
-        self.deadline = self._loop.time() + door.times.head
+        self.deadline = self._loop.time() + conf.HANDSHAKE_TIMEOUT
         """When the connection has waited long enough, on the loop's clock."""
         self._loop.add_reader(sock.fileno(), self._readable)
 
@@ -72,7 +63,7 @@ class ClientSocket:
         if taken < len(data):
             self._unsent = data[taken:]
             self._loop.add_writer(self._socket.fileno(), self._writable)
-            self.deadline = self._loop.time() + self._door.times.body
+            self.deadline = self._loop.time() + conf.BODY_TIMEOUT
 
     def _writable(self) -> None:
         data, self._unsent = self._unsent, b""
@@ -86,7 +77,7 @@ class ClientSocket:
         if self._eof:
             self._close()
             return
-        self._lingering = True
+        self._ended = True
         self.deadline = self._loop.time() + LINGER_SECONDS
         try:
             self._socket.shutdown(socket.SHUT_WR)

@@ -10,18 +10,18 @@ import socket
 import sys
 from typing import Any
 
+from channels.routing import get_default_application
 from daphne.access import AccessLogGenerator
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import NoReverseMatch, reverse
-from django.utils.module_loading import import_string
 
 import eventcast
 from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
-from eventcast.server.door import Times
-from eventcast.server.process import BroadcastServer, listen_on_tcp, listen_on_unix
+from eventcast.server.process import listen_on_tcp, listen_on_unix, serve
 
 if sys.platform != "win32":  # which has no such limit
     import resource
@@ -60,10 +60,14 @@ class Serve(Subcommand):
             logging.getLogger("daphne").setLevel(logging.WARNING)
         sockets = _listen(options["bind"], options["port"], options["unix_socket"])
         open_files = raise_open_files()
-        server = BroadcastServer(
-            _application(),
+        application = _application()
+        if not options["no_migrate"]:
+            self._migrate()
+        serve(
+            application,
             sockets,
-            Times(conf.HANDSHAKE_TIMEOUT, conf.BODY_TIMEOUT, options["ping_interval"], options["ping_timeout"]),
+            ping_interval=options["ping_interval"],
+            ping_timeout=options["ping_timeout"],
             on_listening=lambda: self.stdout.write(_banner(sockets, open_files)),
             access_log=_access_logger(options["access_log"]),
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
@@ -71,9 +75,6 @@ class Serve(Subcommand):
             websocket_handshake_timeout=conf.HANDSHAKE_TIMEOUT,
             websocket_connect_timeout=conf.HANDSHAKE_TIMEOUT,
         )
-        if not options["no_migrate"]:
-            self._migrate()
-        server.run()
 
     def _migrate(self) -> None:
         if connections["default"].vendor != "sqlite":
@@ -96,33 +97,27 @@ def _port(value: str) -> int:
 
 
 def _application() -> Any:
-    path = getattr(settings, "ASGI_APPLICATION", None)
-    if not path:
-        raise CommandError("Set ASGI_APPLICATION in the settings, for example to 'mysite.asgi.application'.")
     try:
-        return import_string(path)
-    except ImportError as error:
-        raise CommandError(f"ASGI_APPLICATION = {path!r} cannot be imported: {error}") from error
+        return get_default_application()
+    except ImproperlyConfigured as error:
+        raise CommandError(f"{error} Set ASGI_APPLICATION, for example to 'mysite.asgi.application'.") from error
 
 
 def _listen(host: str | None, port: int | None, unix_socket: str | None) -> list[socket.socket]:
-    sockets = []
-    if host is not None or port is not None or unix_socket is None:
-        host, port = host or DEFAULT_HOST, DEFAULT_PORT if port is None else port
-        try:
+    sockets: list[socket.socket] = []
+    place, way_out = "", "."
+    try:
+        if host is not None or port is not None or unix_socket is None:
+            host, port = host or DEFAULT_HOST, DEFAULT_PORT if port is None else port
+            place, way_out = f"{host}, port {port}", ", or choose another with -p."
             sockets += listen_on_tcp(host, port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                hint = "is already in use: end the program that listens there, or choose another with -p."
-                raise CommandError(f"{host}, port {port} {hint}") from None
-            raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}") from None
-    if unix_socket is not None:
-        try:
+        if unix_socket is not None:
+            place, way_out = unix_socket, "."
             sockets.append(listen_on_unix(unix_socket))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise CommandError(f"{unix_socket} is already in use: end the program that listens there.") from None
-            raise CommandError(f"Cannot listen on {unix_socket}: {error.strerror}") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CommandError(f"{place} is already in use: end the program that listens there{way_out}") from None
+        raise CommandError(f"Cannot listen on {place}: {error.strerror}") from None
     return sockets
 
 

@@ -10,10 +10,10 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from eventcast.engine.hub import Hub
+from eventcast.engine.pulse import Rhythm
 from eventcast.routing import EventcastRouter
 from eventcast.server.http_connection import HTTPConnection
 from eventcast.server.reception import DoorConnection
@@ -27,27 +27,12 @@ PAUSE = 0.5
 """Seconds without accepting, when the process may open no more files."""
 
 
-@dataclass(frozen=True)
-class Times:
-    """How long things may take, in seconds.
-
-    :param head: the head of a request, from the connection or from its first byte on.
-    :param body: a body, and one more for each kilobyte that has come.
-    :param idle: the silence between two requests.
-    """
-
-    head: float
-    body: float
-    ping_interval: float
-    ping_timeout: float
-    idle: float = 120.0  # nginx and load balancers keep idle connections for 60: a publish must not meet the end of one
-
-
 class Door:
     """Listens on sockets, on the running event loop.
 
     :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
     :param hand_over: gives a socket, and what was read from it, to Daphne.
+    :param rhythm: how often WebSockets are pinged.
     :param log: writes the access log, as Daphne calls it.
     """
 
@@ -56,15 +41,14 @@ class Door:
         hub: Hub,
         router: EventcastRouter | None,
         hand_over: Callable[[socket.socket, bytes], None],
-        times: Times,
+        rhythm: Rhythm,
         log: Callable[[str, str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.hub = hub
         self.router = router
         self.hand_over = hand_over
-        self.times = times
         self.log = log
-        self.rhythm = hub.pulse.rhythm(times.ping_interval, times.ping_timeout or None)
+        self.rhythm = rhythm
         self.connections: set[HTTPConnection] = set()
         """Connections that are neither a subscriber's nor Daphne's."""
         self.stopping = False
@@ -73,7 +57,8 @@ class Door:
         self._timer = self._loop.call_later(1.0, self._check_times)
 
     def listen(self, sock: socket.socket) -> None:
-        """Accept the connections of a listening socket, which must not block."""
+        """Accept the connections of a listening socket."""
+        sock.setblocking(False)
         name = sock.getsockname()
         self._listeners.append(sock)
         self._loop.add_reader(sock.fileno(), self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
@@ -101,8 +86,7 @@ class Door:
         now = self._loop.time()
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.timed_out()
-        if not (self.stopping and not self.connections):
-            self._timer = self._loop.call_later(1.0, self._check_times)
+        self._timer = self._loop.call_later(1.0, self._check_times)
 
     def stop_accepting(self) -> None:
         """Accept no more connections, and close those on which no request is being served."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from typing import Any
 
 SLOW = 0.02
@@ -20,30 +21,29 @@ SHORT_PASSES = 50
 """Full passes after which the next one looks at everything."""
 
 
-class GarbageKeeper:
-    """Keeps passes of the collector short, for the rest of the process."""
+def keep_passes_short() -> Callable[[], None]:
+    """Keep passes of the collector short, for the rest of the process or until the returned function is called."""
+    began, short_passes = 0.0, 0
 
-    def __init__(self) -> None:
-        self._began = 0.0
-        self._short = 0
-        # All that is there now, the modules for the most part, is there to stay.
-        gc.collect()
-        gc.freeze()
-        gc.callbacks.append(self._note)
-
-    def stop(self) -> None:
-        """Leave the collector as it was."""
-        gc.callbacks.remove(self._note)
-        gc.unfreeze()
-
-    def _note(self, phase: str, info: dict[str, Any]) -> None:
+    def note(phase: str, info: dict[str, Any]) -> None:
+        nonlocal began, short_passes
         if info["generation"] != 2:
             return
         if phase == "start":
-            self._began = time.perf_counter()
+            began = time.perf_counter()
             return
-        self._short = 0 if self._short >= SHORT_PASSES else self._short + 1
-        if self._short == 0:
+        short_passes = (short_passes + 1) % SHORT_PASSES
+        if short_passes == 0:
             gc.unfreeze()
-        elif time.perf_counter() - self._began > SLOW:
+        elif time.perf_counter() - began > SLOW:
             gc.freeze()
+
+    def stop() -> None:
+        gc.callbacks.remove(note)
+        gc.unfreeze()
+
+    # All that is there now, the modules for the most part, is there to stay.
+    gc.collect()
+    gc.freeze()
+    gc.callbacks.append(note)
+    return stop

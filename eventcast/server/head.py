@@ -50,9 +50,14 @@ class Head:
         self.version = version
         self.fields = fields
         self.meta = meta = _meta(fields)
-        if not target.startswith("/"):
-            target = self._origin_form(target)
-        elif version == "1.1" and "HTTP_HOST" not in meta:
+        if not target.startswith("/") and (absolute := _ABSOLUTE.match(target)) is not None:
+            # RFC 9112 section 3.2.2: what the target says counts, whatever the header says.
+            target = "/" + target[absolute.end() :].removeprefix("/")
+            meta["HTTP_HOST"] = absolute[1]
+            self.fields = [each for each in fields if each[0].lower() != "host"] + [("Host", absolute[1])]
+        elif not target.startswith("/") and target != "*":
+            raise InvalidRequest("The target of a request is a path, such as /orders/42.")
+        if version == "1.1" and "HTTP_HOST" not in meta:
             raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
         if not _HOST.match(meta.get("HTTP_HOST", "")):
             raise InvalidRequest("The Host header is not the name of a host.")
@@ -64,19 +69,6 @@ class Head:
             wanted = [option.strip() for option in options.lower().split(",")]
             self.keep_alive = "close" not in wanted and (version == "1.1" or "keep-alive" in wanted)
             self.upgrades = "upgrade" in wanted and meta.get("HTTP_UPGRADE", "").lower() == "websocket"
-
-    def _origin_form(self, target: str) -> str:
-        if (absolute := _ABSOLUTE.match(target)) is not None:
-            # RFC 9112 section 3.2.2: what the target says counts, whatever the header says.
-            target, host = target[absolute.end() :], absolute[1]
-            target = target if target.startswith("/") else "/" + target
-            self.meta["HTTP_HOST"] = host
-            self.fields = [each for each in self.fields if each[0].lower() != "host"] + [("Host", host)]
-        elif target != "*":
-            raise InvalidRequest("The target of a request is a path, such as /orders/42.")
-        elif self.version == "1.1" and "HTTP_HOST" not in self.meta:
-            raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
-        return target
 
     def _length(self) -> int | None:
         length = self.meta.get("CONTENT_LENGTH")
@@ -91,11 +83,6 @@ class Head:
         if not (length.isascii() and length.isdecimal() and len(length) < 20):
             raise InvalidRequest("The Content-Length is not a number.")
         return int(length)
-
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the client waits for a word before it sends the body (RFC 9110 section 10.1.1)."""
-        return self.version == "1.1" and self.meta.get("HTTP_EXPECT", "").lower() == "100-continue"
 
     def for_daphne(self, length: int | None = None) -> bytes:
         """The head as Daphne gets it: the connection ends after this request, so that the next one comes to the door;
@@ -112,13 +99,9 @@ class Head:
         fields.append(("Connection", "Upgrade" if self.upgrades else "close"))
         if length is not None:
             fields.append(("Content-Length", str(length)))
-        lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
-        return b"%b %b HTTP/%b\r\n%b\r\n" % (
-            self.method.encode(),
-            self.target,
-            self.version.encode(),
-            lines.encode("latin-1"),
-        )
+        lines = [f"{self.method} {self.target.decode('latin-1')} HTTP/{self.version}"]
+        lines += [f"{name}: {value}" for name, value in fields]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def read_head(data: bytes) -> tuple[Head, bytes] | None:

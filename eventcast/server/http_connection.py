@@ -25,7 +25,7 @@ from eventcast.http.payloads import body_too_large
 from eventcast.http.wire import answer_bytes
 from eventcast.layers import is_local
 from eventcast.security import admission
-from eventcast.server.body_readers import ChunkedBody, SizedBody
+from eventcast.server.body import Body
 from eventcast.server.client_socket import ClientSocket
 from eventcast.server.head import Head, read_head
 from eventcast.server.tasks import run_at_once
@@ -39,6 +39,9 @@ READ_SIZE = 64 * 1024
 
 MIN_RATE = 1000
 """Bytes a second that a long body has to come at."""
+
+IDLE_TIMEOUT = 120.0
+"""Seconds of silence between two requests. Proxies keep idle connections for 60: a publish must not meet their end."""
 
 LINGER_BYTES = 16 * 1024 * 1024
 """Bytes that are thrown away after a refusal, before the connection is cut off."""
@@ -58,7 +61,7 @@ class HTTPConnection(ClientSocket):
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         super().__init__(door, sock, address, server)
         self._head = NO_HEAD
-        self._body: SizedBody | ChunkedBody | None = None
+        self._body: Body | None = None
         self._then: Callable[[bytes], None] = _ignore
         """What is done with the body."""
         self._buffer = b""
@@ -78,7 +81,7 @@ class HTTPConnection(ClientSocket):
         except OSError:
             self._close()
             return
-        if self._lingering:
+        if self._ended:
             self._discarded += len(data)
             if not data or self._discarded > LINGER_BYTES:
                 self._close()
@@ -106,32 +109,32 @@ class HTTPConnection(ClientSocket):
     def _go_on(self) -> None:
         """Take what is in the buffer, up to the end of one request."""
         try:
-            while self._buffer and not self._busy and not self._lingering:
+            while self._buffer and not self._busy and not self._ended:
                 if self._body is not None:
                     self._feed(self._body)
                 elif (found := read_head(self._buffer)) is not None:
                     self._head, self._buffer = found
                     self.begin()
                 else:
-                    self.deadline = min(self.deadline, self._loop.time() + self._door.times.head)
+                    self.deadline = min(self.deadline, self._loop.time() + conf.HANDSHAKE_TIMEOUT)
                     break
-            if self._eof and not self._busy and not self._lingering:
+            if self._eof and not self._busy and not self._ended:
                 self._close()  # Half a request, whose rest will never come.
         except Refused as refusal:
             self._refuse(refusal)
         except Exception as error:
             self._failed(error)
 
-    def _feed(self, body: SizedBody | ChunkedBody) -> None:
-        before = body.size
+    def _feed(self, body: Body) -> None:
+        before = len(body.content)
         rest = body.feed(self._buffer)
         self._buffer = b"" if rest is None else rest
-        self.deadline += (body.size - before) / MIN_RATE
-        if body.size > conf.MAX_BODY_SIZE:
+        self.deadline += (len(body.content) - before) / MIN_RATE
+        if len(body.content) > conf.MAX_BODY_SIZE:
             raise body_too_large(conf.MAX_BODY_SIZE)
         if rest is not None:
             self._body, then = None, self._then
-            then(body.content())
+            then(bytes(body.content))
 
     # --- one request ------------------------------------------------------------------------------------------------
 
@@ -149,11 +152,12 @@ class HTTPConnection(ClientSocket):
                 body, self._buffer = self._buffer[:length], self._buffer[length:]
                 then(body)
                 return
-        self.deadline = self._loop.time() + self._door.times.body
+        self.deadline = self._loop.time() + conf.BODY_TIMEOUT
         self._then = then
-        self._body = ChunkedBody() if length is None else SizedBody(length)
-        if not self._buffer and self._head.expects_continue:
-            self._send(CONTINUE)
+        self._body = Body(length)
+        expects = self._head.meta.get("HTTP_EXPECT", "").lower()
+        if expects == "100-continue" and self._head.version == "1.1" and not self._buffer:
+            self._send(CONTINUE)  # RFC 9110 section 10.1.1
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
@@ -190,12 +194,12 @@ class HTTPConnection(ClientSocket):
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer a request that is not read to its end, and close the connection."""
-        if self._lingering or self._gone:
+        if self._ended or self._gone:
             return
         if self._head is NO_HEAD and self._buffer.lstrip(b"\r\n").startswith(b"HEAD "):
             self._head = Head("HEAD", "/?", "1.0", [])  # Its answer has no body, however broken the rest is.
         note_refused(self._head.method, self._head.target.decode("latin-1"), refusal, subscribes=self._head.upgrades)
-        self._lingering = self._busy = True
+        self._ended = self._busy = True
         self._answer(refusal_answer(refusal), close=True)
 
     def _all_sent(self) -> None:
@@ -211,7 +215,7 @@ class HTTPConnection(ClientSocket):
             return
         self._head = NO_HEAD
         self._busy = False
-        self.deadline = self._loop.time() + self._door.times.idle
+        self.deadline = self._loop.time() + IDLE_TIMEOUT
         self._resume()
 
     def _resume(self) -> None:
@@ -234,7 +238,7 @@ class HTTPConnection(ClientSocket):
 
     def timed_out(self) -> None:
         """The deadline has passed."""
-        if self._lingering or self._unsent or not (self._buffer or self._body):
+        if self._ended or self._unsent or not (self._buffer or self._body):
             self._close()
         else:
             self._refuse(RequestTimeout("The request was not complete in time. Send it faster."))

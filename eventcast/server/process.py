@@ -16,8 +16,8 @@ from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.hub import Hub, current_hub
 from eventcast.routing import EventcastRouter
 from eventcast.server.daphne import behind_the_door
-from eventcast.server.door import Door, Times
-from eventcast.server.garbage import GarbageKeeper
+from eventcast.server.door import Door
+from eventcast.server.garbage import keep_passes_short
 
 logger = logging.getLogger("eventcast.server")
 
@@ -36,8 +36,17 @@ LAST_ANSWERS = 2.0
 """Seconds that answers and close frames get to leave after that."""
 
 
-class BroadcastServer:
-    """One process: the door, and Daphne behind it, on one event loop.
+def serve(
+    application: Any,
+    sockets: Sequence[socket.socket],
+    *,
+    ping_interval: float,
+    ping_timeout: float,
+    on_listening: Callable[[], None],
+    access_log: Callable[[str, str, dict[str, Any]], None] | None,
+    **options: Any,
+) -> None:
+    """Serve by the door, and by Daphne behind it on the same event loop, until a signal ends it.
 
     :param application: the ASGI application.
     :param sockets: listening sockets.
@@ -46,60 +55,42 @@ class BroadcastServer:
     :param options: further options of Daphne's.
     """
 
-    def __init__(
-        self,
-        application: Any,
-        sockets: Sequence[socket.socket],
-        times: Times,
-        *,
-        on_listening: Callable[[], None],
-        access_log: Callable[[str, str, dict[str, Any]], None] | None,
-        **options: Any,
-    ) -> None:
-        self._daphne = behind_the_door(application, self._begin, action_logger=access_log, **options)
-        self._router = application if isinstance(application, EventcastRouter) else None
-        self._sockets = sockets
-        self._times = times
-        self._on_listening = on_listening
-        self._access_log = access_log
-        self._door: Door | None = None
-        self._stopping: asyncio.Task[None] | None = None
+    def begin() -> None:
+        loop, stopping = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+        router = application if isinstance(application, EventcastRouter) else None
+        rhythm = current_hub().pulse.rhythm(ping_interval, ping_timeout or None)
+        door = Door(current_hub(), router, daphne.hand_over, rhythm, access_log)
 
-    def run(self) -> None:
-        """Serve until a signal ends it."""
-        GarbageKeeper()
-        self._daphne.run()
+        def stop() -> None:
+            if stopping:
+                stopping[0].cancel()  # A second signal: at once.
+            else:
+                stopping.append(loop.create_task(_drain(door, daphne)))
 
-    def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
-                loop.add_signal_handler(getattr(signal, name), self._stop)
-        self._door = Door(current_hub(), self._router, self._daphne.hand_over, self._times, self._access_log)
-        for sock in self._sockets:
-            self._door.listen(sock)
-        self._on_listening()
+                loop.add_signal_handler(getattr(signal, name), stop)
+        for sock in sockets:
+            door.listen(sock)
+        on_listening()
 
-    def _stop(self) -> None:
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._drain())
-        else:
-            self._stopping.cancel()  # A second signal: at once.
+    daphne = behind_the_door(application, begin, action_logger=access_log, **options)
+    keep_passes_short()
+    daphne.run()
 
-    async def _drain(self) -> None:
-        """Accept nothing more, answer what was asked, and close subscribers one after the other."""
-        door, hub = self._door, current_hub()
-        assert door is not None
-        try:
-            door.stop_accepting()
-            hub.stopping = True
-            await _say_goodbye(hub, conf.DRAIN)
-            loop = asyncio.get_running_loop()
-            end = loop.time() + LAST_ANSWERS
-            while loop.time() < end and (door.connections or hub.pulse.peers):  # noqa: ASYNC110 (no event for it)
-                await asyncio.sleep(0.01)
-        finally:
-            self._daphne.stop()
+
+async def _drain(door: Door, daphne: Any) -> None:
+    """Accept nothing more, answer what was asked, and close subscribers one after the other."""
+    hub, loop = door.hub, asyncio.get_running_loop()
+    try:
+        door.stop_accepting()
+        hub.stopping = True
+        await _say_goodbye(hub, conf.DRAIN)
+        end = loop.time() + LAST_ANSWERS
+        while loop.time() < end and (door.connections or hub.pulse.peers):  # noqa: ASYNC110 (no event for it)
+            await asyncio.sleep(0.01)
+    finally:
+        daphne.stop()
 
 
 async def _say_goodbye(hub: Hub, seconds: float) -> None:
@@ -118,19 +109,14 @@ def listen_on_tcp(host: str, port: int) -> list[socket.socket]:
 
     :raises OSError: the address cannot be listened on.
     """
-    found = socket.getaddrinfo(
-        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-    )
+    flags = socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
     sockets = []
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for family, *_, address in dict.fromkeys(found):
+        sock = socket.create_server(address, family=family, backlog=BACKLOG)
         # Connections inherit these two: a message leaves at once, and a peer that is gone is found out in the end.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _listen(sock, address)
         sockets.append(sock)
     return sockets
 
@@ -140,26 +126,18 @@ def listen_on_unix(path: str) -> socket.socket:
 
     :raises OSError: another server listens there, or the path is something else.
     """
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(1.0)
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)
-    except FileNotFoundError:
-        pass
+    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
     sock = socket.socket(socket.AF_UNIX)
-    _listen(sock, path)
-    return sock
-
-
-def _listen(sock: socket.socket, address: Any) -> None:
     try:
-        sock.setblocking(False)
-        sock.bind(address)
+        sock.bind(path)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
+    return sock

@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
+from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
@@ -83,25 +84,21 @@ class DoorConnection(HTTPConnection):
 
     async def _admit_then_read(self, request: Request) -> None:
         """Check the publisher before its body is read: a stranger's is not worth the memory."""
-        refusal: Refused | None = None
-        try:
-            check_host(request)
-            name = names.channel_from_target(request.target)
-            permit = await admission.check_publish(request, name)
-        except Refused as error:
-            refusal = error
+        admitted: dict[str, Any] = {}
 
         @answering
-        async def answer(request: Any) -> Any:
-            if refusal is not None:
-                raise refusal
-            return await channels.publish(request, name, permit)
+        async def admit(request: Any) -> Any:
+            check_host(request)
+            name = names.channel_from_target(request.target)
+            admitted.update(permit=await admission.check_publish(request, name), name=name)
+            return Answer()
 
-        if refusal is not None:
-            self._answer(await answer(request), close=True)
+        answer = await admit(request)
+        if not admitted:
+            self._answer(answer, close=True)
             return
         self._busy = False
-        self._serve(request, answer)
+        self._serve(request, answering(functools.partial(channels.publish, **admitted)))
         self._resume()
 
     def _listen_or_ask(self) -> None:
@@ -139,13 +136,9 @@ class DoorConnection(HTTPConnection):
         except Refused as refusal:
             self._answer(refused(answer.request, refusal), close=True)
             return
-        if self._gone:
-            self._door.hub.unsubscribe(subscriber)
-            return
-        if self._door.log is not None:
+        if self._still_there(subscriber):
             self._log("http", "complete", status=200, size=0)
-        self._give_away(watched=True)
-        subscriber.open(head + subscriber.greet())
+            subscriber.open(head + subscriber.greet())
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
@@ -163,26 +156,30 @@ class DoorConnection(HTTPConnection):
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             self._answer(refusal_answer(refusal), close=True)
             return
+        if self._still_there(connection):
+            log = None if self._door.log is None else functools.partial(self._log, "websocket")
+            handshake.open_connection(connection, request, admitted, self._buffer, log)
+
+    def _still_there(self, subscriber: SocketSubscriber) -> bool:
+        """Give the socket to a subscriber, if its client has not left meanwhile."""
         if self._gone:
-            self._door.hub.unsubscribe(connection)
-            return
+            self._door.hub.unsubscribe(subscriber)
+            return False
         self._give_away(watched=True)
-        log = None if self._door.log is None else functools.partial(self._log, "websocket")
-        handshake.open_connection(connection, request, admitted, self._buffer, log)
+        return True
 
     # --- the rest ---------------------------------------------------------------------------------------------------
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
-        if self._door.log is not None:
-            self._log("http", "complete", status=answer.status_code, size=len(answer.content))
+        self._log("http", "complete", status=answer.status_code, size=len(answer.content))
         super()._answer(answer, close=close)
 
     def _log(self, protocol: str, action: str, **details: Any) -> None:
-        """Write a line in the access log, as Daphne does for its connections."""
-        client = f"{self._address[0]}:{self._address[1]}" if isinstance(self._address, tuple) else None
-        path = self._head.target.decode("latin-1")
-        assert self._door.log is not None
-        self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
+        """Write a line in the access log, if there is one, as Daphne does for its connections."""
+        if self._door.log is not None:
+            client = f"{self._address[0]}:{self._address[1]}" if isinstance(self._address, tuple) else None
+            path = self._head.target.decode("latin-1")
+            self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
     def _read_and_hand_over(self) -> None:
         """Read the body first: Daphne would take one of any size, and wait for it for ever."""

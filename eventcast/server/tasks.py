@@ -15,13 +15,10 @@ _tasks: set[asyncio.Task[None]] = set()
 def run_at_once(
     coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None], *, eager: bool
 ) -> None:
-    """Run a coroutine to its first wait, and the rest of it in a task.
+    """Run a coroutine to its first wait, and the rest of it in a task. ``on_error`` gets the exception that ends it.
 
-    :param on_error: called with the exception that ends it.
-    :param eager: False to run all of it in a task. Code that asks for the current task, as ``asyncio.timeout()`` does,
-        needs that.
+    :param eager: False to run all of it in a task, as code needs that asks for its task (``asyncio.timeout()`` does).
     """
-    rest: Coroutine[Any, Any, None] = coroutine
     if eager:
         try:
             awaited = coroutine.send(None)
@@ -30,31 +27,30 @@ def run_at_once(
         except Exception as error:
             on_error(error)
             return
-        rest = _continue(coroutine, awaited)
-    task = asyncio.get_running_loop().create_task(rest)
+        coroutine = _continue(coroutine, awaited)
+    task = asyncio.get_running_loop().create_task(coroutine)
     _tasks.add(task)
     task.add_done_callback(functools.partial(_done, on_error))
 
 
 def _done(on_error: Callable[[BaseException], None], task: asyncio.Task[None]) -> None:
     _tasks.discard(task)
-    if task.cancelled():
-        on_error(asyncio.CancelledError())
-    elif (error := task.exception()) is not None:
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if error is not None:
         on_error(error)
 
 
 @types.coroutine
 def _continue(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
     """Go on with a coroutine that waits for a future."""
+    step: Callable[[], Any] = functools.partial(coroutine.send, None)
     while True:
         try:
-            value = yield awaited
+            yield awaited
         except BaseException as error:
-            step: Callable[[], Any] = functools.partial(coroutine.throw, error)
-        else:
-            step = functools.partial(coroutine.send, value)
+            step = functools.partial(coroutine.throw, error)
         try:
             awaited = step()
         except StopIteration:
             return
+        step = functools.partial(coroutine.send, None)

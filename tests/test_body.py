@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast.exceptions import InvalidRequest
-from eventcast.server.body_readers import LONGEST_CHUNK_LINE, LONGEST_TRAILER, ChunkedBody, SizedBody
+from eventcast.server.body import LONGEST_CHUNK_LINE, LONGEST_TRAILER, Body
 
 NEXT = b"GET /b HTTP/1.1\r\n\r\n"
 """The request behind the body."""
@@ -17,17 +17,17 @@ NEXT = b"GET /b HTTP/1.1\r\n\r\n"
 
 def read(data: bytes) -> tuple[bytes, bytes | None]:
     """The content of a body in chunks, and what comes after it."""
-    body = ChunkedBody()
+    body = Body(None)
     rest = body.feed(data)
-    return body.content(), rest
+    return bytes(body.content), rest
 
 
 def read_by_byte(data: bytes) -> tuple[bytes, int]:
     """The content of a body in chunks, and how many bytes it took."""
-    body = ChunkedBody()
+    body = Body(None)
     for number, byte in enumerate(data, 1):
         if body.feed(bytes([byte])) is not None:
-            return body.content(), number
+            return bytes(body.content), number
     raise AssertionError("the body does not end")
 
 
@@ -63,9 +63,9 @@ def test_chunked_body_is_read_byte_by_byte(data: bytes, content: bytes) -> None:
 @pytest.mark.parametrize(("data", "content"), VALID.values(), ids=VALID)
 def test_chunked_body_is_read_in_two_pieces(data: bytes, content: bytes) -> None:
     for cut in range(len(data)):
-        body = ChunkedBody()
+        body = Body(None)
         assert body.feed(data[:cut]) is None
-        assert (body.feed(data[cut:] + NEXT), body.content()) == (NEXT, content)
+        assert (body.feed(data[cut:] + NEXT), bytes(body.content)) == (NEXT, content)
 
 
 INVALID: dict[str, bytes] = {
@@ -115,9 +115,9 @@ def test_chunked_body_refuses_the_same_byte_by_byte(data: bytes) -> None:
 def test_chunked_body_is_the_same_in_any_pieces(chunks: list[bytes], cuts: list[int]) -> None:
     data = b"".join(map(chunk, chunks)) + b"0\r\n\r\n"
     bounds = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
-    body = ChunkedBody()
+    body = Body(None)
     rests = [body.feed(data[start:end]) for start, end in pairwise(bounds)]
-    assert (rests[-1], set(rests[:-1]) <= {None}, body.content()) == (b"", True, b"".join(chunks))
+    assert (rests[-1], set(rests[:-1]) <= {None}, bytes(body.content)) == (b"", True, b"".join(chunks))
 
 
 @given(st.binary(max_size=60))
@@ -125,44 +125,44 @@ def test_any_bytes_are_chunks_or_refused(data: bytes) -> None:
     """The same content whether the bytes come one by one or all at once."""
 
     def outcome(pieces: list[bytes]) -> bytes | None:
-        body = ChunkedBody()
+        body = Body(None)
         try:
             for piece in pieces:
                 if body.feed(piece) is not None:
-                    return body.content()
+                    return bytes(body.content)
         except InvalidRequest:
             return None
-        return body.content()
+        return bytes(body.content)
 
     data = b"1\r\na\r\n" + data
     assert outcome([bytes([byte]) for byte in data]) == outcome([data])
 
 
 def test_chunked_body_counts_what_has_come() -> None:
-    body, sizes = ChunkedBody(), []
+    body, sizes = Body(None), []
     for piece in (b"5\r\n", b"ab", b"cde", b"\r\n3\r\n", b"f"):
         body.feed(piece)
-        sizes.append(body.size)
+        sizes.append(len(body.content))
     assert sizes == [0, 2, 5, 5, 6]
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_sized_body_ends_after_its_length(size: int) -> None:
-    body, data = SizedBody(5), b"abcde"
+    body, data = Body(5), b"abcde"
     rests = [body.feed(data[start : start + size]) for start in range(0, 5, size)]
-    assert (rests[-1], set(rests[:-1]) <= {None}, body.content()) == (b"", True, data)
+    assert (rests[-1], set(rests[:-1]) <= {None}, bytes(body.content)) == (b"", True, data)
 
 
 def test_sized_body_returns_what_comes_after_it() -> None:
-    body = SizedBody(3)
-    assert (body.feed(b"abc" + NEXT), body.content()) == (NEXT, b"abc")
+    body = Body(3)
+    assert (body.feed(b"abc" + NEXT), bytes(body.content)) == (NEXT, b"abc")
 
 
 def test_sized_body_counts_what_has_come() -> None:
-    body = SizedBody(10)
-    assert (body.feed(b"abc"), body.size) == (None, 3)
+    body = Body(10)
+    assert (body.feed(b"abc"), len(body.content)) == (None, 3)
 
 
 def test_sized_body_without_a_length_is_empty() -> None:
-    body = SizedBody(0)
-    assert (body.feed(NEXT), body.content()) == (NEXT, b"")
+    body = Body(0)
+    assert (body.feed(NEXT), bytes(body.content)) == (NEXT, b"")
