@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core import signing
 
 from eventcast.security.authorization import tokens
 from tests.live import servers
@@ -152,7 +153,7 @@ def headers_of(site: Site, name: str, who: str) -> list[tuple[str, str]]:
 
 def expired_token() -> str:
     said = {"s": EVERYTHING, "p": EVERYTHING, "e": 1}
-    return tokens._signer().sign_object(said)
+    return signing.Signer(sep=tokens.SEPARATOR, salt=tokens.SALT).sign_object(said)
 
 
 def path_of(name: str, who: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from django.core import signing
 from django.http import HttpRequest
 
+from eventcast.conf import setting_of_django
 from eventcast.exceptions import Unauthorized
 from eventcast.security.authorization import grants
 from eventcast.security.authorization.grants import Grant, Granting
@@ -45,7 +47,7 @@ def token(
     for texts in granted.values():
         grants.parse(texts)
     said = {name: texts for name, texts in granted.items() if texts} | ({"u": user} if user else {})
-    return _signer().sign_object(said | {"e": math.ceil(time.time() + expires_in)})
+    return signing.Signer(sep=SEPARATOR, salt=SALT).sign_object(said | {"e": math.ceil(time.time() + expires_in)})
 
 
 def _texts(value: str | Iterable[str]) -> list[str]:
@@ -57,17 +59,21 @@ def read(text: str) -> Grant:
 
     :raises Unauthorized: it is no token of this server, or has expired.
     """
+    keys = setting_of_django("SECRET_KEY", ""), tuple(setting_of_django("SECRET_KEY_FALLBACKS", ()))
     try:
-        said = _signer().unsign_object(text)
+        grant = _verified(text, *keys)
     except signing.BadSignature:
         raise Unauthorized("This is no token of this server, or it was changed.") from None
-    if said["e"] <= time.time():
+    if (grant.expires_at or 0) <= time.time():
         raise Unauthorized("The token has expired. Get a new one.")
+    return grant
+
+
+@functools.lru_cache(maxsize=1024)
+def _verified(text: str, key: str, fallbacks: tuple[str, ...]) -> Grant:
+    """What a token of these keys says. Remembered, because a publisher sends its token with each request."""
+    said = signing.Signer(key=key, sep=SEPARATOR, salt=SALT, fallback_keys=[*fallbacks]).unsign_object(text)
     return Grant(said.get("u", ""), grants.parse(said.get("p", ())), grants.parse(said.get("s", ())), said["e"])
-
-
-def _signer() -> signing.Signer:
-    return signing.Signer(sep=SEPARATOR, salt=SALT)
 
 
 class Tokens(Granting):
