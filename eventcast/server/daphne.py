@@ -29,14 +29,13 @@ def problems() -> tuple[str, ...]:
         from twisted.internet import abstract, tcp
     except Exception as error:
         return (f"{type(error).__name__}: {error}",)
-    wanted: dict[Any, str] = {
+    needs: dict[Any, str] = {
         server.Server: "handle_reply protocol_disconnected kill_all_applications log_action",
         ws_protocol.WebSocketProtocol: "STATE_OPEN STATE_CLOSED sendData dropConnection",
         tcp.Connection: "startReading stopReading stopWriting TLS",
         abstract.FileDescriptor(object()): "dataBuffer offset _tempDataBuffer _tempDataLen",  # type: ignore[arg-type]
     }
-    needs = [(owner, name) for owner, names in wanted.items() for name in names.split()]
-    return tuple(f"{owner} has no {name}" for owner, name in needs if not hasattr(owner, name))
+    return tuple(f"{kind} has no {name}" for kind in needs for name in needs[kind].split() if not hasattr(kind, name))
 
 
 def find_protocol(scope: Mapping[str, Any], send: Any = None) -> Any | None:
@@ -160,7 +159,7 @@ def refuse(protocol: Any, code: str, answer: bytes) -> bool:
 
 def mended(send: Any, protocol: Any) -> Any:
     """An ASGI ``send`` for a WebSocket. Daphne's own leaves out empty messages, fails for the close codes of servers
-    (1001, 1013), forgets reasons, and never waits for a client that reads nothing."""
+    (1001, 1013), forgets reasons, loses what came with the handshake, and does not wait for a client that is slow."""
 
     async def mended_send(event: dict[str, Any]) -> None:
         if event["type"] == "websocket.send":
@@ -171,6 +170,10 @@ def mended(send: Any, protocol: Any) -> Any:
             protocol.sendCloseFrame(code=event["code"], reasonUtf8=event.get("reason", "").encode()[:123])
         else:
             await send(event)
+            # What came in one packet with the handshake is kept for a next request by Twisted, in what TLS wraps.
+            channel = getattr(protocol.transport, "producer", None)
+            if early := getattr(getattr(channel, "_producer", channel), "_dataBuffer", None):
+                protocol.dataReceived(b"".join(early.pop(0) for _ in range(len(early))))
 
     return mended_send
 
@@ -233,15 +236,12 @@ def behind_the_door(application: Any, begin: Callable[[], None], **options: Any)
 
         def hand_over(self, sock: socket.socket, data: bytes) -> None:
             """Serve a connection of which ``data`` was read already."""
-            with sock:  # Twisted makes a duplicate, unless the client has gone.
-                try:
-                    transport = cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, self.http_factory)
-                except OSError:
-                    return
-            channel = getattr(transport.protocol, "_channel", transport.protocol)  # HTTP/1.1, and not HTTP/2
-            # The door has checked the head, and lets longer ones pass: Twisted would hang up without a whole answer.
-            channel.MAX_LENGTH = channel.totalHeadersSize = len(data)
-            transport.protocol.dataReceived(data)
+            with sock, contextlib.suppress(OSError):  # Twisted makes a duplicate, unless the client has gone.
+                transport = cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, self.http_factory)
+                channel = getattr(transport.protocol, "_channel", transport.protocol)  # HTTP/1.1, and not HTTP/2
+                # The door has checked the head, and lets longer ones pass: Twisted would hang up without an answer.
+                channel.MAX_LENGTH = channel.totalHeadersSize = len(data)
+                transport.protocol.dataReceived(data)
 
     cast(Any, reactor)._asyncioEventloop.call_soon(begin)
     # verbosity: without it Daphne sends what Twisted logs to nowhere, an exception that only Twisted saw too.

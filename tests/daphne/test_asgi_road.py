@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -17,6 +18,7 @@ from tests.daphne.certificates import certificate
 from tests.daphne.client import TEXT, Client
 from tests.daphne.site import Site, daphne_on, on_reactor
 from tests.fakes import until
+from tests.peers import masked
 
 by_asgi = override_settings(EVENTCAST={"TRANSPORT": "asgi"})
 
@@ -66,6 +68,32 @@ def test_tls_is_left_to_asgi(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     with daphne_on(f"ssl:port=0:interface=127.0.0.1:privateKey={key}:certKey={cert}") as site:
         test(site)
+
+
+def read_early(site: Site, **options: Any) -> None:
+    @on_reactor
+    async def test(site: Site) -> None:
+        with override_settings(EVENTCAST={"TRANSPORT": "asgi", "WEBSOCKET_PUBLISH": True}):
+            client, frame = await site.dial(**options), masked(TEXT, b"2")
+            await client.send_handshake("/a", then=masked(TEXT, b"1") + frame[:3])
+            await client.head()
+            client.writer.write(frame[3:])
+            assert [await client.frame(), await client.frame()] == [(TEXT, b"1"), (TEXT, b"2")]
+
+    test(site)
+
+
+def test_frames_in_the_packet_of_the_handshake_are_not_lost(site: Site) -> None:
+    read_early(site)
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted's
+def test_frames_in_the_packet_of_the_handshake_are_not_lost_behind_tls(tmp_path: Path) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    cert, key = certificate(tmp_path)
+    with daphne_on(f"ssl:port=0:interface=127.0.0.1:privateKey={key}:certKey={cert}") as site:
+        read_early(site, ssl=context)
 
 
 @by_asgi
