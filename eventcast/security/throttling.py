@@ -1,16 +1,9 @@
 """Rate limits: the last check before a publish or a subscription is accepted.
 
-Each publisher has an allowance of messages. It refills at ``PUBLISH_RATE`` messages a second, up to ``PUBLISH_BURST``.
-A publisher is a user, a key or a named token. A client without any of these is counted by its address. The server
-learns the number of messages in a request only when it has read the body. So it checks the allowance twice:
-
-- Before it reads the body, the allowance must have one message left. This check takes nothing from the allowance.
-- After it has read the body, it takes all messages of the request from the allowance. If they are too many, it refuses
-  the request and takes none.
-
-So an allowance is never below zero, and no publisher waits longer than an empty allowance takes to refill.
-
-This file also limits what a WebSocket sends that only listens (:class:`Inbound`).
+Each publisher (a user, a key or a named token, or else an address) has an allowance of messages. It refills at
+``PUBLISH_RATE`` messages a second, up to ``PUBLISH_BURST``. Before the server reads the body of a request, the
+allowance must have one message left. After that, the server takes all messages of the request from it, or none. So an
+allowance is never below zero, and no publisher waits longer than an empty allowance takes to refill.
 """
 
 from __future__ import annotations
@@ -92,15 +85,12 @@ class Inbound:
             self._began, self._frames, self._bytes = now, 0, 0
         self._frames += frames
         self._bytes += size
-        for name, limit, count in (
-            ("MAX_INBOUND_FRAMES", conf.MAX_INBOUND_FRAMES, self._frames),
-            ("MAX_INBOUND_BYTES", conf.MAX_INBOUND_BYTES, self._bytes),
-        ):
-            if 0 < limit < count:
-                raise TooManyFrames(
-                    f"This client only listens, and has sent more than {limit} (EVENTCAST[{name!r}]) "
-                    f"in {INBOUND_WINDOW} s."
-                )
+        most, largest = conf.MAX_INBOUND_FRAMES, conf.MAX_INBOUND_BYTES
+        if 0 < most < self._frames or 0 < largest < self._bytes:
+            raise TooManyFrames(
+                f"This client only listens, and has sent more than {most} frames (EVENTCAST['MAX_INBOUND_FRAMES']) "
+                f"or {largest} bytes ('MAX_INBOUND_BYTES') in {INBOUND_WINDOW} s."
+            )
 
 
 allowances = Allowances()
