@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from eventcast.engine import names
 
@@ -35,8 +36,8 @@ class Channel(models.Model):
     class Meta:
         managed = False
         base_manager_name = "objects"
-        verbose_name = "channel"
-        verbose_name_plural = "channels"
+        verbose_name = gettext_lazy("channel")
+        verbose_name_plural = gettext_lazy("channels")
         # No permission to add, change or delete: publishers and subscribers make channels come and go.
         default_permissions = ("view",)
         permissions = (

@@ -6,9 +6,10 @@ import importlib.util
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -30,6 +31,24 @@ def flag(name: str, *, default: bool) -> bool:
 def words(name: str, default: str) -> list[str]:
     """A comma-separated list."""
     return _words(name, text(name, default))
+
+
+def choice(name: str, default: str, choices: Collection[str]) -> str:
+    """One of some values."""
+    value = text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r} is none of {', '.join(choices)}")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """The name of a time zone, such as ``Asia/Shanghai``."""
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ImproperlyConfigured(f"{name}={value!r} is not a time zone, such as Asia/Shanghai") from None
+    return value
 
 
 def databases(base_dir: Path) -> dict[str, Any]:

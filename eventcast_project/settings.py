@@ -42,6 +42,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",  # pages are in the language of the browser
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -85,7 +86,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-TIME_ZONE = "UTC"
+
+# Django's admin has more languages, but eventcast's pages in it have not.
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LANGUAGE_CODE = environment.choice("DJANGO_LANGUAGE_CODE", "en", [code for code, _ in LANGUAGES])
+TIME_ZONE = environment.time_zone("DJANGO_TIME_ZONE", "UTC")
 USE_TZ = True
 
 # HSTS concerns all services of the host, so the proxy that ends TLS decides on it.

@@ -82,6 +82,29 @@ def test_flag_refuses_rubbish_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         environment.flag("DJANGO_HTTPS", default=False)
 
 
+def test_choice_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_LANGUAGE_CODE", "zh-hans")
+    assert environment.choice("DJANGO_LANGUAGE_CODE", "en", ["en", "zh-hans"]) == "zh-hans"
+
+
+def test_choice_refuses_rubbish_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_LANGUAGE_CODE", "klingon")
+    with pytest.raises(ImproperlyConfigured, match="DJANGO_LANGUAGE_CODE='klingon' is none of en, zh-hans"):
+        environment.choice("DJANGO_LANGUAGE_CODE", "en", ["en", "zh-hans"])
+
+
+@pytest.mark.parametrize("value", ["Asia/Shanghia", "../etc/passwd", "/etc/passwd", "UTC+8"])
+def test_time_zone_refuses_rubbish_by_name(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DJANGO_TIME_ZONE", value)
+    with pytest.raises(ImproperlyConfigured, match=f"DJANGO_TIME_ZONE={re.escape(repr(value))} is not a time zone"):
+        environment.time_zone("DJANGO_TIME_ZONE", "UTC")
+
+
+def test_language_and_time_zone_come_from_the_environment() -> None:
+    assert setting("LANGUAGE_CODE", DJANGO_LANGUAGE_CODE="zh-hans") == "zh-hans"
+    assert setting("TIME_ZONE", DJANGO_TIME_ZONE="Asia/Shanghai") == "Asia/Shanghai"
+
+
 def test_words_drops_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_ALLOWED_HOSTS", "a.example, b.example,,")
     assert environment.words("DJANGO_ALLOWED_HOSTS", "") == ["a.example", "b.example"]

@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, gettext_lazy
 
 from eventcast.admin import formats, operations, reports
 from eventcast.admin.changelist import LiveChangeList
@@ -32,32 +33,32 @@ class ChannelAdmin(Endpoints):
 
     # --- the columns of the list ------------------------------------------------------------------------------------
 
-    @admin.display(ordering="name")
+    @admin.display(ordering="name", description=gettext_lazy("channel"))
     def channel(self, channel: Channel) -> str:
         """The channel's name."""
         return str(channel)
 
-    @admin.display(ordering="subscribers")
+    @admin.display(ordering="subscribers", description=gettext_lazy("subscribers"))
     def subscribers(self, channel: Channel) -> str:
         """Subscribers now."""
         return formats.number(channel.info.subscribers)
 
-    @admin.display(ordering="rate", description="messages/s")
+    @admin.display(ordering="rate", description=gettext_lazy("messages/s"))
     def rate(self, channel: Channel) -> str:
         """Messages per second."""
         return formats.per_second(channel.rate)
 
-    @admin.display(ordering="messages")
+    @admin.display(ordering="messages", description=gettext_lazy("messages"))
     def messages(self, channel: Channel) -> str:
         """Messages since the channel has had subscribers without a break."""
         return formats.number(channel.info.figures.messages)
 
-    @admin.display(ordering="lost")
+    @admin.display(ordering="lost", description=gettext_lazy("lost"))
     def lost(self, channel: Channel) -> str:
         """Lost messages, counted once for each subscriber that did not get them."""
         return formats.number(channel.info.figures.lost)
 
-    @admin.display(ordering="last_message_at")
+    @admin.display(ordering="last_message_at", description=gettext_lazy("last message"))
     def last_message(self, channel: Channel) -> str:
         """The time since the last message."""
         return formats.ago(channel.info.last_message_at)
@@ -77,7 +78,12 @@ class ChannelAdmin(Endpoints):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list of live channels."""
-        context = {"title": "Live channels", "totals": reports.of_all(recorder.look()), "is_local": is_local()}
+        context = {
+            "title": gettext("Live channels"),
+            "totals": reports.of_all(recorder.look()),
+            "more": reports.more_of_list(),
+            "is_local": is_local(),
+        }
         return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(
@@ -89,7 +95,7 @@ class ChannelAdmin(Endpoints):
             "title": str(channel),
             "subtitle": None,
             "is_local": is_local(),
-            "charts": (("subscribers", "Subscribers"), ("rate", "Messages/s")),
+            "charts": (("subscribers", gettext("Subscribers")), ("rate", gettext("Messages/s"))),
             "may_publish": self.has_publish_permission(request),
             "may_disconnect": self.has_disconnect_permission(request),
         }

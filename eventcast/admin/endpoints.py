@@ -11,9 +11,10 @@ from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from eventcast.admin import operations, reports
+from eventcast.admin import formats, operations, reports
 from eventcast.admin.recorder import recorder
 from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers
@@ -93,7 +94,8 @@ class Endpoints(Base):
     def figures_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A channel's figures and one page of its subscribers: ``?q=&p=``."""
         self.require(self.has_view_permission(request))
-        return JsonResponse(reports.of_channel(self.find(request, object_id).name, request.GET))
+        with formats.time_zone_of(request):
+            return JsonResponse(reports.of_channel(self.find(request, object_id).name, request.GET))
 
     def messages_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A channel's messages as lines of JSON, for browsers that cannot open a WebSocket.
@@ -123,7 +125,7 @@ class Endpoints(Base):
         """The channel that a URL names, with or without subscribers; 404 if the name cannot be a channel's."""
         channel = self.get_object(request, unquote(object_id))
         if channel is None:
-            raise Http404("That cannot be a channel's name.")
+            raise Http404(gettext("That cannot be a channel's name."))
         return channel
 
     def _operate(self, request: HttpRequest, object_id: str, operation: Operation) -> HttpResponse:

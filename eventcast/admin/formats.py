@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 
 UNKNOWN = "–"
 
@@ -26,8 +31,22 @@ def per_second(value: float | None) -> str:
 
 
 def moment(value: float) -> str:
-    """Seconds since the epoch as date and time in the current time zone."""
-    return datetime.fromtimestamp(value, tz=timezone.get_current_timezone()).strftime("%Y-%m-%d %H:%M:%S")
+    """Seconds since the epoch as date and time in the current time zone, and that zone: ``UTC+08:00``."""
+    found = datetime.fromtimestamp(value, tz=timezone.get_current_timezone()).isoformat(" ", "seconds")
+    return f"{found[:19]} UTC{found[19:]}".removesuffix("+00:00")
+
+
+@contextmanager
+def time_zone_of(request: HttpRequest) -> Iterator[None]:
+    """The time zone of the reader, which the page's script tells as ``?zone=Asia/Shanghai``: the messages in the page
+    have the same. Without it, that of the server."""
+    try:
+        zone = ZoneInfo(request.GET["zone"])
+    except (KeyError, ValueError, OSError):  # no such file, or a name that is none
+        yield
+        return
+    with timezone.override(zone):
+        yield
 
 
 def ago(value: float) -> str:
@@ -36,8 +55,8 @@ def ago(value: float) -> str:
     if not value:
         return UNKNOWN
     if seconds < 2:
-        return "now"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        return _("now")
+    for size, text in ((86400, _("{} d ago")), (3600, _("{} h ago")), (60, _("{} min ago"))):
         if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+            return text.format(seconds // size)
+    return _("{} s ago").format(seconds)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from django.contrib.admin.models import LogEntry
 from django.db import router, transaction
 from django.http import HttpRequest
-from django.template.defaultfilters import pluralize
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from eventcast.admin.formats import number
 from eventcast.engine import presence, publishing
@@ -26,11 +27,14 @@ def publish(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> str:
     :raises Refused: as ``eventcast.publish``.
     """
     if "data" not in request.POST:
-        raise MissingData("The form has no field 'data'.")
+        raise MissingData(_("The form has no field 'data'."))
     # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
     data = request.POST["data"].replace("\r\n", "\n")
     count, size = presence.subscriber_count(name) - presence.watchers()[name], len(data.encode(errors="replace"))
-    result = f"Published a text message of {_count(size, 'byte')} to {_count(count, 'subscriber')}."
+    result = _("Published a text message of {size} to {audience}.").format(
+        size=ngettext("{} byte", "{} bytes", size).format(number(size)),
+        audience=ngettext("{} subscriber", "{} subscribers", count).format(number(count)),
+    )
     with _logged(admin, request, name, result):
         publishing.publish(name, data)
     return result
@@ -46,17 +50,18 @@ def disconnect(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> s
     chosen = request.POST.get("subscriber", "")
     if chosen == "all":
         count = presence.subscriber_count(name, patterns=False) - presence.watchers()[name]
-        result = f"Disconnected all subscribers: {number(count)}."
+        result = _("Disconnected all subscribers: {}.").format(number(count))
         with _logged(admin, request, name, result):
             presence.disconnect(name)
         return result
     if not (chosen.isascii() and chosen.isdecimal() and len(chosen) < 20):
-        raise MissingData("The field 'subscriber' is the number of a subscriber, or 'all'.")
+        raise MissingData(_("The field 'subscriber' is the number of a subscriber, or 'all'."))
     found = presence.subscriber(name, int(chosen))
     if found is None:
-        return "That subscriber has left already."
-    known = [text for text in (found.peer, found.user and f"user {found.user}", found.transport) if text]
-    result = f"Disconnected subscriber {found.id} ({', '.join(known)})."
+        return _("That subscriber has left already.")
+    user = found.user and _("user {}").format(found.user)
+    known = ", ".join(text for text in (found.peer, user, found.transport) if text)
+    result = _("Disconnected subscriber {id} ({known}).").format(id=found.id, known=known)
     with _logged(admin, request, name, result):
         presence.disconnect(name, found.id)
     return result
@@ -73,7 +78,3 @@ def _logged(admin: ModelAdmin[Channel], request: HttpRequest, name: str, message
     with transaction.atomic(using=router.db_for_write(LogEntry)):
         admin.log_change(request, Channel(name=log_key(name)), message)
         yield
-
-
-def _count(value: int, what: str) -> str:
-    return f"{number(value)} {what}{pluralize(value)}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from eventcast.admin import formats
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.recorder import Look, Point, recorder
-from eventcast.engine import presence
+from eventcast.engine import names, presence
 from eventcast.engine.subscribers import Subscriber
+from eventcast.security import refusals
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from eventcast.models import Channel
 
 PAGE = 100
-"""Subscribers on a page."""
+"""Subscribers on a page, and patterns below the list."""
 
 
 def of_all(look: Look) -> dict[str, str]:
@@ -46,7 +49,22 @@ def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
     ]
     context = {"cl": changelist, "opts": changelist.opts}
     pagination = render_to_string("admin/eventcast/channel/pagination_of_list.html", context)
-    return {"rows": rows, "pagination": pagination, "totals": of_all(changelist.look)}
+    return {"rows": rows, "pagination": pagination, "totals": of_all(changelist.look), "more": more_of_list()}
+
+
+def more_of_list() -> str:
+    """What stands below the list, as HTML: the patterns that have subscribers, and the refusals by their codes."""
+    patterns = [
+        {
+            "pattern": names.printable(info.channel),
+            "subscribers": formats.number(info.subscribers),
+            "messages": formats.number(info.figures.messages),
+            "lost": formats.number(info.figures.lost),
+        }
+        for info in presence.live_patterns(limit=PAGE)
+    ]
+    refused = [(code, formats.number(count)) for code, count in Counter(refusals.counts()).most_common()]
+    return render_to_string("admin/eventcast/channel/more_of_list.html", {"patterns": patterns, "refused": refused})
 
 
 def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
@@ -92,7 +110,9 @@ def _subscriber(subscriber: Subscriber) -> dict[str, Any]:
         "cells": {
             "peer": subscriber.peer or formats.UNKNOWN,
             "user": subscriber.user or formats.UNKNOWN,
-            "transport": f"{subscriber.transport}, by {subscriber.pattern}"
+            "transport": _("{transport}, by {pattern}").format(
+                transport=subscriber.transport, pattern=names.printable(subscriber.pattern)
+            )
             if subscriber.pattern
             else subscriber.transport,
             "connected": formats.moment(subscriber.connected_at),

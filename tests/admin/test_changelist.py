@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html import unescape
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from django.test import Client
 from django.utils.html import escape
 
+from eventcast.engine import patterns, presence
 from eventcast.engine.names import printable
+from eventcast.engine.publishing import publish
+from eventcast.security import refusals
 from tests.admin.conftest import Clock, Room, url
 from tests.admin.names import ODD_NAMES
 from tests.fakes import StuckSubscriber
@@ -84,6 +88,28 @@ def test_list_leads_to_the_page_of_each_channel(superuser: Client, room: Room, n
 def test_channel_with_broken_connections_only_is_not_in_the_list(superuser: Client, room: Room) -> None:
     room.enter("/a").leave()
     assert channels(superuser) == []
+
+
+def test_patterns_and_their_subscribers_are_below_the_list(superuser: Client, room: Room) -> None:
+    pattern: Any = patterns.parse("/orders/<int:id>")
+    room.enter(pattern)
+    publish("/orders/1", "hello")
+    room.run_until(lambda: presence.live_patterns()[0].figures.messages == 1)
+    for html in (superuser.get(url("changelist")).content.decode(), figures(superuser)["more"]):
+        assert "/orders/&lt;int:id&gt;</th><td>1</td><td>1</td><td>0</td>" in html
+
+
+def test_refusals_are_below_the_list(superuser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_counts", Counter({"forbidden": 3, "rate_limited": 1234}))
+    for html in (superuser.get(url("changelist")).content.decode(), figures(superuser)["more"]):
+        assert html.index("rate_limited</th><td>1,234</td>") < html.index("forbidden</th><td>3</td>")
+
+
+def test_nothing_is_below_the_list_without_patterns_and_refusals(
+    superuser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_counts", Counter())
+    assert "<table>" not in figures(superuser)["more"]
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db.models.signals import pre_save
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils.html import escape
 
 from eventcast.engine import presence
@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_channel(superuser: Client, room: Room, name: s
         "lost": "0",
         "last_message": "",
     }
-    assert re.fullmatch(r"now \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", found["cells"]["last_message"])
+    assert re.fullmatch(r"now \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC-0\d:00\)", found["cells"]["last_message"])
 
 
 def test_figures_of_a_channel_without_subscribers_are_zeros(superuser: Client) -> None:
@@ -111,7 +111,7 @@ def test_subscribers_are_described(superuser: Client, room: Room) -> None:
     unknown = room.enter("/a")
     rows = figures(superuser, "/a")["rows"]
     assert [row["id"] for row in rows] == [known.id, unknown.id]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", rows[0]["cells"].pop("connected"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC-0\d:00", rows[0]["cells"].pop("connected"))
     assert rows[0]["cells"] == {
         "peer": "192.0.2.1:5000",
         "user": "ann",
@@ -140,6 +140,26 @@ def test_subscribers_are_found_by_peer_user_and_transport(superuser: Client, roo
     room.enter("/a", peer="192.0.2.1:5000", user="Ann")
     room.enter("/a", peer="192.0.2.2:5000")
     assert [len(figures(superuser, "/a", q=text)["rows"]) for text in ("2.1", "ann", "FAKE", "nothing")] == [1, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        ("Asia/Shanghai", "1970-01-02 08:00:00 UTC+08:00"),
+        ("UTC", "1970-01-02 00:00:00 UTC"),
+        ("Asia/Kolkata", "1970-01-02 05:30:00 UTC+05:30"),
+    ],
+)
+def test_times_are_in_the_zone_of_the_reader(superuser: Client, room: Room, zone: str, shown: str) -> None:
+    room.enter("/a").connected_at = 86400.0
+    assert figures(superuser, "/a", zone=zone)["rows"][0]["cells"]["connected"] == shown
+
+
+@pytest.mark.parametrize("zone", ["", "Nowhere/Land", "../../etc/passwd", "/etc/passwd", "\0", "x" * 5000])
+def test_times_without_a_zone_are_in_that_of_the_server(superuser: Client, room: Room, zone: str) -> None:
+    room.enter("/a").connected_at = 86400.0
+    with override_settings(TIME_ZONE="UTC"):
+        assert figures(superuser, "/a", zone=zone)["rows"][0]["cells"]["connected"] == "1970-01-02 00:00:00 UTC"
 
 
 # --- publishing -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import { fill, poll } from "./poll.js";
 const { format, gettext } = eventcastPage;
 const $ = (id) => document.getElementById(`eventcast-${id}`);
 const page = $("page");
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone; // in which the messages have their times
 
 // --- figures, charts and subscribers ---------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ function showSubscribers(report) {
 }
 
 const refresh = poll(
-  () => `${page.dataset.figuresUrl}?${new URLSearchParams({ p: number, q: $("find").value, after: last?.time ?? 0 })}`,
+  () => `${page.dataset.figuresUrl}?${new URLSearchParams({ p: number, q: $("find").value, after: last?.time ?? 0, zone })}`,
   (report) => {
     fill($("figures"), report.cells);
     draw(report.points);

@@ -6,6 +6,7 @@ const list = document.getElementById("eventcast-list");
 const empty = document.getElementById("eventcast-empty");
 const totals = document.querySelector(".eventcast-totals");
 let pattern = null; // a row to clone
+let more = ""; // what stands below the list
 let links = ""; // to the other pages of the list
 
 const linkOf = (row) => row.querySelector("th a");
@@ -67,6 +68,10 @@ poll(
       const place = document.querySelector("#changelist .paginator");
       const found = rendered(links).querySelector(".paginator");
       if (place && found) place.replaceWith(found); // Themes of the admin may have other links.
+    }
+    if (more !== report.more) {
+      more = report.more;
+      document.getElementById("eventcast-more").replaceWith(rendered(more).getElementById("eventcast-more"));
     }
     empty.hidden = report.rows.length > 0;
     if (report.rows.length && !list.querySelector("tbody")) await fetchTable();
