@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from asgiref.sync import ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
-from django.test import override_settings
+from django.test import AsyncClient, override_settings
 
 from eventcast.engine.hub import current_hub
 from eventcast.routing import EventcastRouter
@@ -393,3 +393,12 @@ async def test_name_that_no_event_can_have_is_refused(
 ) -> None:
     answer = await ask("POST", f"/a?{query}", b"x", "text/plain")
     assert (answer.status, answer.json()["error"], listener.messages) == (400, code, [])
+
+
+@pytest.mark.parametrize("path", ["/", "/admin"])
+@override_settings(ROOT_URLCONF="eventcast_project.urls")
+async def test_only_a_question_of_a_browser_is_answered_by_a_page_in_place_of_a_channel(path: str) -> None:
+    client, of_a_browser = AsyncClient(), {"headers": {"Accept": "text/html,*/*;q=0.8"}}
+    assert (await client.get(path, **of_a_browser)).status_code in (200, 301, 302)
+    assert (await client.options(path, **of_a_browser)).status_code == 204
+    assert (await client.post(path, {"data": "hello"}, **of_a_browser)).status_code == 202

@@ -62,7 +62,7 @@ async def start(request: HttpRequest) -> Any:
 
     The channel's own page is at ``?channel``.
     """
-    if not request.META["QUERY_STRING"] and channels.form_of(request) == pages.HTML:
+    if not request.META["QUERY_STRING"] and _asks_for_page(request):
         response = pages.start_page(request)
         patch_vary_headers(response, ["Accept"])
         return response
@@ -72,9 +72,14 @@ async def start(request: HttpRequest) -> Any:
 @view
 async def slash_for_browsers(request: HttpRequest) -> Any:
     """A path without its last slash, such as ``/admin``: a browser is redirected, all others mean the channel."""
-    if channels.form_of(request) == pages.HTML:
+    if _asks_for_page(request):
         return HttpResponseRedirect(request.path + "/")
     return await channels.serve(request, channels.channel_of(request))
+
+
+def _asks_for_page(request: HttpRequest) -> bool:
+    # A POST of a browser is a message, which a page or a redirection would lose.
+    return request.method in ("GET", "HEAD") and channels.form_of(request) == pages.HTML
 
 
 list_channels = view(own_paths.list_channels)
