@@ -18,6 +18,8 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer as StockInMemoryChannelLayer
 from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.core.signals import request_started
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from eventcast.client import Publisher
@@ -45,9 +47,21 @@ logger = logging.getLogger("eventcast.publish")
 Events = Sequence[dict[str, Any]]
 
 
+_serving_process = 0
+"""The id of this process, if it has served a request by ASGI."""
+
+
 def install() -> None:
     """Make the engine ask here."""
     publishing.elsewhere.road, publishing.elsewhere.mount = road, mount
+    request_started.connect(_note_request, dispatch_uid="eventcast.elsewhere")
+
+
+def _note_request(sender: type, **kwargs: Any) -> None:
+    global _serving_process
+    if issubclass(sender, ASGIHandler):
+        _serving_process = os.getpid()
+        request_started.disconnect(dispatch_uid="eventcast.elsewhere")
 
 
 def road() -> publishing.Road | None:
@@ -58,7 +72,7 @@ def road() -> publishing.Road | None:
     layer = get_layer()
     # Another subclass of Channels' layer may bring messages to other processes.
     local = isinstance(layer, InMemoryChannelLayer) or type(layer) is StockInMemoryChannelLayer
-    if daphne.is_running() or (local and layer.groups):
+    if daphne.is_running() or _serving_process == os.getpid() or (local and layer.groups):
         return None  # A server that has no subscriber yet, or other readers of the layer in this process.
     has_green_threads = _has_green_threads()
     if not local and not has_green_threads:

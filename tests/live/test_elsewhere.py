@@ -90,6 +90,20 @@ async def test_wsgi_process_publishes(site: Server, start: Start) -> None:
     await client.close()
 
 
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_server_without_a_subscriber_knows_that_it_serves(kind: str, start: Start) -> None:
+    def server(log: Path) -> Server:
+        options = ["-b", "127.0.0.1", "-p", "0"] if kind == "daphne" else ["--port", "0"]
+        command = [sys.executable, "-m", kind, *options, servers.SITE]
+        return Server(command, r"(?:address 127\.0\.0\.1|http://127\.0\.0\.1):(\d+)", log)
+
+    started = start(server)
+    client = HTTP(started.port)
+    assert (await client.request("POST", "/orders/42/pay/")).json() == {"subscribers": 0}
+    await client.close()
+    assert UNHEARD not in started.log
+
+
 @pytest.mark.parametrize("role", ["worker", "command", "receiver", "coroutine"])
 def test_process_without_a_road_says_so_once(role: str) -> None:
     finished = run(role)
