@@ -152,6 +152,15 @@ def test_user_is_read_when_it_is_used(django_assert_num_queries: Any, client: Cl
         assert request.session["_auth_user_id"] == str(request.user.pk)
 
 
+def test_user_that_middleware_knows_without_a_session_rests_on_none(
+    django_assert_num_queries: Any, client: Client
+) -> None:
+    request: Any = from_the_door(client)
+    request.user = User.objects.get()
+    with django_assert_num_queries(0):
+        assert users.logged_in(request) == (request.user, None)
+
+
 def test_request_without_a_cookie_costs_no_query(django_assert_num_queries: Any) -> None:
     request: Any = RequestFactory().get("/red")
     with django_assert_num_queries(0):

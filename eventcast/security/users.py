@@ -25,12 +25,14 @@ def attach(request: Any) -> None:
     Where Channels' middleware ran before a WebSocket, they are those of the scope. The session is not saved.
     """
     scope: Mapping[str, Any] = vars(request).get("scope") or {}
-    if getattr(request, "session", None) is None:
-        session = scope.get("session")
-        request.session = _store(request.COOKIES.get(settings.SESSION_COOKIE_NAME)) if session is None else session
-    if getattr(request, "user", None) is None:
-        user = scope.get("user")
-        request.user = SimpleLazyObject(lambda: auth.get_user(request)) if user is None else user
+    user, session = (getattr(request, name, None) for name in ("user", "session"))
+    user = scope.get("user") if user is None else user
+    session = scope.get("session") if session is None else session
+    if session is None:
+        # A user that middleware knows without a session has none: the site may have no table for them.
+        session = _store(request.COOKIES.get(settings.SESSION_COOKIE_NAME) if user is None else None)
+    request.session = session
+    request.user = SimpleLazyObject(lambda: auth.get_user(request)) if user is None else user
     if not hasattr(request, "auser"):
 
         async def auser() -> Any:
