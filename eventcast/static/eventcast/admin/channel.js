@@ -112,7 +112,6 @@ disconnect?.addEventListener("submit", async (event) => {
   const status = disconnect.querySelector("[role=status]");
   try {
     status.textContent = await send(disconnect, { subscriber: value });
-    if (value === "all") viewer.begin(); // this page was one of them
   } catch (error) {
     status.textContent = error.status ? error.message : gettext("The server does not answer.");
   }
