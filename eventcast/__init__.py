@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from eventcast.security.authorization.sessions import apublish_to, publish_to
     from eventcast.security.authorization.tokens import token
     from eventcast.security.revocation import disconnect
+    from eventcast.snapshots import snapshot
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "publish",
     "publish_many",
     "publish_to",
+    "snapshot",
     "subscriber_count",
     "token",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "publish": "eventcast.engine.publishing",
     "publish_many": "eventcast.engine.publishing",
     "publish_to": "eventcast.security.authorization.sessions",
+    "snapshot": "eventcast.snapshots",
     "subscriber_count": "eventcast.engine.presence",
     "token": "eventcast.security.authorization.tokens",
 }

@@ -189,6 +189,14 @@ class LayerUnavailable(Refused, status=503, code="layer_unavailable", retry_afte
     """Raised when the channel layer cannot be reached, for example because Redis is down (503)."""
 
 
+class NothingToShow(Refused, status=404, code="not_found"):
+    """Raised when the snapshot of a channel finds nothing at its path (404, ``Http404`` of Django)."""
+
+
+class SnapshotFailed(Refused, status=500, code="snapshot_failed"):
+    """Raised when the function that makes the first message of a channel has failed."""
+
+
 class InternalError(Refused, status=500, code="internal_error"):
     """Raised when the server has made a mistake, which stands in its log (500)."""
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import converters, register_converter
 
 from eventcast.engine import patterns
-from eventcast.listeners.routes import Route
+from eventcast.routes import Route
 
 
 class EvenConverter:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from eventcast.engine.forms import Piece
+from eventcast.engine.forms import PAYLOADS, Piece
+from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 
 
@@ -31,6 +32,16 @@ class OwingSubscriber(Subscriber):
         self._owed.append(piece)
         self._hold(piece)
         self.note_pending()
+
+    def owe_first(self, message: Message) -> None:
+        """Owe a message before all that were published: to a client that is not written to yet."""
+        piece = Piece(self.form.encode([message]), 1, binary=message.binary and self.form is PAYLOADS)
+        if self._owed is None:
+            self._owed = deque()
+        # Behind what is no message, such as a greeting.
+        at = next((at for at, owed in enumerate(self._owed) if owed.messages or owed.lost), len(self._owed))
+        self._owed.insert(at, piece)
+        self._hold(piece)
 
     def _hold(self, piece: Piece) -> None:
         self.pending += piece.size

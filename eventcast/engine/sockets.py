@@ -71,7 +71,12 @@ class SocketSubscriber(OwingSubscriber):
         self._opened = True
         self._bucket = self._rhythm.add(self)
         self._loop.add_reader(self._socket.fileno(), self._readable)
-        if first:
+        if self._owed is not None:  # What has come before it was opened.
+            self._owed.appendleft(piece := Piece(first))
+            self._hold(piece)
+            self._loop.add_writer(self._socket.fileno(), self.flush)
+            self.flush()
+        elif first:
             self.write_bytes(first)
         if self._owed is None:
             self.ready()
@@ -81,9 +86,12 @@ class SocketSubscriber(OwingSubscriber):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> bool:
-        if self.closed or self._socket is None or not self._opened:
+        if self.closed or self._socket is None:
             return False
-        self._write_piece(batch.piece(self.form), 0)
+        if self._opened:
+            self._write_piece(batch.piece(self.form), 0)
+        else:
+            self._owe(batch.piece(self.form))
         return True
 
     def write_rest(self, batch: Batch, taken: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from eventcast import snapshots
 from eventcast.conf import conf
 from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.fanout import JOIN_LIMIT
@@ -101,6 +102,11 @@ class Stream(Answer):
         self.viewer = viewer
         self.described = clients.described(request, permit.user, permit.identity)
         """What a subscriber is told of its client."""
+
+    async def let_in(self, subscriber: OwingSubscriber) -> None:
+        """Let the subscriber of this answer in, see ``eventcast.snapshots``."""
+        request = None if self.viewer else self.request
+        await snapshots.let_in(subscriber, request, self.wanted, self.permit)
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
@@ -236,7 +242,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             daphne.close_at_shutdown(protocol, current_hub())
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
-                await admission.let_in(stream, answer.wanted, answer.permit)
+                await answer.let_in(stream)
             except Refused as refusal:
                 note_refused("GET", str(answer.wanted), refusal, subscribes=True)
                 taken.sock.close()  # The head of the response has left: it breaks off.
@@ -245,7 +251,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             return
     subscriber = ResponseStream(answer)
     try:
-        await admission.let_in(subscriber, answer.wanted, answer.permit)
+        await answer.let_in(subscriber)
         if protocol is None:
             stopping.end_when_stopping(ResponseStream)
         else:

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from eventcast.client.watching import TIMEOUT, Heartbeat
 from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
-from eventcast.listeners.routes import Route
+from eventcast.routes import Route
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -132,7 +132,7 @@ class DoorConnection(HTTPConnection):
         head = answer_head(answer, more=more + b"Connection: close\r\n")
         subscriber = streams.SocketStream(self._socket, answer, chunked=chunked)
         try:
-            await admission.let_in(subscriber, answer.wanted, answer.permit)
+            await answer.let_in(subscriber)
         except Refused as refusal:
             self._answer(refused(answer.request, refusal), close=True)
             return
@@ -151,7 +151,7 @@ class DoorConnection(HTTPConnection):
     async def _open_websocket(self, request: Request, wanted: Any) -> None:
         try:
             admitted = await handshake.admit(request, wanted, handshake.offered(request))
-            connection = await handshake.subscribe(self._socket, admitted, self._door.rhythm)
+            connection = await handshake.subscribe(self._socket, request, admitted, self._door.rhythm)
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             self._answer(refusal_answer(refusal), close=True)

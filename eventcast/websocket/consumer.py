@@ -60,7 +60,7 @@ class EventcastConsumer(AsyncConsumer):
             if protocol is not None:
                 send = daphne.mended(send, protocol)
             subscriber = subscriber_of(admitted, send)
-            await admission.let_in(subscriber, wanted, admitted.permit)
+            await admitted.let_in(subscriber, request)
         except Refused as refusal:
             await refuse(refusal, scope, send, protocol)
             return
@@ -88,7 +88,7 @@ class EventcastConsumer(AsyncConsumer):
         daphne.close_at_shutdown(protocol, hub)
         rhythm = hub.pulse.rhythm(*taken.ping_times)
         try:
-            connection = await handshake.subscribe(taken.sock, admitted, rhythm)
+            connection = await handshake.subscribe(taken.sock, request, admitted, rhythm)
         except Refused as refusal:
             handshake.note_refused(refusal, request.path, admitted.described["peer"])
             with taken.sock, contextlib.suppress(OSError):

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from django.http import HttpRequest
 
+from eventcast import snapshots
 from eventcast.engine import names, patterns
+from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
@@ -50,6 +52,11 @@ class Admitted(NamedTuple):
     watches: bool
     """Whether it is a page of the admin."""
 
+    async def let_in(self, subscriber: OwingSubscriber, request: HttpRequest) -> None:
+        """Let the client's subscriber in, see ``eventcast.snapshots``."""
+        asks = None if self.watches else request
+        await snapshots.let_in(subscriber, asks, self.wanted, self.permit)
+
 
 def offered(request: HttpRequest) -> Sequence[str]:
     """The subprotocols that a client offers, by the head of its handshake."""
@@ -78,7 +85,9 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
     return Admitted(wanted, permit, speaker, described, subprotocol, watches)
 
 
-async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> WebSocketConnection:
+async def subscribe(
+    sock: socket.socket, request: HttpRequest, admitted: Admitted, rhythm: Rhythm
+) -> WebSocketConnection:
     """Let a client hear what it has asked for. The socket stays the caller's until the connection is opened, which has
     to happen at once.
 
@@ -87,7 +96,7 @@ async def subscribe(sock: socket.socket, admitted: Admitted, rhythm: Rhythm) -> 
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
     connection = kind(sock, rhythm, admitted.speaker, **admitted.described)
     connection.watching = admitted.watches
-    await admission.let_in(connection, admitted.wanted, admitted.permit)
+    await admitted.let_in(connection, request)
     return connection
 
 

@@ -1,4 +1,4 @@
-"""The path of a listener: a route of Django's, and the pattern that a server can match."""
+"""The path of a listener or of a snapshot: a route of Django's, and the pattern that a server can match."""
 
 from __future__ import annotations
 
