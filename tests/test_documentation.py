@@ -288,7 +288,7 @@ def test_rooms_of_the_architecture_are_those_of_the_code() -> None:
     }
     in_code = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/"}
     in_code |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
-    assert rooms | {"management/", "templates/", "static/", "templatetags/"} == in_code
+    assert rooms | {"management/", "templates/", "static/", "templatetags/", "locale/"} == in_code
 
 
 def test_files_of_the_architecture_are_there() -> None:
