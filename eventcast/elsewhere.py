@@ -114,11 +114,12 @@ class _Nowhere:
     """Drops messages, and says so once for each process, also after a fork."""
 
     def __init__(self) -> None:
-        self._said_in = 0
+        self.said_in = 0
+        """The process that has said it."""
 
     def send(self, events: Events, *, on_loop: bool) -> None:
-        if events and self._said_in != os.getpid():
-            self._said_in = os.getpid()
+        if events and self.said_in != os.getpid():
+            self.said_in = os.getpid()
             logger.warning(UNHEARD, names.quoted(events[0]["channel"]))
 
     async def asend(self, events: Events) -> None:

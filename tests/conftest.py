@@ -52,6 +52,14 @@ def untold_refusals() -> None:
     refusals._bursts.clear()
 
 
+@pytest.fixture(autouse=True)
+def no_warning_of_unheard_messages() -> None:
+    """Publishing without a subscriber is no mistake here, and the warning would be in the log of the first test."""
+    from eventcast import elsewhere  # here, for Django is not set up when this file is read
+
+    elsewhere._nowhere.said_in = os.getpid()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     folder = side_by_side.shared_folder(item.config)

@@ -185,6 +185,11 @@ def test_run_turns_ctrl_c_into_its_exit_code() -> None:
     assert failed.value.exit_code == 130
 
 
+def test_write_does_without_a_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    commandline.write("x")
+
+
 def test_run_takes_the_url_of_the_options_first() -> None:
     class Looking(commandline.Tool):
         def run(self, **options: object) -> None:

@@ -88,8 +88,9 @@ def say(line: str) -> None:
 
 def write(data: str | bytes) -> None:
     """Write to standard output at once. Text is written as UTF-8, whatever the encoding of standard output is."""
-    sys.stdout.buffer.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
-    sys.stdout.buffer.flush()
+    if sys.stdout is not None:  # a daemon may have closed it
+        sys.stdout.buffer.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
+        sys.stdout.buffer.flush()
 
 
 def looks_like_pattern(path: str) -> bool:

@@ -66,7 +66,6 @@ def run(tool: type[Tool], options: dict[str, Any], *, url: str, key: str = "") -
     chosen = tool(url, headers)
     try:
         chosen.run(**options)
-        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of the output has ended. Python would fail once more when it flushes the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
