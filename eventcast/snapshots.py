@@ -110,17 +110,16 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
     return decorate
 
 
-async def let_in(
-    subscriber: OwingSubscriber, request: HttpRequest | None, wanted: str | Pattern, permit: Permit
-) -> None:
+async def let_in(subscriber: OwingSubscriber, request: HttpRequest, wanted: str | Pattern, permit: Permit) -> None:
     """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
     than :func:`eventcast.security.admission.let_in`.
 
-    :param request: what the function gets; None for an operator, who sees what is published.
+    An operator who watches the channel has no snapshot, because an operator sees what is published.
+
     :raises Refused: as that function; there is no place, or the snapshot is refused or has failed.
     """
     await admission.let_in(subscriber, wanted, permit)
-    if registry and request is not None and isinstance(wanted, str):
+    if registry and isinstance(wanted, str) and not subscriber.watching:
         for found in registry:
             if found.route.has(wanted) and (arguments := found.route.match(wanted)) is not None:
                 await _begin_with(found, arguments, subscriber, request, wanted)

@@ -50,10 +50,13 @@ def stream(path: str = "/a") -> ResponseStream:
     return ResponseStream(Stream(AsyncRequestFactory().get(path), path, FORMATS[SSE], Permit()))
 
 
-async def enter(wanted: Any = "/a", *, subscriber: ResponseStream | None = None, request: Any = ...) -> ResponseStream:
+async def enter(
+    wanted: Any = "/a", *, subscriber: ResponseStream | None = None, watching: bool = False
+) -> ResponseStream:
     """Let a stream in; returns it."""
     subscriber = subscriber or stream()
-    await snapshots.let_in(subscriber, AsyncRequestFactory().get("/a") if request is ... else request, wanted, Permit())
+    subscriber.watching = watching
+    await snapshots.let_in(subscriber, AsyncRequestFactory().get("/a"), wanted, Permit())
     return subscriber
 
 
@@ -98,7 +101,7 @@ async def test_what_is_published_meanwhile_follows_the_snapshot(gate: Gate) -> N
 
 
 async def test_others_are_not_held_up(gate: Gate) -> None:
-    other = await enter(request=None)
+    other = await enter(watching=True)
     entering = asyncio.create_task(enter())
     await gate.asked.wait()
     publish("/a", "x")
@@ -142,7 +145,7 @@ async def test_pattern_has_no_snapshot(wanted: patterns.Pattern) -> None:
 
 async def test_operator_has_no_snapshot() -> None:
     snapshot("/a")(lambda request: "x")
-    assert await body(await enter(request=None)) == ""
+    assert await body(await enter(watching=True)) == ""
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

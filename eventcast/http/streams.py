@@ -103,11 +103,6 @@ class Stream(Answer):
         self.described = clients.described(request, permit.user, permit.identity)
         """What a subscriber is told of its client."""
 
-    async def let_in(self, subscriber: OwingSubscriber) -> None:
-        """Let the subscriber of this answer in, see ``eventcast.snapshots``."""
-        request = None if self.viewer else self.request
-        await snapshots.let_in(subscriber, request, self.wanted, self.permit)
-
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
         return StreamedResponse(_body(self), headers=self.headers)
@@ -242,7 +237,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             daphne.close_at_shutdown(protocol, current_hub())
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
-                await answer.let_in(stream)
+                await snapshots.let_in(stream, answer.request, answer.wanted, answer.permit)
             except Refused as refusal:
                 note_refused("GET", str(answer.wanted), refusal, subscribes=True)
                 taken.sock.close()  # The head of the response has left: it breaks off.
@@ -251,7 +246,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             return
     subscriber = ResponseStream(answer)
     try:
-        await answer.let_in(subscriber)
+        await snapshots.let_in(subscriber, answer.request, answer.wanted, answer.permit)
         if protocol is None:
             stopping.end_when_stopping(ResponseStream)
         else:

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from eventcast import snapshots
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
@@ -132,7 +133,7 @@ class DoorConnection(HTTPConnection):
         head = answer_head(answer, more=more + b"Connection: close\r\n")
         subscriber = streams.SocketStream(self._socket, answer, chunked=chunked)
         try:
-            await answer.let_in(subscriber)
+            await snapshots.let_in(subscriber, answer.request, answer.wanted, answer.permit)
         except Refused as refusal:
             self._answer(refused(answer.request, refusal), close=True)
             return

@@ -54,8 +54,8 @@ class Admitted(NamedTuple):
 
     async def let_in(self, subscriber: OwingSubscriber, request: HttpRequest) -> None:
         """Let the client's subscriber in, see ``eventcast.snapshots``."""
-        asks = None if self.watches else request
-        await snapshots.let_in(subscriber, asks, self.wanted, self.permit)
+        subscriber.watching = self.watches
+        await snapshots.let_in(subscriber, request, self.wanted, self.permit)
 
 
 def offered(request: HttpRequest) -> Sequence[str]:
@@ -95,7 +95,6 @@ async def subscribe(
     """
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
     connection = kind(sock, rhythm, admitted.speaker, **admitted.described)
-    connection.watching = admitted.watches
     await admitted.let_in(connection, request)
     return connection
 
