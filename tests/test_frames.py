@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -258,3 +259,40 @@ def test_any_bytes_are_frames_or_break_a_rule(data: bytes, discard: bool) -> Non
         return found, 0
 
     assert outcome([bytes([byte]) for byte in data]) == outcome([data])
+
+
+@pytest.mark.parametrize("reading", [read, read_by_byte])
+@pytest.mark.parametrize(
+    "pieces",
+    [["张三".encode()], ["张".encode()[:1], "张三".encode()[1:4], "张三".encode()[4:]], [b"", b"\xc3", b"\xa9"], [b""]],
+)
+def test_discard_lets_text_pass_however_it_is_cut(reading: Callable[..., Frames], pieces: list[bytes]) -> None:
+    opcodes = [TEXT] + [CONTINUATION] * (len(pieces) - 1)
+    message = b"".join(
+        frame(opcode, piece, final=number == len(pieces))
+        for number, (opcode, piece) in enumerate(zip(opcodes, pieces, strict=True), 1)
+    )
+    assert reading(message + message, discard=True) == [(opcode, b"") for opcode in opcodes] * 2
+
+
+@pytest.mark.parametrize("reading", [read, read_by_byte])
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(TEXT, b"\xff"),
+        frame(TEXT, b"abc\xe5\xbc"),
+        frame(TEXT, b"\xc3", final=False) + frame(CONTINUATION, b"a"),
+        frame(TEXT, b"\xff", final=False),
+        frame(TEXT, b"abcde\xff" + b"x" * 1000)[:20],
+        frame(TEXT, b"\xc3", final=False) + frame(PING) + frame(CONTINUATION, b""),
+    ],
+)
+def test_discard_refuses_text_that_is_not_utf8(reading: Callable[..., Frames], data: bytes) -> None:
+    with pytest.raises(BrokenRule) as broken:
+        reading(data, discard=True)
+    assert broken.value.code == 1007
+
+
+def test_discard_looks_at_no_binary_message() -> None:
+    data = frame(BINARY, b"\xff", final=False) + frame(CONTINUATION, b"\xfe") + frame(BINARY, b"\xff")
+    assert read_by_byte(data, discard=True) == [(BINARY, b""), (CONTINUATION, b""), (BINARY, b"")]

@@ -31,6 +31,7 @@ peers, connect = pytest.fixture(make_peers), pytest.fixture(make_connect)
         (masked(CLOSE, b"\x03"), 1002),
         (masked(CLOSE, b"\x03\xed"), 1002),
         (masked(CLOSE, b"\x03\xe8\xff"), 1007),
+        (masked(TEXT, b"\xff"), 1007),
         (masked(TEXT, b"x" * (1024 * 1024 + 1))[:14], 1009),
     ],
 )
@@ -52,7 +53,7 @@ async def test_client_that_only_listens_and_sends_too_much_is_closed(connect: Co
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 3})
 async def test_client_that_only_listens_may_send_pings_and_a_little(connect: Connect) -> None:
     peer = await connect()
-    await peer.send(masked(PING) * 4 + masked(TEXT, b"\xff") * 3 + masked(PING, b"last"))
+    await peer.send(masked(PING) * 4 + masked(TEXT, b"x") * 3 + masked(PING, b"last"))
     frames = [await peer.frame() for _ in range(5)]
     assert frames == [(PONG, b"")] * 4 + [(PONG, b"last")]
 

@@ -30,10 +30,13 @@ class FrameReader:
     """The frames of one client. It keeps what has not come to an end yet: less than one message.
 
     :param max_size: bytes of the largest message.
-    :param discard: whether data frames are only counted: their payload is thrown away as it comes.
+    :param discard: whether data frames are only checked and counted: their payload is thrown away as it comes.
     """
 
-    __slots__ = ("_buffer", "_data", "_decoder", "_discard", "_max_size", "_needed", "_opcode", "_size", "_skip")
+    __slots__ = (
+        *("_buffer", "_data", "_decoder", "_discard", "_last", "_mask"),
+        *("_max_size", "_needed", "_opcode", "_size", "_skip"),
+    )
 
     def __init__(self, max_size: int, *, discard: bool) -> None:
         self._max_size = max_size
@@ -41,34 +44,37 @@ class FrameReader:
         self._buffer = bytearray()
         self._needed = 2
         """Bytes that the buffer must hold before it is worth a look."""
-        self._skip = 0
-        """Bytes of payload that are still to come and are thrown away."""
+        self._skip = -1
+        """Bytes that are still to come of a payload that is thrown away; -1 between frames."""
+        self._mask = b""
+        """The mask of the next of these bytes."""
+        self._last = False
+        """Whether the frame is the last of its message."""
         self._opcode = 0
         """The opcode of the message that has begun; 0 if none has."""
         self._data: list[bytes] = []
         self._decoder: codecs.IncrementalDecoder | None = None
-        """Checks a text message that comes in fragments, so that the first wrong byte ends it (section 8.1)."""
+        """Checks a text message whose payload is not there as a whole, so that the first wrong byte ends it (section
+        8.1)."""
         self._size = 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is kept: a reader that is made anew would go on in the same way."""
-        return not (self._buffer or self._skip or self._opcode)
+        return not (self._buffer or self._skip >= 0 or self._opcode)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield what ends with these bytes: each message as its opcode (TEXT or BINARY) and its whole payload, and each
-        control frame. With ``discard`` the payload of data frames is empty, and each frame is yielded.
+        control frame. With ``discard`` the payload of data frames is empty, and each frame is yielded when it begins.
 
         :raises BrokenRule: the client has broken a rule; nothing may be fed after that.
         """
         buffer = self._buffer
         buffer += data
         while True:
-            if self._skip:
-                skipped = min(self._skip, len(buffer))
-                del buffer[:skipped]
-                self._skip -= skipped
-            if len(buffer) < self._needed or self._skip:
+            if self._skip >= 0 and not self._throw_away():
+                return
+            if len(buffer) < self._needed:
                 return
             first, second = buffer[0], buffer[1]
             opcode, length, start = first & 0x0F, second & 0x7F, 6
@@ -93,39 +99,56 @@ class FrameReader:
                     raise BrokenRule(PROTOCOL_ERROR, "A frame's length has 63 bits, and takes as few bytes as it can.")
             if not opcode & 0x8 and self._size + length > self._max_size:
                 raise BrokenRule(MESSAGE_TOO_BIG, f"The message is larger than {self._max_size} bytes.")
-            if self._discard and not opcode & 0x8:
-                if len(buffer) < start:
-                    self._needed = start
-                    return
-                self._needed, self._skip = 2, length
-                del buffer[:start]
-                self._opcode = 0 if first & 0x80 else opcode or self._opcode
-                self._size = 0 if first & 0x80 else self._size + length
-                yield opcode, b""
-                continue
-            end = start + length
+            thrown_away = self._discard and not opcode & 0x8
+            end = start if thrown_away else start + length
             if len(buffer) < end:
                 self._needed = end
                 return
-            self._needed = 2
-            payload = unmask(bytes(buffer[start:end]), bytes(buffer[start - 4 : start]))
+            self._needed, mask = 2, bytes(buffer[start - 4 : start])
+            payload = unmask(bytes(buffer[start:end]), mask)
             del buffer[:end]
             if opcode & 0x8:
                 yield opcode, payload
                 continue
-            self._data.append(payload)
             self._size += length
-            self._opcode = opcode or self._opcode
-            if first & 0x80:
-                whole, kind = b"".join(self._data), self._opcode
-                self._data, self._size, self._opcode, self._decoder = [], 0, 0, None
+            self._opcode, self._last = opcode or self._opcode, bool(first & 0x80)
+            if thrown_away:
+                self._skip, self._mask = length, mask
+                yield opcode, b""
+                continue
+            self._data.append(payload)
+            if self._last:
+                kind, whole = self._opcode, b"".join(self._data)
+                self._end_message()
                 yield kind, whole
                 continue
-            if self._opcode == TEXT:
-                self._decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
-                check_utf8(payload, self._decoder.decode)
+            self._check_text(payload)
             if len(self._data) > 1024:
                 self._data = [b"".join(self._data)]  # pieces of one byte would take the room of fifty
+
+    def _throw_away(self) -> bool:
+        """Throw away what is there of a payload; returns whether that was all of it."""
+        payload = bytes(self._buffer[: self._skip])
+        del self._buffer[: len(payload)]
+        self._skip -= len(payload)
+        self._check_text(unmask(payload, self._mask), final=self._last and not self._skip)
+        turn = len(payload) % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        if self._skip:
+            return False
+        self._skip = -1
+        if self._last:
+            self._end_message()
+        return True
+
+    def _check_text(self, payload: bytes, *, final: bool = False) -> None:
+        """Check a part of a message, if that is text."""
+        if self._opcode == TEXT:
+            self._decoder = decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
+            check_utf8(payload, lambda part: decoder.decode(part, final))
+
+    def _end_message(self) -> None:
+        self._data, self._size, self._opcode, self._decoder = [], 0, 0, None
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
