@@ -2,7 +2,7 @@
 "use strict";
 
 globalThis.eventcastPayload = (() => {
-  const { gettext } = eventcastPage;
+  const FOLD = eventcastPage.gettext("Fold"); // above the regular expressions, which the tool that collects texts cannot read
   const SHOWN = 2000; // characters of a message that are shown at first
   const LINES = 24;
   const EXAMINED = 1 << 16; // characters up to which a message is parsed as JSON at first
@@ -114,7 +114,7 @@ globalThis.eventcastPayload = (() => {
         if (!folds) return;
         const button = document.createElement("button"), inner = document.createElement("span");
         Object.assign(button, { type: "button", className: "toggle", tabIndex: -1 });
-        button.setAttribute("aria-label", gettext("Fold"));
+        button.setAttribute("aria-label", FOLD);
         button.setAttribute("aria-expanded", "true");
         inner.className = "inner";
         place.append(button, inner);
