@@ -120,7 +120,8 @@ def test_serve_publishes_at_the_port_of_its_banner(server: Serving) -> None:
 def test_serve_shows_urls_and_a_curl_line(server: Serving) -> None:
     address = f"127.0.0.1:{server.port}"
     assert f"ws://{address}/any/path" in server.banner
-    assert f"http://{address}/admin/" in server.banner
+    assert f"open first  http://{address}/\n" in server.banner
+    assert f"http://{address}/admin/ (manage.py createsuperuser makes a user)" in server.banner
     assert f"curl -d data=hello http://{address}/any/path" in server.banner
 
 
@@ -241,6 +242,7 @@ def test_serve_listens_on_ipv6_address_and_unix_socket(serve: Serve, tmp_path: P
 def test_serve_shows_the_mount_of_a_site(serve: Serve, tmp_path: Path) -> None:
     server = serve("-p", "0", DJANGO_SETTINGS_MODULE="tests.site.settings", TEST_SITE_DATABASE=str(tmp_path / "db"))
     assert f"ws://127.0.0.1:{server.port}/live/any/path" in server.banner
+    assert f"open first  http://127.0.0.1:{server.port}/live/any/path\n" in server.banner
     assert "/admin/" not in server.banner
     assert server.publish("/live/any/path", "hello") == 202
     assert server.request("GET", "/") == (200, "the shop's home page")

@@ -16,11 +16,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 
 import eventcast
 from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
+from eventcast.http import views
 from eventcast.server.process import listen_on_tcp, listen_on_unix, serve
 
 if sys.platform != "win32":  # which has no such limit
@@ -142,9 +143,10 @@ def _banner(sockets: list[socket.socket], open_files: str) -> str:
             continue
         authority = f"{_reachable(address[0])}:{address[1]}"
         lines += [
+            f"  open first  http://{authority}{prefix}{'' if _has_start_page(prefix) else 'any/path'}",
             f"  subscribe   ws://{authority}{prefix}any/path",
             f"  publish     http://{authority}{prefix}any/path",
-            *([f"  admin       http://{authority}{admin}"] if admin else []),
+            *([f"  admin       http://{authority}{admin} (manage.py createsuperuser makes a user)"] if admin else []),
             f"  try         curl -d data=hello http://{authority}{prefix}any/path",
         ]
     lines += [
@@ -155,6 +157,13 @@ def _banner(sockets: list[socket.socket], open_files: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _has_start_page(path: str) -> bool:
+    try:
+        return resolve(path).func is views.start
+    except Resolver404:
+        return False
 
 
 def _reachable(host: str) -> str:
