@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from eventcast.exceptions import EventcastError, ServerUnreachable
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
-    from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+    from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
 except ImportError as error:
     raise ImportError(
         "Subscribing needs the package websockets: pip install 'websockets>=15', "
@@ -236,6 +237,9 @@ def _explain(url: str, error: Exception) -> EventcastError:
         answer = error.response
         body, reason = bytes(answer.body), answer.reason_phrase
         return refusal(answer.status_code, body, reason=reason, headers=answer.headers, websocket=True)
+    # websockets reads no answer in HTTP/1.0, which is that of Python's own WSGI server.
+    if isinstance(error, InvalidMessage) and (old := re.search(r"HTTP/1\.0 (\d{3}) ?([^']*)", str(error.__cause__))):
+        return refusal(int(old[1]), b"", reason=old[2], websocket=True)
     if isinstance(error, ConnectionClosed):
         # Without a close frame of the server, the client may have closed: a ping had no answer.
         frame = error.rcvd or error.sent

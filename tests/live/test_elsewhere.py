@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from eventcast.client import subscribe
+from eventcast.exceptions import Refused
 from tests.live import servers
 from tests.live.conftest import Fleet, Start
 from tests.live.http_client import HTTP
@@ -82,11 +83,15 @@ async def test_wsgi_process_publishes(site: Server, start: Start) -> None:
         env = {"DJANGO_SETTINGS_MODULE": SETTINGS, **url_of(site)}
         return Server([sys.executable, "-m", "tests.live.elsewhere", "wsgi"], r"listening on (\d+)", log, env=env)
 
-    client = HTTP(start(wsgi).port)
+    process = start(wsgi)
+    client = HTTP(process.port)
     async with subscribe(f"{site.url}/live/orders/42") as messages:
         answer = await client.request("POST", "/orders/42/pay/")
         assert answer.json() == {"subscribers": 1}
         assert await anext(aiter(messages)) == '{"paid":42}'
+    with pytest.raises(Refused, match="It is a WSGI server"):
+        async with subscribe(f"http://127.0.0.1:{process.port}/live/orders/42", wait=True):
+            pass
     await client.close()
 
 
