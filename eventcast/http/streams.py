@@ -28,7 +28,8 @@ from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
-from eventcast.http.answers import Answer, StreamedResponse, note_refused
+from eventcast.http.answers import Answer, StreamedResponse, note_refused, refusal_answer
+from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients
 from eventcast.security.authorization.permits import Permit
 from eventcast.server import daphne
@@ -227,6 +228,15 @@ class ResponseStream(OwingSubscriber):
                 yield self._format.keep_alive
 
 
+def _answer_refused(taken: daphne.TakenOver, refusal: Refused) -> None:
+    """End a connection on which the response has begun for Daphne. If its head has not left, the client gets the
+    refusal in its place, and otherwise a response that breaks off."""
+    if taken.unsent.startswith(b"HTTP/"):
+        with contextlib.suppress(OSError):  # The client is gone.
+            taken.sock.send(answer_bytes(refusal_answer(refusal), close=True))
+    taken.sock.close()
+
+
 async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
     connection can be taken over."""
@@ -240,7 +250,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
                 await snapshots.let_in(stream, answer.request, answer.wanted, answer.permit)
             except Refused as refusal:
                 note_refused("GET", str(answer.wanted), refusal, subscribes=True)
-                taken.sock.close()  # The head of the response has left: it breaks off.
+                _answer_refused(taken, refusal)
                 return
             stream.open(taken.unsent + stream.greet())
             return
