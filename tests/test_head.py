@@ -170,6 +170,11 @@ def test_read_head_refuses_what_breaks_the_rules(data: bytes) -> None:
         read_head(data)
 
 
+def test_client_that_begins_with_tls_is_told_so() -> None:
+    with pytest.raises(InvalidRequest, match="without TLS"):
+        read_head(INVALID["a TLS hello"])
+
+
 @pytest.mark.parametrize("data", INVALID.values(), ids=INVALID)
 def test_read_head_refuses_the_same_byte_by_byte(data: bytes) -> None:
     with pytest.raises(InvalidRequest):

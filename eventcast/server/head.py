@@ -119,6 +119,8 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
     text = data[start : end + 2 if end >= 0 else None].decode("latin-1")
     line, complete, _ = text.partition("\r\n")
     if not (_LINE if complete else _LINE_BEGUN).match(line):
+        if data.startswith(b"\x16\x03"):  # RFC 8446 section 5.1: a handshake
+            raise InvalidRequest("This is HTTP/1.1 without TLS: the URL begins with http: or ws:, or a proxy ends TLS.")
         raise InvalidRequest("The request is not HTTP/1.1: it does not begin like 'GET /orders/42 HTTP/1.1'.")
     if end < 0:
         if text.count("\n") != text.count("\r\n"):

@@ -82,6 +82,7 @@ REFUSALS = {
     "DELETE": Bad(405, "method_not_allowed", method="DELETE", kind=None),
     "PATCH": Bad(405, "method_not_allowed", b"data=x", method="PATCH"),
     "method of others": Bad(405, "method_not_allowed", method="PROPFIND", kind=None),
+    "method of nothing": Bad(405, "method_not_allowed", method="BREW", kind=None),
     "Host that is not ours": Bad(400, "disallowed_host", b"data=x", headers=[("X-Host", "example.com")]),
 }
 

@@ -154,3 +154,10 @@ async def test_health_is_told_by_any_host(path: str, server: Server, http: Talk)
         await client.send(f"{method} {path} HTTP/1.1\r\nHost: 10.0.0.7\r\n\r\n".encode())
         answer = await client.read_response(method)
         assert (answer.status, answer.body) == (200, body)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "PROPFIND", "TRACE"])
+async def test_other_methods_are_not_allowed(method: str, server: Server, channel: str, http: Talk) -> None:
+    answer = await http(server).request(method, channel)
+    assert (answer.status, answer.error) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST, PUT"
