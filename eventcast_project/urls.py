@@ -8,7 +8,7 @@ from django.urls import include, path
 from eventcast.http import views
 
 urlpatterns = [
-    path("", views.start),
+    path("", views.start, name="eventcast_start"),
     path("admin", views.slash_for_browsers),
     path("admin/", admin.site.urls),
     path("", include("eventcast.urls")),

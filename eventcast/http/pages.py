@@ -45,6 +45,7 @@ def channel_page(request: HttpRequest, name: str, refusal: Refused | None = None
         # Before a login no key is asked for where only a login helps (see LoggedOut).
         "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),
         "login": login_url(request),
+        "admin": _reverse("admin:eventcast_channel_changelist"),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())
     if refusal is not None:
@@ -121,7 +122,7 @@ def content_security_policy(static_url: str, connect: str = "") -> str:
 
 
 def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResponse:
-    context["words"] = words()
+    context |= {"words": words(), "home": _reverse("eventcast_start")}
     response = HttpResponse(_render(template, context))
     response["Content-Security-Policy"] = content_security_policy(static("eventcast/"), connect)
     response["Referrer-Policy"] = "same-origin"

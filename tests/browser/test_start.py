@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from playwright.async_api import expect
 
 from tests.browser.conftest import LOOP, Visit
@@ -51,3 +53,12 @@ async def test_programs_keep_the_channels_of_these_paths(server: Server, http: T
         await http(server).post(target, "hello")
         assert await client.receive() == "hello"
         assert (await http(server).request("GET", target)).json()["channel"] == target
+
+
+async def test_channel_page_leads_back_and_to_the_admin(visit: Visit, server: Server, channel: str) -> None:
+    page = await visit(f"{server.url}{channel}/a%20%26b")
+    await expect(page.get_by_role("link", name="Admin")).to_have_attribute(
+        "href", f"/admin/eventcast/channel/?q={quote(f'{channel}/a &b', safe='')}"
+    )
+    await page.get_by_role("link", name="eventcast").click()
+    await expect(page.locator("#open")).to_be_visible()
