@@ -72,5 +72,5 @@ def test_finalizer_that_comes_back_to_a_lock_does_not_wait_for_ever(
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(60)
     assert (thread.is_alive(), finalized.is_set()) == (False, True)
