@@ -3,6 +3,7 @@ warning."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from eventcast.client import subscribe
 from eventcast.exceptions import Refused
 from tests.live import servers
-from tests.live.conftest import Fleet, Start
+from tests.live.conftest import Fleet, Open, Start
 from tests.live.http_client import HTTP
 from tests.live.servers import ROOT, Server
 
@@ -59,6 +60,13 @@ def test_command_publishes_below_the_mount_and_to_several_channels(site: Server)
         assert run("command", **url_of(site)).stdout.split() == ["1", "3", "1"]
         assert [next(messages) for _ in range(4)] == ['{"from":"cron"}', "one", b"\x00\xff", "named"]
         assert next(others) == "two"
+
+
+async def test_command_publishes_named_events(site: Server, listen: Open) -> None:
+    stream = await listen(site, "/live/work", "application/x-ndjson")
+    await asyncio.to_thread(run, "command", **url_of(site))
+    await stream.read_until(b"named")
+    assert b'"event":"paid"' in await stream.read_until(b"\n")
 
 
 def test_receiver_in_a_transaction_publishes_what_was_committed(site: Server) -> None:
