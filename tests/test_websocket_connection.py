@@ -208,3 +208,16 @@ async def test_client_that_leaves_without_a_word_is_forgotten(connect: Connect) 
     peer.leave()
     await until(lambda: presence.subscriber_count("/a") == 0)
     assert current_hub().channels == {}
+
+
+async def test_abort_before_it_is_opened_leaves_the_socket_to_its_owner(peers: list[Peer]) -> None:
+    peers.append(Peer())
+    connection = peers[-1].connection
+    await current_hub().subscribe("/a", connection)
+    await apublish("/a", "kept until it is opened")
+    connection.close(TOO_SLOW)
+    connection.abort()
+    assert connection.pending == current_hub().memory.total == 0
+    with pytest.raises(BlockingIOError):
+        peers[-1].socket.recv(1)
+    current_hub().unsubscribe(connection)

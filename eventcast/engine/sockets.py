@@ -196,7 +196,10 @@ class SocketSubscriber(OwingSubscriber):
             self._on_close = self._loop.call_later(CLOSE_TIMEOUT, self.connection_lost)
 
     def abort(self) -> None:
-        self.connection_lost()
+        if self._opened:
+            self.connection_lost()
+        else:
+            self.release()  # The socket is not ours yet.
 
     def connection_lost(self) -> None:
         """The connection is over, by whatever cause: forget it everywhere and close the socket. Safe to call again."""

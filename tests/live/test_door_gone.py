@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.test import override_settings
 
 from eventcast.authorization import Authorization
+from eventcast.engine.quotas import quotas
 from tests.doors import Daphne, converse, enter, open_door
 from tests.fakes import FlakyLayer, layer_in_use
 from tests.live.raw import HANDSHAKE
@@ -92,7 +93,7 @@ async def test_body_that_drips_has_one_second_more_for_each_kilobyte() -> None:
         for _ in range(10):
             client.send(b"x" * 1000)
             await asyncio.sleep(0)
-        await until(lambda: connection._body.size == 10_000, "ten kilobytes")
+        await until(lambda: len(connection._body.content) == 10_000, "ten kilobytes")
         assert connection.deadline == pytest.approx(deadline + 10)
 
 
@@ -107,3 +108,19 @@ async def test_subscriber_that_the_layer_does_not_take_gets_a_whole_answer(kind:
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in head
     assert json.loads(body)["error"] == "layer_unavailable"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "stream"])
+async def test_client_that_is_gone_before_the_layer_takes_it_leaves_nothing(kind: str) -> None:
+    with layer_in_use(FlakyLayer()) as layer, open_door(Daphne()) as door:
+        layer.gate = asyncio.Event()
+        client = enter(door)
+        client.send(publish("/a"))
+        await until(lambda: select.select([client], [], [], 0)[0], "an answer")
+        client.send(REQUESTS[kind])
+        await until(lambda: "group_add" in layer.calls, "the layer is asked")
+        client.close()  # With an unread answer: that resets the connection.
+        await until(lambda: not door.connections, "the connection is forgotten")
+        layer.gate.set()
+        await until(lambda: door.hub.channels == {} and len(asyncio.all_tasks()) == 1, "nothing is left")
+        assert quotas.subscribers == 0
