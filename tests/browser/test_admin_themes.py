@@ -36,7 +36,7 @@ async def test_theme_shows_all_of_a_channel(
     line = page.locator("#eventcast-chart-rate .eventcast-line")
     await expect(line).to_have_css("stroke", re.compile(r"^rgb"))
     await expect(page.locator("#eventcast-figures div").first).to_have_css("border-top-style", "solid")
-    await expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="Send", exact=True)).to_be_visible()
     # The list updates itself.
     await page.goto(f"{server.url}/admin/eventcast/channel/")
     await connect(server, "/live/orders/43")
