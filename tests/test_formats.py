@@ -55,7 +55,7 @@ def test_rate_has_the_decimal_sign_of_the_language() -> None:
 
 def test_moment_is_in_the_time_zone_of_the_site() -> None:
     with override_settings(TIME_ZONE="UTC"), timezone.override("Asia/Shanghai"):
-        assert formats.moment(0) == "1970-01-01 08:00:00"
+        assert formats.moment(0) == "1970-01-01 08:00:00 UTC+08:00"
 
 
 @pytest.mark.parametrize(
