@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -44,7 +45,8 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         found.append(Warning(text, hint=hint, id="eventcast.W008"))
     name: Any = getattr(settings, "ASGI_APPLICATION", None)
     try:
-        by_websocket = list(_mounts_of_application(import_string(name), "/"))
+        with _logging_untouched():
+            by_websocket = list(_mounts_of_application(import_string(name), "/"))
     except Exception as error:  # Whatever the site's file raises.
         problem = f"is {name!r}, which cannot be imported: {error}" if name else "is not set"
         hint = "ASGI_APPLICATION = 'mysite.asgi.application': runserver and 'eventcast serve' run it."
@@ -66,6 +68,17 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
             f"or path({path!r}, include('eventcast.urls')) in urls.py."
         )
     return [*found, Warning(text, hint=hint, id="eventcast.W011")]
+
+
+@contextmanager
+def _logging_untouched() -> Iterator[None]:
+    """An ``asgi.py`` calls ``django.setup()``. The second one would configure the logging anew, which disables the
+    loggers that exist by then, unless the site's ``LOGGING`` says otherwise."""
+    configure, settings.LOGGING_CONFIG = settings.LOGGING_CONFIG, None
+    try:
+        yield
+    finally:
+        settings.LOGGING_CONFIG = configure
 
 
 def _mounts_of_urls(patterns: Sequence[Any], prefix: str) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +118,18 @@ def test_project_that_serves_nothing_needs_no_edits(monkeypatch: pytest.MonkeyPa
 @override_settings(ROOT_URLCONF="eventcast.urls")
 def test_urls_may_be_eventcasts_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages(monkeypatch, [], router("/")) == []
+
+
+def test_check_leaves_the_loggers_of_the_site_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
+    (tmp_path / "asgi_of_a_test.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    logger = logging.getLogger("tests.a_logger_of_the_site")
+    with override_settings(ASGI_APPLICATION="asgi_of_a_test.application", LOGGING={"version": 1}):
+        found = messages(monkeypatch, [LIVE], None)
+        assert settings.LOGGING_CONFIG == "logging.config.dictConfig"
+    assert ids(*found) == ["eventcast.W009"]
+    assert not logger.disabled
 
 
 # --- forgotten --------------------------------------------------------------------------------------------------------
