@@ -14,6 +14,7 @@ from django.utils.cache import patch_vary_headers
 from eventcast.conf import conf
 from eventcast.engine import names, presence, sending
 from eventcast.engine.messages import check_event_name
+from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
@@ -113,7 +114,7 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
     form = form_of(request)
     response: Response
     if form == pages.HTML:
-        response = pages.channel_page(request, name, await _refusal_to_view(request, name))
+        response = pages.channel_page(request, name, await refusal_to_view(request, name))
     elif form in streams.FORMATS and request.method == "GET":
         response = await streams.stream(request, name, streams.FORMATS[form])
     else:
@@ -123,10 +124,10 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
     return response
 
 
-async def _refusal_to_view(request: HttpRequest, name: str) -> Refused | None:
-    """The reason why a browser may not see a channel yet: its page asks for a login, a key or a token."""
+async def refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refused | None:
+    """The reason why a browser may not see a channel, or many, yet: its page asks for a login, a key or a token."""
     try:
-        await admission.check_view(request, name)
+        await admission.check_view(request, wanted)
     except (Unauthorized, Forbidden) as refusal:
         note_refused("GET", request.path, refusal)
         return refusal

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
+from django.utils.cache import patch_vary_headers
 
 from eventcast import metrics
+from eventcast.conf import conf
 from eventcast.engine import patterns, presence
 from eventcast.engine.hub import hubs
 from eventcast.exceptions import (
@@ -20,9 +22,9 @@ from eventcast.exceptions import (
     ReservedChannel,
     Unauthorized,
 )
-from eventcast.http import streams
-from eventcast.http.answers import SCOPE, Answer, answer, described, preferred, refusal_answer
-from eventcast.http.channels import channel_of
+from eventcast.http import pages, streams
+from eventcast.http.answers import SCOPE, Answer, Response, answer, described, preferred, refusal_answer
+from eventcast.http.channels import channel_of, refusal_to_view
 from eventcast.security import admission, refusals
 
 LIVE, READY = b"-/health/live", b"-/health/ready"
@@ -95,15 +97,22 @@ async def figures(request: HttpRequest) -> Answer:
     return response
 
 
-async def subscribe(request: HttpRequest) -> Answer:
-    """Listen to all channels that match a pattern, by a stream, or ask how many do: ``?pattern=/orders/<int:id>``."""
+async def subscribe(request: HttpRequest) -> Response:
+    """Listen to all channels that match a pattern, by a stream or in a page, or ask how many do:
+    ``?pattern=/orders/<int:id>``."""
     _check_reads(request, "GET a stream of what comes on channels that match a pattern.")
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     pattern = patterns.from_query(query, mount)
-    form = preferred(request, ["application/json", streams.SSE, streams.NDJSON])
+    page = [pages.HTML] if conf.CHANNEL_PAGE else []
+    form = preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
     if form in streams.FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, streams.FORMATS[form])
+    if form == pages.HTML:
+        refusal = await refusal_to_view(request, pattern)
+        response = pages.channel_page(request, pattern.text, refusal, many=True)
+        patch_vary_headers(response, ["Accept"])
+        return response
     await admission.check_view(request, pattern)
     listening = [info.subscribers for info in presence.live_patterns() if info.channel == pattern.text]
     return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)

@@ -31,16 +31,20 @@ HTML = "text/html"
 ROOT = Path(eventcast.__file__).parent
 
 
-def channel_page(request: HttpRequest, name: str, refusal: Refused | None = None) -> HttpResponse:
-    """The page of the channel ``name``.
+def channel_page(
+    request: HttpRequest, name: str, refusal: Refused | None = None, *, many: bool = False
+) -> HttpResponse:
+    """The page of the channel ``name``, or of all channels that match the pattern ``name``.
 
+    :param many: whether the name is a pattern.
     :param refusal: the reason why this request may not listen. The page then asks for a login, or for a key or token,
         which its script sends with everything that it asks for.
     """
     context = {
         "name": name,
         "printable": names.printable(name),
-        "url": request.build_absolute_uri(names.url_path(name)),
+        "url": request.build_absolute_uri(None if many else names.url_path(name)),
+        "many": many,
         "refusal": refusal,
         # Before a login no key is asked for where only a login helps (see LoggedOut).
         "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),

@@ -62,3 +62,27 @@ async def test_channel_page_leads_back_and_to_the_admin(visit: Visit, server: Se
     )
     await page.get_by_role("link", name="eventcast").click()
     await expect(page.locator("#open")).to_be_visible()
+
+
+async def test_channels_below_a_path_are_watched_on_one_page(
+    visit: Visit, server: Server, channel: str, connect: Connect, http: Talk
+) -> None:
+    for name in ("a", "b"):
+        await connect(server, f"{channel}/{name}")
+    page = await visit(server.url)
+    await page.locator(f"#tree a.watch[href$='{quote(f'{channel}/<path:any>', safe='')}']").click()
+    await expect(page.locator("h1")).to_have_text(f"{channel}/<path:any>")
+    await expect(page.locator("#state")).to_have_text("Live")
+    await expect(page.locator("#subscribers")).to_have_text("1")
+    for name in ("a", "b"):
+        await http(server).post(f"{channel}/{name}", f"to {name}")
+    await expect(page.locator("#list .from")).to_have_text([f"{channel}/b", f"{channel}/a"])
+    await expect(page.locator("#list .text")).to_have_text(["to b", "to a"])
+    await expect(page.locator("#send")).to_have_count(0)
+
+
+async def test_pattern_that_means_nothing_is_a_page(visit: Visit, server: Server) -> None:
+    page = await visit(server.url)
+    await page.get_by_label("Channel", exact=True).fill("/<int:a>/<x:y>")
+    await page.get_by_role("button", name="Open").click()
+    await expect(page.locator("main")).to_contain_text("invalid_pattern")

@@ -6,9 +6,9 @@
   const COUNT_INTERVAL = 2000; // ms between two requests for the counts
 
   const $ = (id) => document.getElementById(id);
-  const { name } = $("page").dataset;
+  const { name, many } = $("page").dataset; // many: the name is a pattern
   const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
-  const url = location.origin + path;
+  const url = location.origin + path + (many == null ? "" : location.search);
   const channel = eventcast(url, { token: () => key.get() });
   let viewer;
 
@@ -44,7 +44,7 @@
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  const sender = eventcastSender($("send"), name, async (text) => {
+  const sender = many == null && eventcastSender($("send"), name, async (text) => {
     const { subscribers } = await channel.send(text);
     const others = subscribers - (channel.state == "open"); // this page is one of them
     count();
@@ -57,13 +57,14 @@
   $("code").open = matchMedia("(min-width: 60rem)").matches; // on a wide screen
   const script = $("eventcast-script").src;
   const own = path.replace(/^\/\//, "/%2F"); // browsers would read // as the beginning of a host
-  snippets($("snippets"), [
+  const lines = [
     [gettext("Publish with curl"), `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
     [gettext("Listen with curl"), `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
     [gettext("Listen in JavaScript"), `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
     [gettext("Listen on a page"), `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
     [gettext("Publish with PowerShell"), `Invoke-RestMethod -Method Post -Body @{data='hello'} '${url}'`],
-  ]);
+  ];
+  snippets($("snippets"), many == null ? lines : lines.slice(1, 3));
 
   // --- permission ----------------------------------------------------------------------------------------------------
 
@@ -81,11 +82,12 @@
     if ($("refusal").dataset.status && !key.get()) return $("key-form").hidden || $("key").focus();
     $("refusal").hidden = true;
     delete $("refusal").dataset.status;
-    if (viewer) viewer.begin();
+    if (viewer) $("reconnect").click();
     else {
       viewer = eventcastViewer(channel, {
         name,
-        edit: (text) => sender.fill(text),
+        many: many != null,
+        edit: sender && ((text) => sender.fill(text)),
         onstate: onState,
         onrefusal: (error) => [401, 403].includes(error.status) && refuse(error),
       });

@@ -20,7 +20,8 @@
     open(name.startsWith("/") ? name : mount + name);
   };
 
-  const urlOf = (name) => eventcast.path(name) + (name == mount ? "?channel" : "");
+  const patternUrl = (pattern) => `${mount}-/subscribe?pattern=${encodeURIComponent(pattern)}`;
+  const urlOf = (name) => (/<.*>/.test(name) ? patternUrl(name) : eventcast.path(name) + (name == mount ? "?channel" : ""));
   const open = (name) => { location.href = urlOf(name); };
 
   // --- the tree ------------------------------------------------------------------------------------------------------
@@ -39,9 +40,9 @@
     return root;
   }
 
-  function list(node, before = "") {
+  function list(node, before = "", path = before) {
     const made = document.createElement("ul");
-    for (let [label, one] of node.below) {
+    for (let [label, one] of node.below) { // a label, and what is below it
       while (!one.name && one.below.size == 1) { // a path on which nothing branches off is one line
         const [[part, next]] = one.below;
         [label, one] = [label + part, next];
@@ -52,7 +53,7 @@
         head = document.createElement("summary");
         const folder = document.createElement("details");
         folder.open = one.below.size <= OPEN;
-        folder.append(head, list(one));
+        folder.append(head, list(one, "", path + label));
         item.append(folder);
       }
       const text = document.createElement(one.name ? "a" : "span");
@@ -65,6 +66,13 @@
         figures.className = "quiet";
         head.append(" ", figures);
         links.set(one.name, { text, figures });
+      }
+      if (one.below.size && label.endsWith("/")) {
+        const all = document.createElement("a");
+        all.href = patternUrl(`${path}${label}<path:any>`);
+        all.className = "watch";
+        all.textContent = gettext("watch all");
+        head.append(" ", all);
       }
       made.append(item);
     }

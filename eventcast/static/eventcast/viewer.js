@@ -1,10 +1,10 @@
-/* The messages of a channel: a line for each, the newest first, and the state of the connection. Works the elements of
-   viewer.html, in a channel's page and in the admin. */
+/* The messages of a channel: a line for each, the newest first. Works the elements of viewer.html, in a channel's page and
+   in the admin. */
 "use strict";
 
-// channel: of eventcast.js. options.name: for what is kept over a reload. options.edit(text): put a text into the box to
-// send. options.onstate(state): called for each new state. options.onrefusal(error): called when the server refuses for
-// good; a true answer says that the reader was told.
+// channel: of eventcast.js. options.name: for what is kept over a reload. options.many: show the channel of each message,
+// because the name is a pattern. options.edit(text): put a text into the box to
+// send. The other options are those of connection.js.
 globalThis.eventcastViewer = (channel, options) => {
   const { bytes, copy, format, gettext, language, ngettext, number, store } = eventcastPage;
   const payload = eventcastPayload;
@@ -13,6 +13,8 @@ globalThis.eventcastViewer = (channel, options) => {
   const SHOWN = 200; // lines in the list
   const STORED = 200, STORED_SIZE = 1e6; // messages that survive a reload, and their characters
   const PACE = 100; // ms at least between two changes of the list, so that a flood does not freeze the tab
+
+  const KINDS = { text: gettext("text"), binary: gettext("binary"), JSON: "JSON" };
 
   const $ = (id) => document.getElementById(id);
   const list = $("list");
@@ -64,7 +66,7 @@ globalThis.eventcastViewer = (channel, options) => {
     ? { base64: btoa(Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join("")) } : { data });
 
   const lines = (some) => some.filter(({ gap }) => !gap)
-    .map(({ data, at }) => JSON.stringify({ time: at / 1000, channel: options.name, ...encode(data) }));
+    .map(({ data, at, from }) => JSON.stringify({ time: at / 1000, channel: from ?? options.name, ...encode(data) }));
 
   function remember() {
     let total = 0;
@@ -74,9 +76,9 @@ globalThis.eventcastViewer = (channel, options) => {
 
   function recall() {
     for (const line of (store.get("feed:" + options.name) ?? "").split("\n").filter(Boolean)) {
-      const { time, data, base64 } = JSON.parse(line);
+      const { time, channel: from, data, base64 } = JSON.parse(line);
       const binary = base64 == null ? null : Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer;
-      add({ data: data ?? binary, at: time * 1000 });
+      add({ data: data ?? binary, at: time * 1000, from });
     }
     if (entries.length) add({ gap: gettext("This page was loaded again; messages published meanwhile are missing") });
   }
@@ -150,8 +152,9 @@ globalThis.eventcastViewer = (channel, options) => {
     part("time").title = when;
     part(".size").textContent = bytes(length);
     part(".size").title = format(ngettext("%s byte", "%s bytes", length), number(length));
-    part(".kind").textContent = kind;
+    part(".kind").textContent = KINDS[kind];
     part(".text").textContent = payload.brief(data);
+    if (options.many) part(".from").textContent = entry.from;
     return made;
   }
 
@@ -283,71 +286,12 @@ globalThis.eventcastViewer = (channel, options) => {
   document.addEventListener("visibilitychange", plan);
   addEventListener("pagehide", remember);
 
-  // --- the connection ------------------------------------------------------------------------------------------------
-
-  const WORDS = {
-    connecting: gettext("Connecting"), open: gettext("Live"), waiting: gettext("Disconnected"), closed: gettext("Not connected"),
-  };
-  // The reasons that eventcast.js and the server give, in the language of the page.
-  const WHY = {
-    "No sign of life": gettext("The line is dead: the server has sent no sign of life."),
-    "No answer": gettext("The server does not answer."),
-    offline: gettext("This computer is offline."),
-    "The page is hidden": gettext("This page was hidden."),
-    "The server is going away.": gettext("The server is going away."),
-    "Disconnected by an operator.": gettext("An operator disconnected this page."),
-    "The permission has expired.": gettext("The permission has expired."),
-    "The permission was taken away.": gettext("The permission was taken away."),
-    "Messages come faster than they are read.": gettext("Messages come faster than this page reads them."),
-  };
-  let lostAt = 0, tryAt = 0, countdown;
-
-  const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
-  const tick = () => { $("gone-when").textContent = format(gettext("Reconnecting in %s"), seconds(tryAt - Date.now())); };
-
-  function say(reason, status) {
-    const why = WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? reason : gettext("The server cannot be reached."));
-    if ($("gone-why").textContent != why || $("gone").hidden) $("gone-why").textContent = why; // read out once
-    $("gone").hidden = false;
-  }
-
-  function onState(state, { transport, delay, reason, heard, status }) {
-    // While the connection is down, a new try does not change the display.
-    const down = lostAt && (state == "connecting" || state == "waiting");
-    $("state").textContent = down ? WORDS.waiting : WORDS[state];
-    $("state").parentNode.dataset.state = down ? "waiting" : state;
-    $("state").parentNode.title = transport == "stream" ? gettext("over HTTP, because no WebSocket opens") : "";
-    clearInterval(countdown);
-    if (state == "waiting") {
-      lostAt ||= heard ?? Date.now();
-      say(reason, status);
-      tryAt = Date.now() + delay;
-      countdown = setInterval(tick, 250);
-      tick();
-    } else if (state == "open") {
-      if (lostAt) add({ gap: format(gettext("Reconnected; messages published since %s are missing"), clock.format(lostAt)) });
-      lostAt = 0;
-      $("gone").hidden = true;
-    } else if (state == "closed") {
-      $("gone-when").textContent = "";
-    } else if (down) $("gone-when").textContent = gettext("Reconnecting…");
-    options.onstate?.(state);
-  }
-
-  $("reconnect").onclick = begin;
-
-  function begin() {
-    channel.close();
-    channel.on("state", onState);
-  }
-
-  channel.on("state", onState).on("error", (error) => {
-    if (channel.state == "closed" && !options.onrefusal?.(error)) say(error.message, error.status);
-  }).on("lost", ({ messages }) => {
+  eventcastConnection(channel, { ...options, gap: (gap) => add({ gap }) });
+  channel.on("lost", ({ messages }) => {
     add({ gap: format(ngettext("%s message is missing: this page reads too slowly", "%s messages are missing: this page reads too slowly", messages), number(messages)) });
-  }).on((data, { time }) => add({ data, at: time ? time * 1000 : Date.now() }));
+  }).on((data, { time, channel: from }) => add({ data, at: time ? time * 1000 : Date.now(), from }));
 
   recall();
   plan();
-  return { clear: () => $("clear").click(), begin };
+  return { clear: () => $("clear").click() };
 };
