@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,15 @@ def _refuse_skip(report: Any) -> None:
         *_, reason = report.longrepr
         report.outcome = "failed"
         report.longrepr = f"{reason}\nEVENTCAST_REQUIRE_ALL is set: a test that is skipped has failed."
+
+
+@pytest.fixture
+def own_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hubs of tests before: one may be stopping, or be freed in the middle of a test and take its figures along."""
+    from eventcast.engine import hub  # here, for Django is not set up when this file is read
+
+    monkeypatch.setattr(hub, "_hubs", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(hub, "_all", [])
 
 
 MakeApp = Callable[[str, str], AppConfig]

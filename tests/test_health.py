@@ -16,6 +16,8 @@ from tests.test_views import Answer, Ask, ask, call
 
 __all__ = ["ask"]
 
+pytestmark = pytest.mark.usefixtures("own_hubs")
+
 PATHS = ["/-/health/live", "/-/health/ready"]
 
 

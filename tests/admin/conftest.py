@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from eventcast.admin.recorder import Recorder, recorder
-from eventcast.engine import hub, presence
+from eventcast.engine import presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import publish
 from tests.fakes import FakeSubscriber, close_loop, until
@@ -87,10 +86,7 @@ class Room:
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    # Without the hubs of tests before: one that is freed in the middle of a test takes its figures with it.
-    monkeypatch.setattr(hub, "_hubs", weakref.WeakKeyDictionary())
-    monkeypatch.setattr(hub, "_all", [])
+def room(own_hubs: None) -> Iterator[Room]:
     room = Room()
     yield room
     room.close()
