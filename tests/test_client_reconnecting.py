@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from eventcast.client import reconnecting
 from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, Outage, State
 from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY, Closing
 from eventcast.exceptions import (
@@ -120,3 +121,15 @@ def test_outage_is_told_once_and_its_end_once() -> None:
         "/a: Gone. Trying again.",
         "/a: the server is back after … s. Messages of that time are missing.",
     ]
+
+
+def test_outage_tells_what_is_missing_in_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(reconnecting.time, "monotonic", lambda: now)
+    told: list[str] = []
+    outage = Outage("/a", told.append)
+    for messages in (3, 4, 5):
+        outage.take(State("lost", messages=messages))
+    now += reconnecting.QUIET
+    outage.take(State("lost", messages=1))
+    assert told == [f"/a: {number} messages are missing, they were read too slowly." for number in (3, 10)]

@@ -19,6 +19,10 @@ STEADY = 10.0
 """Seconds after which a connection counts as good. After a good connection, delays are short again."""
 
 
+QUIET = 10.0
+"""Seconds between two lines about missing messages: a client that is too slow for long loses some all the time."""
+
+
 def may_pass(error: EventcastError) -> bool:
     """Whether the same request may succeed later: the server restarts, is busy, or a proxy does not reach it."""
     return not isinstance(error, Refused) or error.status >= 500 or error.status in (408, 425, 429)
@@ -46,7 +50,8 @@ OnState = Callable[[State], object]
 
 
 class Outage:
-    """Tells once that the server is lost, and once that it is back. All clients use these words.
+    """Tells once that the server is lost, and once that it is back; and how many messages a slow client is missing, in
+    a line every :data:`QUIET` seconds at most. All clients use these words.
 
     :param name: what each line begins with, such as the channel.
     :param tell: called with each line.
@@ -59,6 +64,7 @@ class Outage:
     ) -> None:
         self._name, self._tell, self._meanwhile, self._after = name, tell, meanwhile, after
         self._began: float | None = None
+        self._missing, self._told_at = 0, -QUIET
 
     def take(self, state: State) -> None:
         """Take each state of a subscription: an ``on_state``."""
@@ -67,7 +73,10 @@ class Outage:
         elif state.name == "open":
             self.back()
         elif state.name == "lost":
-            self._tell(f"{self._name}: {state.messages} messages are missing here, they were read too slowly.")
+            self._missing += state.messages
+            if (now := time.monotonic()) - self._told_at >= QUIET:
+                self._tell(f"{self._name}: {self._missing} messages are missing, they were read too slowly.")
+                self._missing, self._told_at = 0, now
 
     def lost(self, reason: str) -> None:
         """The server does not answer."""
