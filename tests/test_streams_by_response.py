@@ -13,7 +13,7 @@ from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
-from eventcast.engine.fanout import LocalChannel
+from eventcast.engine.fanout import JOIN_LIMIT, LocalChannel
 from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
@@ -170,3 +170,26 @@ async def test_client_that_leaves_while_the_first_piece_is_sent_is_counted_out()
     await sending.wait()
     await reader.leave()
     await until(lambda: not current_hub().channels)
+
+
+async def test_large_message_is_handed_over_in_parts() -> None:
+    reader = Reader()
+    stream = await reader.begin()
+    stream.write(batch("x" * 1_000_000, "y"))
+    await until(lambda: not stream.pending)
+    assert max(map(len, reader.pieces)) <= JOIN_LIMIT
+    assert await reader.end() == b"data: " + b"x" * 1_000_000 + b"\n\ndata: y\n\n"
+
+
+async def test_stream_goes_on_where_it_was_cancelled() -> None:
+    answer = Stream(AsyncRequestFactory().get("/a"), "/a", FORMATS[SSE], Permit())
+    stream = ResponseStream(answer)
+    LocalChannel("/a").add(stream)
+    stream.write(batch("x" * 1_000_000))
+    stream.write(batch("y"))
+    first = aiter(stream)
+    found = [await anext(first), await anext(first)]
+    await first.aclose()  # type: ignore[attr-defined]
+    stream.close(GOING_AWAY)
+    found += [piece async for piece in stream]
+    assert b"".join(found) == b"data: " + b"x" * 1_000_000 + b"\n\ndata: y\n\n"

@@ -180,13 +180,15 @@ class SocketStream(SocketSubscriber):
 class ResponseStream(OwingSubscriber):
     """A stream that is the body of a Django response: iterate over it to get the bytes to send."""
 
-    __slots__ = ("_format", "_news", "_task")
+    __slots__ = ("_format", "_news", "_sent", "_task")
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
         self.viewer = self.watching = answer.viewer
         self.form = answer.format.plain
         self._format = answer.format
+        self._sent = 0
+        """Bytes that the server has got of the first pieces owed."""
         self._news = asyncio.Event()
         self._task = asyncio.current_task()
 
@@ -211,7 +213,6 @@ class ResponseStream(OwingSubscriber):
         self._news.set()  # __aiter__ sends the rest and ends.
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self._written()  # What was on its way when an iteration before was cancelled.
         while self._owed or not self.closed:
             if not self._owed:
                 # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
@@ -222,7 +223,13 @@ class ResponseStream(OwingSubscriber):
                     timer.cancel()
             self._news.clear()
             if pieces := self._begin(JOIN_LIMIT):
-                yield b"".join(pieces)  # of one, no copy
+                data = b"".join(pieces)  # of one, no copy
+                # In parts, because servers keep a copy of what a client does not take at once.
+                while self._sent < len(data):
+                    # Counted first: if the iteration is cancelled meanwhile, the server has the part.
+                    start, self._sent = self._sent, min(self._sent + JOIN_LIMIT, len(data))
+                    yield data[start : self._sent]
+                self._sent = 0
                 self._written()
             elif not self.closed:
                 yield self._format.keep_alive
