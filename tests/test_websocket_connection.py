@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
+from django.test import override_settings
 
 from eventcast.engine import presence, sockets
 from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.hub import current_hub
-from eventcast.engine.publishing import apublish
+from eventcast.engine.publishing import apublish, publish
 from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sending import apublish_all
 from eventcast.websocket import connection as websocket_connection
+from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT
-from tests.fakes import until
+from tests.fakes import frames_in, until
 from tests.peers import Connect, Peer, closed, make_connect, make_peers, masked
 
 peers, connect = pytest.fixture(make_peers), pytest.fixture(make_connect)
@@ -221,3 +225,24 @@ async def test_abort_before_it_is_opened_leaves_the_socket_to_its_owner(peers: l
     with pytest.raises(BlockingIOError):
         peers[-1].socket.recv(1)
     current_hub().unsubscribe(connection)
+
+
+@override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 1000})
+async def test_nothing_is_written_before_the_handshake_is_answered() -> None:
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    there.setblocking(False)
+    hub = current_hub()
+    connection = WebSocketConnection(here, hub.pulse.rhythm(20, 30))
+    await hub.subscribe("/a", connection)
+    for number in range(10):  # On the loop, where a publisher makes subscribers that are behind write at once.
+        publish("/a", f"{number}".ljust(90))
+    with pytest.raises(BlockingIOError):
+        there.recv(1)
+    connection.open(b"first")
+    heard = there.recv(65536)
+    assert heard.startswith(b"first")
+    assert [int(payload) for _, payload in frames_in(heard.removeprefix(b"first"))] == list(range(10))
+    assert (connection.pending, connection.position) == (0, 0)
+    connection.connection_lost()
+    there.close()

@@ -131,7 +131,7 @@ class SocketSubscriber(OwingSubscriber):
     def flush(self) -> None:
         """Write what the socket takes of what is owed."""
         owed = self._owed
-        if owed is None:
+        if owed is None or not self._opened:
             return
         try:
             while owed and self._write_owed(owed):
