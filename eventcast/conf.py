@@ -44,7 +44,10 @@ class Setting(Generic[Value]):
         self._name = name
 
     def __get__(self, instance: object, owner: type) -> Value:
-        value: Value = setting_of_django("EVENTCAST", {}).get(self._name, self.default)
+        configured = _read.get("EVENTCAST")
+        if configured is None:
+            configured = getattr(settings, "EVENTCAST", {})
+        value: Value = configured.get(self._name, self.default)
         return value
 
 

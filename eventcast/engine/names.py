@@ -39,8 +39,14 @@ def channel_from_target(target: bytes) -> str:
     if not target.startswith(b"/"):
         # RFC 9112 section 3.2.1. Decoded first, "%2Fa" would be the channel "/a" of some servers only.
         raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {target!r:.100}.")
+    return _channel_from_path(target.partition(b"?")[0], conf.MAX_CHANNEL_LENGTH)
+
+
+@functools.lru_cache(maxsize=4096)
+def _channel_from_path(path: bytes, longest: int) -> str:
+    """Most requests are for channels of requests before. The limit is one of what the answer depends on."""
     try:
-        channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
+        channel = unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidChannel("The path is not valid UTF-8. Percent-encode the name's UTF-8 bytes.") from None
     return check_channel(channel)

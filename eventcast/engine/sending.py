@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from channels.layers import BaseChannelLayer
+
 from eventcast.conf import conf
 from eventcast.engine import messages, names, presence
 from eventcast.engine.background import BackgroundLoop
@@ -73,30 +75,30 @@ async def asend(event: dict[str, Any]) -> int:
     return presence.subscriber_count(channel)
 
 
-def heard_without_waiting(channel: str) -> list[LocalChannel] | None:
+def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> list[LocalChannel] | None:
     """The local channels that hear ``channel``, if :func:`publish_in_memory` can be used now; None if a publisher has
     to wait, for subscribers that have to catch up or for a channel layer of another project."""
+    if captures or not isinstance(layer, InMemoryChannelLayer):
+        return None
     heard: list[LocalChannel] = []
     for hub in hubs():
-        heard += hub.heard_by(channel)
         if hub.incoming.crowded:
             return None
-    if captures or any(local.crowded for local in heard) or not isinstance(get_layer(), InMemoryChannelLayer):
-        return None
+        heard += hub.heard_by(channel)
+    for local in heard:
+        if local.crowded:
+            return None
     return heard
 
 
 def publish_in_memory(
-    channel: str, data: Sequence[str | bytes], heard: list[LocalChannel], event_name: str = ""
+    channel: str, data: Sequence[str | bytes], event_name: str, layer: Any, heard: list[LocalChannel]
 ) -> int:
     """:func:`apublish_all` for names that were checked, without waiting.
 
     :param heard: what :func:`heard_without_waiting` has returned just now.
     """
-    event = messages.to_layer(channel, [messages.check_data(message) for message in data], event_name)
-    layer = get_layer()
-    assert isinstance(layer, InMemoryChannelLayer)
-    _send_in_memory(layer, event)
+    _send_in_memory(layer, messages.to_layer(channel, [messages.check_data(each) for each in data], event_name))
     return sum([local.count for local in heard])
 
 

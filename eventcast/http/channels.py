@@ -18,7 +18,7 @@ from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
-from eventcast.layers import is_local
+from eventcast.layers import get_layer, is_local
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
@@ -47,11 +47,12 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
         check_host(request)
         name = names.channel_from_target(target)
         permit = admission.check_publish_at_once(request, name)
-        if permit is None or (heard := sending.heard_without_waiting(name)) is None:
+        layer = get_layer()
+        if permit is None or (heard := sending.heard_without_waiting(name, layer)) is None:
             return None
         event, found = event_of(request), payloads.messages_in(request)
         admission.check_rate(request, permit, len(found))
-        return _published(name, len(found), sending.publish_in_memory(name, found, heard, event))
+        return _published(name, len(found), sending.publish_in_memory(name, found, event, layer, heard))
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -64,7 +65,9 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """
     event, found = event_of(request), payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
-    return _published(name, len(found), await sending.apublish_checked(name, found, event))
+    # Other processes may have subscribers too, which are not counted.
+    scope = "" if is_local() else ', "scope": "process"'
+    return _published(name, len(found), await sending.apublish_checked(name, found, event), scope)
 
 
 def event_of(request: HttpRequest) -> str:
@@ -87,9 +90,7 @@ def event_of(request: HttpRequest) -> str:
     return check_event_name(found[0])
 
 
-def _published(name: str, messages: int, subscribers: int) -> Answer:
-    # Other processes may have subscribers too, which are not counted.
-    scope = "" if is_local() else ', "scope": "process"'
+def _published(name: str, messages: int, subscribers: int, scope: str = "") -> Answer:
     # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
     said = f'{{"channel": {_quoted(name)}, "messages": {messages}, "subscribers": {subscribers}{scope}}}'
     answer = Answer(said.encode(), status=201 if subscribers else 202)

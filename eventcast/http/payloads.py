@@ -96,8 +96,8 @@ def body_too_large(limit: int) -> MessageTooLarge:
 
 def _text(body: bytes, request: HttpRequest) -> str:
     """The body decoded as what its Content-Type says, UTF-8 by default; a lone byte that does not fit refuses it."""
-    charset = request.content_params.get("charset", UTF_8) if request.content_params else UTF_8
-    encoding = encoding_named(charset)
+    charset = (request.content_params or {}).get("charset", UTF_8)
+    encoding = UTF_8 if charset == UTF_8 else encoding_named(charset)
     if encoding is None:
         raise UnsupportedMediaType(f"The charset {charset!r:.40} is not understood here. Send UTF-8.")
     try:

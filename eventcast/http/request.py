@@ -120,6 +120,8 @@ class Request(ASGIRequest):
     @cached_property
     def content_params(self) -> dict[str, str]:  # type: ignore[override]
         """The parameters of the body's media type."""
+        if ";" not in self._meta.get("CONTENT_TYPE", ""):
+            return {}
         self._read_content_type()
         return dict(self.__dict__["content_params"])
 

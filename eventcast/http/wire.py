@@ -30,7 +30,7 @@ def answer_head(answer: Answer, *, more: bytes = b"") -> bytes:
     status = answer.status_code
     line = _LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
     fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers.items()])
-    return line + date_line() + fields.encode("latin-1", "replace") + more + b"\r\n"
+    return b"%b%b%b%b\r\n" % (line, date_line(), fields.encode("latin-1", "replace"), more)
 
 
 def answer_bytes(answer: Answer, *, close: bool = False, keep_alive: bool = False, head_only: bool = False) -> bytes:

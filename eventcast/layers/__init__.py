@@ -16,7 +16,7 @@ from typing import Any
 from channels import layers as channels_layers
 from channels.exceptions import ChannelFull, MessageTooLarge
 
-from eventcast.conf import conf
+from eventcast.conf import conf, setting_of_django
 from eventcast.layers.keeping import Keeping
 
 
@@ -238,14 +238,14 @@ def get_layer() -> channels_layers.BaseChannelLayer:
     Its own layer is the same for the whole process. Channels does not know it, so that nothing changes for the rest of
     the site.
     """
-    alias, configured = conf.CHANNEL_LAYER, channels_layers.channel_layers
-    made: channels_layers.BaseChannelLayer | None = configured.backends.get(alias)
-    if made is not None:
-        return made
+    alias, made = conf.CHANNEL_LAYER, channels_layers.channel_layers.backends
+    layer: channels_layers.BaseChannelLayer | None = made.get(alias)
+    if layer is not None:
+        return layer
+    if alias not in setting_of_django("CHANNEL_LAYERS", {}):
+        return _default_layer
     with _layers_lock:
-        if alias in configured:
-            return configured[alias]
-    return _default_layer
+        return channels_layers.channel_layers[alias]
 
 
 def is_local() -> bool:

@@ -18,12 +18,13 @@ LINGER_SECONDS = 5.0
 class ClientSocket:
     """A non-blocking socket that nothing else reads, writes or closes."""
 
-    __slots__ = ("_address", "_door", "_ended", "_eof", "_loop", "_paused", "_server", "_socket", "_unsent", "deadline")
+    __slots__ = ("_client", "_door", "_ended", "_eof", "_loop", "_paused", "_server", "_socket", "_unsent", "deadline")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         self._door = door
         self._socket = sock
-        self._address = address
+        self._client = address[:2] if isinstance(address, tuple) else None
+        """Its address and port; None for a Unix socket."""
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._paused = False

@@ -37,15 +37,17 @@ class Head:
     :attr meta: the headers by the names that CGI gave them, as in Django's ``request.META``.
     :attr length: bytes of the body; None if it comes in chunks.
     :attr keep_alive: whether the client wants the connection to stay open after the answer (RFC 9112 section 9.3).
+    :attr publishes: set by the door: whether it has found out that this publishes to a channel.
     :attr upgrades: whether the client asks for a WebSocket (RFC 6455 section 4.2.1).
     :raises InvalidRequest: it breaks the rules of HTTP/1.1.
     """
 
-    __slots__ = ("fields", "keep_alive", "length", "meta", "method", "target", "upgrades", "version")
+    __slots__ = ("fields", "keep_alive", "length", "meta", "method", "publishes", "target", "upgrades", "version")
 
     def __init__(self, method: str, target: str, version: str, fields: list[tuple[str, str]]) -> None:
         if version not in ("1.0", "1.1"):
             raise InvalidRequest("The version of HTTP is 1.0 or 1.1.", status=505)
+        self.publishes = False
         self.method = method
         self.version = version
         self.fields = fields

@@ -46,6 +46,9 @@ IDLE_TIMEOUT = 120.0
 LINGER_BYTES = 16 * 1024 * 1024
 """Bytes that are thrown away after a refusal, before the connection is cut off."""
 
+REMEMBERED_HEAD = 2048
+"""Bytes of the longest head that a connection remembers."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 NO_HEAD = Head("?", "/?", "1.0", [])
@@ -56,11 +59,12 @@ NO_HEAD.target = b"?"
 class HTTPConnection(ClientSocket):
     """One connection that speaks HTTP/1.1. A subclass says what is done with a request."""
 
-    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_then")
+    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_last", "_then")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         super().__init__(door, sock, address, server)
         self._head = NO_HEAD
+        self._last: tuple[bytes, Head] | None = None
         self._body: Body | None = None
         self._then: Callable[[bytes], None] = _ignore
         """What is done with the body."""
@@ -112,8 +116,8 @@ class HTTPConnection(ClientSocket):
             while self._buffer and not self._busy and not self._ended:
                 if self._body is not None:
                     self._feed(self._body)
-                elif (found := read_head(self._buffer)) is not None:
-                    self._head, self._buffer = found
+                elif (head := self._read_head()) is not None:
+                    self._head = head
                     self.begin()
                 else:
                     self.deadline = min(self.deadline, self._loop.time() + conf.HANDSHAKE_TIMEOUT)
@@ -124,6 +128,22 @@ class HTTPConnection(ClientSocket):
             self._refuse(refusal)
         except Exception as error:
             self._failed(error)
+
+    def _read_head(self) -> Head | None:
+        """Take the head of a request from the buffer; None if it has not come to its end. Programs that publish mostly
+        send the same head again."""
+        buffer = self._buffer
+        if self._last is not None and buffer.startswith(self._last[0]):
+            self._buffer = buffer[len(self._last[0]) :]
+            return self._last[1]
+        found = read_head(buffer)
+        if found is None:
+            return None
+        head, self._buffer = found
+        size = len(buffer) - len(self._buffer)
+        if size <= REMEMBERED_HEAD:
+            self._last = buffer[:size], head
+        return head
 
     def _feed(self, body: Body) -> None:
         before = len(body.content)

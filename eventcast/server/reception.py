@@ -32,6 +32,9 @@ class DoorConnection(HTTPConnection):
         """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive and not self._door.stopping
+        if head.publishes:
+            self._publish()
+            return
         path = head.target.partition(b"?")[0]
         if b"%" in path:
             path = unquote_to_bytes(path)
@@ -53,6 +56,7 @@ class DoorConnection(HTTPConnection):
             self._read_and_hand_over()
         elif router.is_channel(path):
             if head.method in ("POST", "PUT"):
+                head.publishes = True
                 self._publish()
             else:
                 self._listen_or_ask()
@@ -62,9 +66,9 @@ class DoorConnection(HTTPConnection):
             self._read_and_hand_over()
 
     def _request(self, *, websocket: bool = False) -> Request:
-        head, client = self._head, self._address[:2] if isinstance(self._address, tuple) else None
+        head, client, server = self._head, self._client, self._server
         return Request(
-            head.method, head.target, head.fields, head.meta, client=client, server=self._server, websocket=websocket
+            head.method, head.target, head.fields, head.meta, client=client, server=server, websocket=websocket
         )
 
     # --- requests to channels ---------------------------------------------------------------------------------------
@@ -172,13 +176,14 @@ class DoorConnection(HTTPConnection):
     # --- the rest ---------------------------------------------------------------------------------------------------
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
-        self._log("http", "complete", status=answer.status_code, size=len(answer.content))
+        if self._door.log is not None:
+            self._log("http", "complete", status=answer.status_code, size=len(answer.content))
         super()._answer(answer, close=close)
 
     def _log(self, protocol: str, action: str, **details: Any) -> None:
         """Write a line in the access log, if there is one, as Daphne does for its connections."""
         if self._door.log is not None:
-            client = f"{self._address[0]}:{self._address[1]}" if isinstance(self._address, tuple) else None
+            client = f"{self._client[0]}:{self._client[1]}" if self._client else None
             path = self._head.target.decode("latin-1")
             self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 

@@ -85,6 +85,28 @@ def test_connection_serves_hundreds_of_requests(wire: Wire, channel: str) -> Non
     assert not any(each.closes for each in answers)
 
 
+def test_same_head_again_has_its_own_body_and_another_head_counts(wire: Wire, channel: str, events: Wire) -> None:
+    for body in (b"one", b"two", b"three"):  # The first two have the same head.
+        wire.send(publish(channel, body))
+        assert wire.answer().status == 201
+        assert heard(events) == body.decode()
+    wire.send(publish(channel, b"four1"))
+    wire.send(publish(channel, b"five5", "Content-Encoding: gzip"))
+    assert [wire.answer().status for _ in range(2)] == [201, 415]
+    wire.send(request("GET", channel))
+    assert wire.answer("GET").status == 200
+
+
+def test_same_head_may_be_cut_anywhere(wire: Wire, channel: str, events: Wire) -> None:
+    data = publish(channel, b"x", "Expect: 100-continue")
+    wire.send(data)
+    assert wire.answer().status == 201
+    for cut in range(1, data.index(b"\r\n\r\n"), 7):
+        wire.send(data[:cut])
+        wire.send(data[cut:])
+        assert wire.answer().status == 201
+
+
 def test_request_may_come_byte_by_byte(wire: Wire, channel: str, events: Wire) -> None:
     for byte in publish(channel, b"slowly"):
         wire.send(bytes([byte]))
