@@ -30,7 +30,7 @@ AUDIENCE = {"/orders/42": 2, "/deploys": 5, "/heartbeat/logserver": 1, "/logs/we
 """The subscribers of each channel of the list."""
 
 ORDER = [
-    '{"order": 42, "status": "received", "name": "张三", "amount": 365}',
+    '{"order": 42, "status": "received", "name": "Zhang San", "amount": 365}',
     '{"order": 42, "status": "paid", "method": "card"}',
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
     "The parcel is on its way.",
@@ -56,7 +56,7 @@ def running_server(database: Path) -> Iterator[str]:
 
 def picture_channel(page: Page, url: str) -> None:
     """The page of a channel, after some messages."""
-    page.set_viewport_size({"width": 1000, "height": 540})
+    page.set_viewport_size({"width": 1120, "height": 440})
     page.goto(f"{url}/orders/42")
     expect(page.locator("#state")).to_have_text("Live")
     for message in ORDER:
@@ -64,6 +64,8 @@ def picture_channel(page: Page, url: str) -> None:
     expect(page.locator("#list li")).to_have_count(len(ORDER))
     expect(page.locator("#count")).to_have_text(str(len(ORDER)))
     expect(page.locator("#subscribers")).to_have_text(str(AUDIENCE["/orders/42"] + 1))
+    page.locator("#list .line").nth(2).click()
+    page.locator("#data").focus()
     page.screenshot(path=FOLDER / "channel.png")
 
 

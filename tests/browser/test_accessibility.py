@@ -60,7 +60,8 @@ def check(npm_packages: Path) -> Check:
 
 
 async def test_start_page(visit: Visit, server: Server, channel: str, connect: Connect, check: Check) -> None:
-    await connect(server, f"{channel}/a")
+    for name in ("a", "b"):
+        await connect(server, f"{channel}/{name}")
     page = await visit(server.url)
     await expect(page.locator("#tree a").first).to_be_visible()
     await check(page)

@@ -47,36 +47,40 @@
         const [[part, next]] = one.below;
         [label, one] = [label + part, next];
       }
-      const item = document.createElement("li");
-      let head = item;
-      if (one.below.size) {
-        head = document.createElement("summary");
-        const folder = document.createElement("details");
-        folder.open = one.below.size <= OPEN;
-        folder.append(head, list(one, "", path + label));
-        item.append(folder);
-      }
-      const text = document.createElement(one.name ? "a" : "span");
+      const item = document.createElement("li"), text = document.createElement(one.name ? "a" : "span");
       text.textContent = before + label;
       text.className = "name";
-      head.append(text);
+      item.append(text);
       if (one.name) {
         text.href = urlOf(one.name);
         const figures = document.createElement("span");
         figures.className = "quiet";
-        head.append(" ", figures);
+        item.append(" ", figures);
         links.set(one.name, { text, figures });
       }
-      if (one.below.size && label.endsWith("/")) {
-        const all = document.createElement("a");
-        all.href = patternUrl(`${path}${label}<path:any>`);
-        all.className = "watch";
-        all.textContent = gettext("watch all");
-        head.append(" ", all);
-      }
+      if (one.below.size) fold(item, list(one, "", path + label), one.below.size <= OPEN, path + label);
       made.append(item);
     }
     return made;
+  }
+
+  function fold(item, below, open, path) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "fold" });
+    button.setAttribute("aria-label", format(gettext("Below %s"), path));
+    const turn = (open) => {
+      below.hidden = !open;
+      button.setAttribute("aria-expanded", open);
+    };
+    button.onclick = () => turn(below.hidden);
+    turn(open);
+    item.prepend(button);
+    if (path.endsWith("/")) {
+      const all = document.createElement("a");
+      Object.assign(all, { href: patternUrl(path + "<path:any>"), className: "watch", textContent: gettext("watch all") });
+      item.append(" ", all);
+    }
+    item.append(below);
   }
 
   function show(channels) {
