@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 
@@ -109,3 +110,24 @@ async def test_subscriber_to_a_pattern_has_no_snapshot(site: Server, number: int
     listener = await connect(site, "/-/subscribe?pattern=/sync/%3Cint:number%3E")
     await http(site).post(f"/sync/{number}", "live")
     assert json.loads(await listener.receive())["data"] == "live"
+
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+WEBSOCKET = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
+
+
+@pytest.mark.parametrize("headers", [WEBSOCKET, "Accept: text/event-stream\r\n"], ids=["WebSocket", "stream"])
+async def test_client_that_leaves_while_its_snapshot_is_made_leaves_nothing(
+    headers: str, site: Server, number: int, connect: Connect, http: Talk
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(f"GET /slow/{number} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+    asker = http(site)
+    await asker.wait_for_count(f"/slow/{number}", 1)
+    stays = asyncio.ensure_future(connect(site, f"/slow/{number}"))
+    await asker.wait_for_count(f"/slow/{number}", 2)
+    await asker.post(f"/slow/{number}", "meanwhile")
+    writer.transport.abort()
+    await connect(site, f"/release/{number}")
+    assert await (await stays).receive_many(2) == ["at last", "meanwhile"]
+    await asker.wait_for_count(f"/slow/{number}", 1)

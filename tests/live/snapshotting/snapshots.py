@@ -36,3 +36,18 @@ def broken(request: Any) -> None:
 @eventcast.snapshot("/nothing")
 def nothing(request: Any) -> None:
     return None
+
+
+_released: dict[int, asyncio.Event] = {}
+
+
+@eventcast.snapshot("/slow/<int:number>")
+async def slow(request: Any, number: int) -> str:
+    """Waits for a subscriber of ``/release/<int:number>``."""
+    await _released.setdefault(number, asyncio.Event()).wait()
+    return "at last"
+
+
+@eventcast.snapshot("/release/<int:number>")
+async def release(request: Any, number: int) -> None:
+    _released.setdefault(number, asyncio.Event()).set()
