@@ -140,9 +140,9 @@ async def test_thread_waits_while_a_channel_has_too_much_to_write(monkeypatch: p
     await audience.join("/a")
     local = audience.hub.channels["/a"]
     local.backlog = fanout.BACKLOG_LIMIT
-    monkeypatch.setattr(incoming, "STALLED", 0.01)  # the loop is idle, and not blocked
+    monkeypatch.setattr(incoming, "STALLED", 0.4)  # the loop is idle, and not blocked
     publishing = asyncio.ensure_future(asyncio.to_thread(publish, "/a", "x"))
-    await asyncio.wait({publishing}, timeout=0.05)
+    await asyncio.wait({publishing}, timeout=0.8)
     waited = not publishing.done()
     local.backlog = 0
     assert await publishing == 1
