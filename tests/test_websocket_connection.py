@@ -122,6 +122,18 @@ async def test_client_with_something_pending_is_not_pinged(connect: Connect) -> 
     assert await peer.frame() == (PONG, b"next")
 
 
+async def test_client_that_is_behind_and_takes_bytes_is_not_cut_off(connect: Connect) -> None:
+    rhythm = Rhythm(1, 1)
+    peer = await connect(rhythm=rhythm, buffer=4096)
+    await apublish("/a", "x" * 900_000)
+    for second in range(6):  # It is pinged behind what it is owed only.
+        pending = peer.connection.pending
+        await peer.read(50_000)
+        await until(lambda before=pending: peer.connection.pending < before)
+        rhythm.tick(second)
+    assert presence.subscriber_count("/a") == 1
+
+
 async def test_client_that_leaves_pongs_unread_is_held_to_a_bound(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ class SocketSubscriber(OwingSubscriber):
         """Whether the client may be written to: not before its handshake is answered."""
         self._on_close: asyncio.TimerHandle | None = None
         self.heard = True
-        """Whether something has come from the client; set here, taken back by the pulse."""
+        """Whether the client has sent something, or taken what it was owed; set here, taken back by the pulse."""
         self.send = sock.send
 
     def open(self, first: bytes = b"", received: bytes = b"") -> None:
@@ -155,6 +155,7 @@ class SocketSubscriber(OwingSubscriber):
             data = [piece.data for piece in itertools.islice(owed, MOST_AT_ONCE)]
             taken, wanted = sock.sendmsg(data), sum(map(len, data))
         self.pending -= taken
+        self.heard = True  # The buffers were full: the client has taken something, and is there.
         left = taken + self._offset
         while owed and left >= len(owed[0].data):
             left -= len(owed[0].data)
