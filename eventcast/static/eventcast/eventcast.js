@@ -6,7 +6,7 @@
   const STEADY = 10000, OPENING = 15000; // ms: a connection this old was good; an opening this slow has failed
   const SILENT = 1500; // ms for each second of heartbeat, after which a silent connection is dead
   const STREAM_BEAT = 20; // s between two signs of life of a stream
-  const GRACE = 1000; // ms for what has arrived while the page slept
+  const GRACE = 1000; // ms for what came while the page slept
   const EARLY = 30, OVERLAP = 2000; // s before the end of a permission, ms with an old and a new connection
   const STREAMS = 4, HIDDEN = 10000; // a host gets six connections; ms until a hidden page has none
   const LOST = 1006, DISCONNECTED = 3000; // close codes: without a close frame, and by an operator
@@ -110,7 +110,7 @@
       this.link.opened(this);
     }
 
-    // After a sleep the timer is late, and what came meanwhile may still have to be read.
+    // After a sleep the timer is late, and what came meanwhile is still to be read.
     watch(due) {
       if (!this.silence || this.over) return;
       clearTimeout(this.timer);
@@ -150,8 +150,7 @@
       return this.known;
     }
 
-    // After a WebSocket that did not open a stream is tried: some proxies block WebSockets, and it says why the server
-    // refuses. The next try begins with a WebSocket again.
+    // Some proxies block WebSockets: then a stream is tried, which also says why the server refuses.
     connect(plain = !globalThis.WebSocket, quiet) {
       clearTimeout(this.timer);
       const line = this.line = new Line(this, plain);
@@ -179,11 +178,12 @@
       } else this.set("open", { transport: plain ? "stream" : "websocket" });
     }
 
-    // What both the old and the new connection get is told once.
+    // What both connections get is told once, and no snapshot that is older than what was told.
     renew() {
       if (this.state != "open") return;
       this.next = new Line(this, false);
       this.had = new Set();
+      this.last = 0;
       this.next.begin();
     }
 
@@ -193,13 +193,16 @@
       this.line = this.next;
       this.next = null;
       for (const [data, about, frame] of this.held.splice(0)) {
-        if (!this.had.has(JSON.stringify(frame))) this.emit("message", data, about);
+        if (about.time >= this.last && !this.had.has(JSON.stringify(frame))) this.emit("message", data, about);
       }
     }
 
     receive(line, data, about, frame) {
       if (line == this.next) return this.held.push([data, about, frame]);
-      if (this.next) this.had.add(JSON.stringify(frame));
+      if (this.next) {
+        this.last = about.time;
+        this.had.add(JSON.stringify(frame));
+      }
       this.emit("message", data, about);
     }
 
