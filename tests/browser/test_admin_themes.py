@@ -1,4 +1,4 @@
-"""The admin's pages under themes that have styles of their own."""
+"""The admin's pages under themes that have styles of their own, and under a strict Content Security Policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.live.conftest import Start
 pytestmark = LOOP
 
 
-@pytest.mark.parametrize("theme", ["unfold", "jazzmin"])
+@pytest.mark.parametrize("theme", ["unfold", "jazzmin", "csp"])
 async def test_theme_shows_all_of_a_channel(
     theme: str, start: Start, connect: Connect, http: Talk, visit: Visit
 ) -> None:
