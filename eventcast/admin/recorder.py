@@ -26,8 +26,6 @@ SPAN = 300.0
 KEEP = 900.0
 """Seconds that recording goes on after the last request for a page: the next operator finds full charts."""
 
-_EMPTY = (0.0, 0.0)
-
 
 class Point(NamedTuple):
     """One reading of one channel."""
@@ -55,8 +53,9 @@ class Look:
 class _Reading(NamedTuple):
     time: float
     totals: presence.Totals
-    channels: dict[str, tuple[float, float]]
-    """Subscribers and messages of each channel."""
+    subscribers: dict[str, float]
+    messages: dict[str, float]
+    """Of each channel."""
 
 
 class Recorder:
@@ -93,8 +92,8 @@ class Recorder:
             return Look(now.totals)
         elapsed = now.time - before.time
         rates = {}
-        for name, (_, count) in now.channels.items():
-            _, known = before.channels.get(name, _EMPTY)
+        for name, count in now.messages.items():
+            known = before.messages.get(name, 0.0)
             # A counter that has fallen began again at zero: the last subscriber left, and then a new one came.
             if grown := count - known if count >= known else count:
                 rates[name] = grown / elapsed
@@ -108,7 +107,9 @@ class Recorder:
         """
         with self._lock:
             return [
-                Point(each.time, *each.channels.get(channel, _EMPTY)) for each in self._readings if each.time > after
+                Point(each.time, each.subscribers.get(channel, 0.0), each.messages.get(channel, 0.0))
+                for each in self._readings
+                if each.time > after
             ]
 
     def record(self) -> None:
@@ -127,12 +128,9 @@ class Recorder:
             return False
 
     def _read(self) -> _Reading:
-        messages = presence.figure_of_all("messages")
-        channels = {name: (count, messages.get(name, 0.0)) for name, count in presence.audiences().items()}
-        known = self._readings[-1].channels if self._readings else {}
-        for name in [name for name, figures in channels.items() if known.get(name) == figures]:
-            channels[name] = known[name]  # An idle channel costs no memory.
-        return _Reading(self._clock(), presence.totals(watchers=False), channels)
+        # Dicts of numbers, which the garbage collector does not look at: that would take longer than all of this.
+        totals = presence.totals(watchers=False)
+        return _Reading(self._clock(), totals, presence.audiences(), presence.figure_of_all("messages"))
 
     def _run(self) -> None:
         while self.forget_unless_wanted():

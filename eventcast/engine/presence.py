@@ -172,7 +172,13 @@ def totals(*, watchers: bool = True) -> Totals:
     return Totals(
         channels=len(channels if watchers else audiences()),
         subscribers=sum(local.count for local in everywhere) - (0 if watchers else len(_watchers())),
-        figures=sum((local.figures for local in everywhere), past.value),
+        # Three sums of numbers: one of records takes five times as long.
+        figures=past.value
+        + Figures(
+            messages=sum(local.messages for local in everywhere),
+            delivered=sum(local.delivered for local in everywhere),
+            lost=sum(local.lost for local in everywhere),
+        ),
     )
 
 
