@@ -21,8 +21,7 @@ CHANNEL = "/配/张三"
 MODULE, MANAGE = ("-m", "eventcast"), ("manage.py", "eventcast")
 
 PROCESSES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-    "-OO": (("-OO",), {}),
-    "cp1252": ((), {"PYTHONIOENCODING": "cp1252"}),
+    "-OO, cp1252": (("-OO",), {"PYTHONIOENCODING": "cp1252"}),
     "C": ((), {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
 }
 

@@ -23,7 +23,7 @@ from tests.test_openapi import DOCUMENT
 CODES = set(DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
 PATHS: dict[str, Any] = DOCUMENT["paths"]
 
-many = settings(max_examples=400, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 
 @dataclass
