@@ -178,3 +178,10 @@ def test_pulse_does_not_keep_its_event_loop() -> None:
     del loop
     gc.collect()
     assert not finalizer.alive
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+async def test_pulse_without_an_interval_beats_as_by_default(interval: float) -> None:
+    beats = Pulse()
+    assert beats.rhythm(interval, 30) is beats.rhythm(pulse.DEFAULT, 30)
+    assert beats.rhythm(interval, 30).period == 20

@@ -15,6 +15,9 @@ from typing import Protocol
 TICK = 1.0
 """Seconds."""
 
+DEFAULT = 20.0
+"""Seconds between two beats: without any, a client that has vanished would be a subscriber for ever."""
+
 
 class Peer(Protocol):
     """What is asked of a connection."""
@@ -93,7 +96,8 @@ class Pulse:
         self._timer: asyncio.TimerHandle | None = None
 
     def rhythm(self, interval: float, timeout: float | None) -> Rhythm:
-        """The rhythm with these times."""
+        """The rhythm with these times. Without an interval, as with ``--ping-interval 0``, it is :data:`DEFAULT`."""
+        interval = interval if interval > 0 else DEFAULT
         rhythm = self._rhythms.get((interval, timeout))
         if rhythm is None:
             rhythm = self._rhythms[interval, timeout] = Rhythm(interval, timeout)
