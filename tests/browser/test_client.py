@@ -38,6 +38,7 @@ globalThis.WebSocket = class extends EventTarget {
   close() { this.closed = true; }
 };
 globalThis.fetch = undefined;
+globalThis.queueMicrotask = (act) => act(); // a socket is there at once
 """
 
 NO_WEBSOCKETS = """
@@ -262,12 +263,23 @@ async def test_close_stops_and_on_begins_anew(visit: Visit, server: Server, chan
     assert await heard(page, 1) == ["again"]
 
 
+async def test_channel_that_is_closed_at_once_opens_no_connection(visit: Visit, server: Server, channel: str) -> None:
+    page = await open_page(visit, server)
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    # As React's StrictMode does with each effect.
+    await page.evaluate("path => { listen(path).close(); listen(path); }", channel)
+    await is_open(page)
+    assert len(opened) == 1
+
+
 @pytest.mark.parametrize("state", ["connecting", "open", "waiting"])
 async def test_close_in_any_state_leaves_nothing_behind(visit: Visit, server: Server, state: str) -> None:
     page = await open_still_page(visit, server, before=SOCKETS)
     await page.evaluate(
         """wanted => {
-        const channel = listen('/a').on('state', (state) => state == wanted && sockets.length && channel.close());
+        const channel = listen('/a');
+        channel.on('state', (state) => state == wanted && sockets.length && channel.close());
         sockets[0].onopen();
         sockets[0].end();
     }""",

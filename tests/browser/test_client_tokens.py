@@ -83,6 +83,21 @@ async def test_token_is_renewed_without_a_gap(visit: Visit, server: Server) -> N
     assert await page.evaluate("states.map(({ state }) => state)") == ["connecting", "open"]
 
 
+async def test_new_connection_that_ends_at_once_does_not_take_the_old_one_along(visit: Visit, server: Server) -> None:
+    page = await open_still_page(visit, server, before=V1)
+    await page.evaluate("""async () => {
+        listen("/a", { token: async () => "mine" });
+        await 0; await 0; await 0;
+        sockets[0].onopen();
+        sockets[0].say({ ...hello, expires: 40 });
+    }""")
+    await page.clock.run_for(21_000)
+    await page.evaluate("() => { sockets[1].onopen(); sockets[1].say(hello); sockets[1].end(); }")
+    await page.clock.run_for(3_000)
+    await page.evaluate("sockets[0].say({ time: 1, data: 'one' })")
+    assert await page.evaluate("[sockets[0].closed ?? false, heard, states.at(-1).state]") == [False, ["one"], "open"]
+
+
 async def test_page_of_a_site_renews_the_token_that_its_template_gave_it(
     visit: Visit, start: Start, channel: str, http: Talk
 ) -> None:

@@ -2,7 +2,8 @@
    disappear. Messages are inserted as text, never as HTML. Needs eventcast.js before it.   MIT licence */
 (() => {
   "use strict";
-  if (customElements.get("event-cast")) return; // the script is on the page twice
+  // The script is on the page twice, or on a server that renders pages.
+  if (!globalThis.customElements || customElements.get("event-cast")) return;
 
   // :where() gives the rules no specificity, so that all rules of the page win. The page's CSP allows such a sheet.
   const LOOKS = `
@@ -63,7 +64,8 @@
       if (event.key == "Escape" && !event.defaultPrevented) this.shown.at(-1)?.querySelector("button").click();
     }
 
-    get max() {
+    // Not named as the attribute: React sets the property of that name, if there is one.
+    get most() {
       return +this.getAttribute("max") || (this.hasAttribute("toast") ? 3 : 100);
     }
 
@@ -71,7 +73,7 @@
     take(detail) {
       if (!this.dispatchEvent(new CustomEvent("message", { detail, cancelable: true }))) return;
       if (this.waiting.push(detail) == 1) requestAnimationFrame(() => this.show());
-      if (this.waiting.length > this.max) this.waiting.shift();
+      if (this.waiting.length > this.most) this.waiting.shift();
     }
 
     show() {
@@ -84,7 +86,7 @@
         this.shown.push(item);
         if (this.hasAttribute("toast")) this.leaveLater(item);
       }
-      while (this.shown.length > this.max) this.shown.shift().remove();
+      while (this.shown.length > this.most) this.shown.shift().remove();
       if (atEnd) this.scrollTop = this.scrollHeight;
     }
 

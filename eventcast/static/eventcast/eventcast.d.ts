@@ -108,10 +108,22 @@ declare namespace eventcast {
     /** Stop listening. Another `on()` begins again. */
     close(): void;
   }
+
+  /** The attributes of `<event-cast>`, from event-cast.js, for frameworks that check them. */
+  interface ElementAttributes {
+    path?: string;
+    token?: string;
+    /** How many messages are kept. Default: 100, and 3 with `toast`. */
+    max?: number | string;
+    /** Show messages as pop-ups, for so many seconds; `true` for 8. */
+    toast?: boolean | number | string;
+    /** The name of a pop-up's button for screen readers. Default: `Dismiss`. */
+    dismiss?: string;
+  }
 }
 
 declare global {
-  /** `<event-cast path="/deploys" token="…">`, from event-cast.js. A cancelled `message` event hides the message. */
+  /** `<event-cast path="/deploys">`, from event-cast.js. A cancelled `message` event hides the message. */
   interface HTMLElementTagNameMap {
     "event-cast": HTMLElement;
   }

@@ -155,7 +155,7 @@
       clearTimeout(this.timer);
       const line = this.line = new Line(this, plain);
       if (!quiet) this.set("connecting", { transport: plain ? "stream" : "websocket" });
-      if (this.line == line && links.get(this.url) == this) line.begin(); // else a listener has closed it
+      queueMicrotask(() => line.over || line.begin()); // StrictMode may close it
     }
 
     opened(line) {
@@ -181,6 +181,7 @@
     // What both connections get is told once, and no snapshot that is older than what was told.
     renew() {
       if (this.state != "open") return;
+      this.change();
       this.next = new Line(this, false);
       this.had = new Set();
       this.last = 0;
@@ -189,6 +190,7 @@
 
     change() {
       clearTimeout(this.timer);
+      if (!this.next) return; // it has ended
       this.line.stop();
       this.line = this.next;
       this.next = null;
