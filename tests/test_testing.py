@@ -212,6 +212,19 @@ def test_mixin_begins_each_test_with_an_empty_outbox(base: type[SimpleTestCase])
         assert (result.testsRun, result.failures, result.errors) == (1, [], [])
 
 
+def test_mixin_needs_no_super_in_setup() -> None:
+    class Case(PublishedMixin, SimpleTestCase):
+        def setUp(self) -> None:
+            eventcast.publish("/a", "in setUp")
+
+        def test_publishes(self) -> None:
+            self.assertPublished("/a", "in setUp")
+
+    result = unittest.TestResult()
+    Case("test_publishes").run(result)
+    assert (result.testsRun, result.failures, result.errors) == (1, [], [])
+
+
 def test_plugin_is_announced_to_pytest() -> None:
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
     (module,) = re.findall(r'pytest11\]\n"[\w.]+" = "([\w.]+)"', project)
