@@ -1,8 +1,14 @@
 """``path("live/", include("eventcast.urls"))`` makes every path below ``/live/`` a channel."""
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import path, re_path
 
 from eventcast.http import views
+
+if not apps.is_installed("eventcast"):
+    # Without the app there are no system checks that could say so, and half of it works: channels, but no static files.
+    raise ImproperlyConfigured("Add 'eventcast' to INSTALLED_APPS: urls.py includes 'eventcast.urls'.")
 
 app_name = "eventcast"
 urlpatterns = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.apps import apps
 from django.conf import settings
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
@@ -140,6 +143,13 @@ def test_missing_daphne_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = messages(monkeypatch, [LIVE], router())
     assert found.id == "eventcast.W007"
     assert "above 'django.contrib.staticfiles'" in str(found.hint)
+
+
+def test_missing_app_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "eventcast.urls")
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "eventcast")
+    with pytest.raises(ImproperlyConfigured, match="Add 'eventcast' to INSTALLED_APPS"):
+        include("eventcast.urls")
 
 
 def test_missing_path_in_urls_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
