@@ -48,13 +48,14 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         with _logging_untouched():
             by_websocket = list(_mounts_of_application(import_string(name), "/"))
     except Exception as error:  # Whatever the site's file raises.
-        problem = f"is {name!r}, which cannot be imported: {error}" if name else "is not set"
+        reason = str(error).removesuffix(".")
+        problem = f"is {name!r}, which cannot be imported: {reason}" if name else "is not set"
         hint = "ASGI_APPLICATION = 'mysite.asgi.application': runserver and 'eventcast serve' run it."
         return [*found, Warning(f"ASGI_APPLICATION {problem}.", hint=hint, id="eventcast.W003")]
     if by_http and not by_websocket:
         text = f"{name} has no place for WebSockets to channels."
         prefix = next((each for each in by_http if each != UNKNOWN), "/live/")
-        hint = f"In asgi.py: application = EventcastRouter(django_application, prefix={prefix!r})"
+        hint = f"In asgi.py: application = EventcastRouter(django_application, prefix={_with_slash(prefix)!r})"
         return [*found, Warning(text, hint=hint, id="eventcast.W009")]
     if UNKNOWN in [*by_http, *by_websocket] or not by_http or set(by_http) == set(by_websocket):
         return found
@@ -63,10 +64,9 @@ def check_edits(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         hint = "Move include('eventcast.urls') out of i18n_patterns(): a channel has one name in all languages."
     else:
         path = by_websocket[0].removeprefix(_with_script_name("/"))
-        hint = (
-            f"Write EventcastRouter(..., prefix={by_http[0]!r}) in asgi.py, "
-            f"or path({path!r}, include('eventcast.urls')) in urls.py."
-        )
+        hint = f"Write path({path!r}, include('eventcast.urls')) in urls.py."
+        if by_http[0] == _with_slash(by_http[0]):
+            hint = f"Write EventcastRouter(..., prefix={by_http[0]!r}) in asgi.py. Or: {hint}"
     return [*found, Warning(text, hint=hint, id="eventcast.W011")]
 
 
@@ -125,6 +125,11 @@ def _join(prefix: str, pattern: Any) -> str:
 def _with_script_name(mount: str) -> str:
     name = getattr(settings, "FORCE_SCRIPT_NAME", None) or ""
     return mount if mount == UNKNOWN else f"{name.rstrip('/')}{mount}"
+
+
+def _with_slash(mount: str) -> str:
+    """As the prefix of ``EventcastRouter`` has to end."""
+    return f"{mount.rstrip('/')}/"
 
 
 def _list(mounts: list[str]) -> str:

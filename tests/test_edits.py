@@ -200,6 +200,14 @@ def test_both_ways_to_mend_different_mounts_are_told(monkeypatch: pytest.MonkeyP
     assert "path('events/', include('eventcast.urls')) in urls.py" in str(found.hint)
 
 
+def test_hints_name_no_prefix_that_the_router_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_slash = [path("live", include("eventcast.urls"))]
+    (found,) = messages(monkeypatch, without_slash, router())
+    assert found.hint == "Write path('live/', include('eventcast.urls')) in urls.py."
+    (found,) = messages(monkeypatch, without_slash, ASGIHandler())
+    assert "EventcastRouter(django_application, prefix='/live/')" in str(found.hint)
+
+
 def test_mount_with_a_language_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = messages(monkeypatch, i18n_patterns(LIVE), router())
     assert found.id == "eventcast.W011"
