@@ -69,6 +69,19 @@ def test_on_commit_refuses_now() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("fail_silently", [True, False])
+def test_on_commit_fails_silently_if_asked(
+    django_capture_on_commit_callbacks: Callable[..., Any], caplog: pytest.LogCaptureFixture, fail_silently: bool
+) -> None:
+    layer = FlakyLayer()
+    layer.failing = {"group_send"}
+    with layer_in_use(layer), django_capture_on_commit_callbacks(execute=True):
+        publish("/a", "x", on_commit=True, fail_silently=fail_silently)
+    assert "Publishing to '/a' failed" in caplog.text
+    assert ("Traceback" in caplog.text) is not fail_silently
+
+
+@pytest.mark.django_db
 def test_on_commit_of_a_failing_layer_spares_the_callbacks_of_others(
     django_capture_on_commit_callbacks: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

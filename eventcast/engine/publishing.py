@@ -138,21 +138,16 @@ def _publish(events: Sequence[dict[str, Any]], on_commit: bool, using: str | Non
     if on_commit:
         if sending.is_on_a_loop():
             raise SynchronousOnlyOperation("In async def, write await eventcast.apublish(…, on_commit=True) instead.")
-        _after_commit(events, using)
+        _after_commit(events, using, fail_silently)
         return None
-    try:
-        return _send(events)
-    except EventcastError:
-        if not fail_silently:
-            raise
-        return None  # The log has it, where it was raised.
+    return _send(events, fail_silently)
 
 
 async def _apublish(
     events: Sequence[dict[str, Any]], on_commit: bool, using: str | None, fail_silently: bool
 ) -> int | None:
     if on_commit:
-        await sync_to_async(_after_commit)(events, using)
+        await sync_to_async(_after_commit)(events, using, fail_silently)
         return None
     try:
         if (road := _road()) is not None:
@@ -187,9 +182,9 @@ def _events(pairs: Iterable[tuple[str, Any]], event_name: str) -> list[dict[str,
     return [_event(channel, data, event_name) for channel, data in messages.pairs(pairs)]
 
 
-def _after_commit(events: Sequence[dict[str, Any]], using: str | None) -> None:
+def _after_commit(events: Sequence[dict[str, Any]], using: str | None, fail_silently: bool) -> None:
     def send() -> None:  # not a partial: Django wants a __qualname__ when it logs a failure
-        _send(events)
+        _send(events, fail_silently)
 
     # robust: a channel layer that is down must not keep the callbacks of others from running.
     transaction.on_commit(send, using=using, robust=True)
@@ -199,9 +194,14 @@ def _road() -> Road | None:
     return None if elsewhere.road is None or sending.captures or hubs() else elsewhere.road()
 
 
-def _send(events: Sequence[dict[str, Any]]) -> int | None:
-    if (road := _road()) is not None:
-        return road.send(events, on_loop=sending.is_on_a_loop())
-    for event in events:
-        sending.send(event)
+def _send(events: Sequence[dict[str, Any]], fail_silently: bool) -> int | None:
+    try:
+        if (road := _road()) is not None:
+            return road.send(events, on_loop=sending.is_on_a_loop())
+        for event in events:
+            sending.send(event)
+    except EventcastError:
+        if not fail_silently:
+            raise
+        return None  # The log has it, where it was raised.
     return presence.subscriber_count(events[-1]["channel"]) if events else 0
