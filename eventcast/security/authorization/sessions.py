@@ -137,7 +137,7 @@ def own_channel(user: Any, name: str) -> str:
             return channel
     raise ImproperlyConfigured(
         f"No path in EVENTCAST['SESSIONS'] gives a user a channel {name!r:.100}: add "
-        f"{{'path': '/users/{USER}/<path:any>', 'subscribe': 'owner'}}."
+        f"{{'path': '/users/{USER}/<path:any>', 'subscribe': 'owner'}}, with the site's mount before '/users'."
     )
 
 
