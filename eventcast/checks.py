@@ -135,7 +135,7 @@ def check_deployment(app_configs: Sequence[Any] | None = None, **kwargs: Any) ->
 
 @register("eventcast")
 def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """The channel layer can be imported, and is not Channels' in-memory one."""
+    """The channel layer can be imported, and does not drop messages silently."""
     alias, layers = conf.CHANNEL_LAYER, getattr(settings, "CHANNEL_LAYERS", {})
     if layers and alias not in layers:
         text = f"CHANNEL_LAYERS has {', '.join(map(repr, layers))}, and no layer that eventcast uses."
@@ -149,6 +149,10 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     except ImportError as error:
         hint = "Is its package installed? 'eventcast[redis]' installs channels_redis."
         return [Error(f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}", hint=hint, id="eventcast.E003")]
+    if backend == "channels_redis.core.RedisChannelLayer" and "capacity" not in layers[alias].get("CONFIG", {}):
+        text = f"CHANNEL_LAYERS[{alias!r}] is {backend}: it drops messages silently above 100 unread ones."
+        hint = "Use 'channels_redis.pubsub.RedisPubSubChannelLayer' as 'eventcast', or set 'capacity' in its 'CONFIG'."
+        return [Warning(text, hint=hint, id="eventcast.W002")]
     stock = isinstance(layer, type) and issubclass(layer, StockInMemoryChannelLayer)
     if not stock or issubclass(layer, InMemoryChannelLayer):
         return []

@@ -17,6 +17,8 @@ from tests.conftest import MakeApp
 
 OURS = {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}
 STOCK = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+CORE: dict[str, Any] = {"BACKEND": "channels_redis.core.RedisChannelLayer"}
+PUBSUB = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
 GOOD_KEY = "0123456789abcdef"
 
 # One value for each way to be wrong, by setting and id.
@@ -235,11 +237,14 @@ def test_any_origin_is_a_warning_of_a_deployment(entries: list[str], expected: l
         ({"default": STOCK}, ["eventcast.W002"]),
         ({"eventcast": STOCK}, ["eventcast.W002"]),
         ({"default": STOCK, "eventcast": OURS}, []),
+        ({"default": CORE}, ["eventcast.W002"]),
+        ({"default": CORE | {"CONFIG": {"capacity": 10_000}}}, []),
+        ({"default": CORE, "eventcast": PUBSUB}, []),
         ({"events": OURS}, ["eventcast.W006"]),
         ({"default": {"BACKEND": "no_such_package.Layer"}}, ["eventcast.E003"]),
     ],
 )
-def test_channel_layer_is_checked(layers: dict[str, dict[str, str]], expected: list[str]) -> None:
+def test_channel_layer_is_checked(layers: dict[str, dict[str, Any]], expected: list[str]) -> None:
     assert ids(CHANNEL_LAYERS=layers) == expected
 
 
