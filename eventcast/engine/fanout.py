@@ -159,7 +159,7 @@ class LocalChannel:
         lane.gaps.append(position)
         missed = lane.cursor <= position < lane.end
         if missed:
-            self.delivered -= len(self._batch)
+            lane.missed.append(position)
         return missed
 
     def publish(self, messages: list[Message]) -> None:
@@ -243,7 +243,8 @@ class LocalChannel:
                 self._keep_rest(lane, position, batch, 0)
                 position += 1
             lane.cursor = position
-            self.delivered += (position - start) * len(batch)
+            missed = sum(start <= each < position for each in lane.missed) if lane.missed else 0
+            self.delivered += (position - start - missed) * len(batch)
             if position < end and time.monotonic() >= deadline:
                 return False
         return True

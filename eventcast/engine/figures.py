@@ -27,10 +27,11 @@ class Tally:
 
     def __init__(self, value: Any = 0) -> None:
         self.value = value
-        self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
+        self.lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
+        """Held by code that reads the value together with others, so that what moves between them is not missing."""
 
     def add(self, number: Any) -> None:
-        with self._lock:
+        with self.lock:
             self.value += number
 
 

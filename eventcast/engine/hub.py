@@ -103,11 +103,12 @@ class Hub:
         wanted = subscriber.wanted
         channel = self._channel_of(wanted)
         if channel is not None and not channel.count:
-            if isinstance(wanted, Pattern):
-                self.patterns.remove(wanted)
-            else:
-                del self.channels[wanted]
-            past.add(channel.figures)
+            with past.lock:  # The figures of the process do not fall meanwhile.
+                if isinstance(wanted, Pattern):
+                    self.patterns.remove(wanted)
+                else:
+                    del self.channels[wanted]
+                past.add(channel.figures)
         self._memberships.leave(_joined_for(wanted))
 
     def _channel_of(self, wanted: str | Pattern) -> LocalChannel | None:

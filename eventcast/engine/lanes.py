@@ -19,7 +19,7 @@ def gap(data: bytes) -> int:
 class Lane:
     """The subscribers of one form to whose clients nothing is owed."""
 
-    __slots__ = ("cursor", "end", "gaps", "sends", "subscribers")
+    __slots__ = ("cursor", "end", "gaps", "missed", "sends", "subscribers")
 
     def __init__(self) -> None:
         self.subscribers: list[Subscriber | None] = []
@@ -27,6 +27,8 @@ class Lane:
         # Of the pass that is under way:
         self.cursor = self.end = 0
         self.gaps: list[int] = []
+        self.missed: list[int] = []
+        """The gaps of subscribers that left before the pass came to them."""
 
     def append(self, subscriber: Subscriber, send: Callable[[bytes], int]) -> None:
         subscriber.position = len(self.subscribers)
@@ -46,4 +48,5 @@ class Lane:
         for position in sorted(self.gaps, reverse=True):
             self.fill(position)
         self.gaps.clear()
+        self.missed.clear()
         self.cursor = self.end = 0

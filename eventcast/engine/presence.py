@@ -166,19 +166,20 @@ def totals(*, watchers: bool = True) -> Totals:
 
     :param watchers: whether pages of the admin count as subscribers.
     """
-    here = [local for hub in hubs() for local in list(hub.channels.values())]
-    everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
+    with past.lock:
+        here = [local for hub in hubs() for local in list(hub.channels.values())]
+        everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
+        # Three sums of numbers: one of records takes five times as long.
+        figures = past.value + Figures(
+            messages=sum(local.messages for local in everywhere),
+            delivered=sum(local.delivered for local in everywhere),
+            lost=sum(local.lost for local in everywhere),
+        )
     channels = {local.name for local in here if local.count}
     return Totals(
         channels=len(channels if watchers else audiences()),
         subscribers=sum(local.count for local in everywhere) - (0 if watchers else len(_watchers())),
-        # Three sums of numbers: one of records takes five times as long.
-        figures=past.value
-        + Figures(
-            messages=sum(local.messages for local in everywhere),
-            delivered=sum(local.delivered for local in everywhere),
-            lost=sum(local.lost for local in everywhere),
-        ),
+        figures=figures,
     )
 
 
