@@ -150,17 +150,16 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         hint = "Is its package installed? 'eventcast[redis]' installs channels_redis."
         return [Error(f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}", hint=hint, id="eventcast.E003")]
     if backend == "channels_redis.core.RedisChannelLayer" and "capacity" not in layers[alias].get("CONFIG", {}):
-        text = f"CHANNEL_LAYERS[{alias!r}] is {backend}: it drops messages silently above 100 unread ones."
-        hint = "Use 'channels_redis.pubsub.RedisPubSubChannelLayer' as 'eventcast', or set 'capacity' in its 'CONFIG'."
-        return [Warning(text, hint=hint, id="eventcast.W002")]
-    stock = isinstance(layer, type) and issubclass(layer, StockInMemoryChannelLayer)
-    if not stock or issubclass(layer, InMemoryChannelLayer):
+        hint = "Add 'channels_redis.pubsub.RedisPubSubChannelLayer' as 'eventcast', or set 'capacity' in 'CONFIG'."
+    elif (
+        isinstance(layer, type)
+        and issubclass(layer, StockInMemoryChannelLayer)
+        and not issubclass(layer, InMemoryChannelLayer)
+    ):
+        hint = "Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass."
+    else:
         return []
-    text = (
-        f"CHANNEL_LAYERS[{alias!r}] is Channels' in-memory layer: it drops messages silently above 100 unread ones, "
-        "and each message costs more the more channels are open."
-    )
-    hint = "Use 'eventcast.layers.InMemoryChannelLayer', which is a drop-in subclass."
+    text = f"CHANNEL_LAYERS[{alias!r}] is {backend}, which drops messages silently above 100 unread ones."
     return [Warning(text, hint=hint, id="eventcast.W002")]
 
 
