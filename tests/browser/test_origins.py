@@ -44,6 +44,13 @@ async def test_client_takes_a_full_url(
     assert await heard(page, 1) == ["hello"]
 
 
+async def test_page_imports_the_module_from_elsewhere(visit: Visit, server: Server, elsewhere: Server) -> None:
+    script = url(elsewhere, "/static/eventcast/eventcast.esm.js")
+    html = f'<!doctype html><script type="module">import it from "{script}"; globalThis.kind = typeof it</script>'
+    page = await visit(f"{server.url}/page", html=html)
+    await page.wait_for_function("globalThis.kind == 'function'")
+
+
 async def test_client_listens_elsewhere_by_a_stream(
     visit: Visit, server: Server, elsewhere: Server, channel: str, http: Talk
 ) -> None:
