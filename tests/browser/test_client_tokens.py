@@ -86,7 +86,8 @@ async def test_token_is_renewed_without_a_gap(visit: Visit, server: Server) -> N
 async def test_new_connection_that_ends_at_once_does_not_take_the_old_one_along(visit: Visit, server: Server) -> None:
     page = await open_still_page(visit, server, before=V1)
     await page.evaluate("""async () => {
-        listen("/a", { token: async () => "mine" });
+        let number = 0;
+        listen("/a", { token: async () => "t" + ++number });
         await 0; await 0; await 0;
         sockets[0].onopen();
         sockets[0].say({ ...hello, expires: 40 });
@@ -140,3 +141,15 @@ async def test_element_takes_a_token(visit: Visit, server: Server) -> None:
         "eventcast.token.one",
         "eventcast.token.two",
     ]
+
+
+async def test_token_that_stays_the_same_is_not_sent_again(visit: Visit, server: Server) -> None:
+    page = await open_still_page(visit, server, before=V1)
+    await page.evaluate("""async () => {
+        listen("/a", { token: async () => "mine" });
+        await 0; await 0; await 0;
+        sockets[0].onopen();
+        sockets[0].say({ ...hello, expires: 10 });
+    }""")
+    await page.clock.run_for(20_000)
+    assert await page.evaluate("sockets.length") == 1

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from playwright.async_api import expect
 
+from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
 from tests.live import servers
-from tests.live.conftest import Fleet
+from tests.live.conftest import Fleet, Start
 from tests.live.servers import Server
 
 pytestmark = LOOP
@@ -66,3 +68,22 @@ async def test_path_that_is_no_channel_is_a_page(visit: Visit, server: Server) -
     page = await visit(f"{server.url}/-/nothing")
     await expect(page.locator("main")).to_contain_text("reserved_path")
     assert await page.evaluate("getComputedStyle(document.querySelector('.unstyled')).display") == "none"
+
+
+async def test_page_tells_of_a_permission_that_ends(visit: Visit, start: Start, channel: str) -> None:
+    env = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
+    page = await visit(start(servers.serve, env=env).url + channel)
+    await page.get_by_label(ENTRY).fill(token(subscribe=channel, expires_in=3))
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#refusal")).to_contain_text("The token has expired.")
+    await expect(page.locator("#state")).to_have_text("Not connected")
+    await page.get_by_label(ENTRY).fill(token(subscribe=channel))
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#state")).to_have_text("Live")
+
+
+async def test_page_is_in_the_language_of_the_browser(visit: Visit, server: Server, channel: str) -> None:
+    page = await visit(server.url + channel, locale="zh-CN")
+    await expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+    await expect(page.locator("#messages-title")).to_have_text("消息")
+    await expect(page.locator("#pause")).to_have_text("暂停")

@@ -2,16 +2,16 @@
 (() => {
   "use strict";
   if (typeof globalThis.eventcast == "function") return; // the script is on the page twice
-  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest wait, the longest first wait, the longest wait
-  const STEADY = 10000, OPENING = 15000; // ms: a connection this old was good; an opening this slow has failed
-  const SILENT = 1500; // ms for each second of heartbeat, after which a silent connection is dead
+  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest, the longest first, the longest wait
+  const STEADY = 10000, OPENING = 15000; // ms: this old it was good, this slow it has failed
+  const SILENT = 1500; // ms of silence for each second of heartbeat
   const STREAM_BEAT = 20; // s between two signs of life of a stream
   const GRACE = 1000; // ms for what came while the page slept
-  const EARLY = 30, OVERLAP = 2000; // s before the end of a permission, ms with an old and a new connection
+  const EARLY = 30, OVERLAP = 2000; // s before a permission ends, ms with two connections
   const STREAMS = 4, HIDDEN = 10000; // a host gets six connections; ms until a hidden page has none
   const LOST = 1006, DISCONNECTED = 3000; // close codes: without a close frame, and by an operator
-  const V1 = "eventcast.v1"; // the subprotocol with signs of life: see docs/protocol.md
-  const BEARER = "eventcast.token."; // before a token in a subprotocol: a page cannot set a WebSocket's headers
+  const V1 = "eventcast.v1"; // the subprotocol of docs/protocol.md
+  const BEARER = "eventcast.token."; // before a token in a subprotocol: a page can set no headers
   const page = globalThis.document;
   const links = new Map(); // by URL: all channels with one URL share a link
   const proven = new Set(); // hosts with which a WebSocket has worked
@@ -62,15 +62,16 @@
       this.plain = plain;
     }
 
-    begin() {
+    begin(renewed) {
       const { token } = this.link;
       this.timer = setTimeout(() => this.end({ reason: token && !this.source ? "No token" : "No answer" }), OPENING);
-      if (!token) return this.open();
+      if (renewed || !token) return this.open(renewed);
       ask(token).then((token) => this.over || this.open(token), (error) => this.end({ error }));
     }
 
     open(token) {
       let source;
+      this.sent = token;
       const { url } = this.link;
       try {
         source = this.source = this.plain ? new Stream(this.link.stream, token)
@@ -170,7 +171,7 @@
       }
       if (typeof this.token == "function" && expires > 0) {
         const after = (expires - Math.min(EARLY, expires / 2)) * 1000;
-        this.renewal = setTimeout(() => this.renew(), Math.min(after, 2 ** 31 - 1)); // the longest of a timer
+        this.renewal = setTimeout(() => this.renew(), Math.min(after, 2 ** 31 - 1)); // a timer's longest
       }
       if (line == this.next) {
         this.held = [];
@@ -180,12 +181,14 @@
 
     // What both connections get is told once, and no snapshot that is older than what was told.
     renew() {
-      if (this.state != "open") return;
-      this.change();
-      this.next = new Line(this, false);
-      this.had = new Set();
-      this.last = 0;
-      this.next.begin();
+      ask(this.token).then((token) => {
+        if (this.state != "open" || token == this.line.sent) return;
+        this.change();
+        this.next = new Line(this, false);
+        this.had = new Set();
+        this.last = 0;
+        this.next.begin(token);
+      }).catch(() => {}); // the old one goes on
     }
 
     change() {
