@@ -30,7 +30,7 @@ def run_pytest(folder: Path, sources: dict[str, str], require_all: str, *options
         env=os.environ | {"EVENTCAST_REQUIRE_ALL": require_all},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return finished.returncode, finished.stdout.splitlines()[-1].strip("= ").partition(" in ")[0]
 
