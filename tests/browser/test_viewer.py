@@ -156,6 +156,13 @@ async def test_messages_and_what_is_half_typed_survive_a_reload(
     await expect(texts(page).nth(1)).to_have_text("amount 365 as a text")
 
 
+async def test_line_has_the_name_of_an_event(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+    page = await open_channel(visit, server, channel)
+    await http(server).post(f"{channel}?event=paid", "one")
+    await expect(messages(page).locator(".from")).to_have_text("paid")
+    await expect(texts(page)).to_have_text("one")
+
+
 async def test_count_is_that_of_the_server(visit: Visit, server: Server, channel: str, http: Talk) -> None:
     page = await open_channel(visit, server, channel)
     lines = "\n".join(str(number) for number in range(3000))

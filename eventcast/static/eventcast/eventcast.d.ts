@@ -53,6 +53,8 @@ declare namespace eventcast {
     time?: number;
     /** The channel that it was published to. */
     channel?: string;
+    /** The name of its event, if it was published with one. */
+    event?: string;
   }
 
   interface Lost {

@@ -66,7 +66,8 @@ globalThis.eventcastViewer = (channel, options) => {
     ? { base64: btoa(Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join("")) } : { data });
 
   const lines = (some) => some.filter(({ gap }) => !gap)
-    .map(({ data, at, from }) => JSON.stringify({ time: at / 1000, channel: from ?? options.name, ...encode(data) }));
+    .map(({ data, at, from, event }) =>
+      JSON.stringify({ time: at / 1000, channel: from ?? options.name, event, ...encode(data) }));
 
   function remember() {
     let total = 0;
@@ -76,9 +77,9 @@ globalThis.eventcastViewer = (channel, options) => {
 
   function recall() {
     for (const line of (store.get("feed:" + options.name) ?? "").split("\n").filter(Boolean)) {
-      const { time, channel: from, data, base64 } = JSON.parse(line);
+      const { time, channel: from, event, data, base64 } = JSON.parse(line);
       const binary = base64 == null ? null : Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer;
-      add({ data: data ?? binary, at: time * 1000, from });
+      add({ data: data ?? binary, at: time * 1000, from, event });
     }
     if (entries.length) add({ gap: gettext("This page was loaded again; messages published meanwhile are missing") });
   }
@@ -154,7 +155,7 @@ globalThis.eventcastViewer = (channel, options) => {
     part(".size").title = format(ngettext("%s byte", "%s bytes", length), number(length));
     part(".kind").textContent = KINDS[kind];
     part(".text").textContent = payload.brief(data);
-    if (options.many) part(".from").textContent = entry.from;
+    part(".from").textContent = [options.many ? entry.from : "", entry.event ?? ""].filter(Boolean).join(" ");
     return made;
   }
 
@@ -289,7 +290,7 @@ globalThis.eventcastViewer = (channel, options) => {
   eventcastConnection(channel, { ...options, gap: (gap) => add({ gap }) });
   channel.on("lost", ({ messages }) => {
     add({ gap: format(ngettext("%s message is missing: this page reads too slowly", "%s messages are missing: this page reads too slowly", messages), number(messages)) });
-  }).on((data, { time, channel: from }) => add({ data, at: time ? time * 1000 : Date.now(), from }));
+  }).on((data, { time, channel: from, event }) => add({ data, at: time ? time * 1000 : Date.now(), from, event }));
 
   recall();
   plan();
