@@ -34,6 +34,7 @@ class Nowhere:
 @pytest.fixture(autouse=True)
 def _without_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_all", [])
+    monkeypatch.setattr(elsewhere, "_serving_process", 0)  # Another test may have served a request.
     monkeypatch.setattr(elsewhere, "_nowhere", elsewhere._Nowhere())
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STANDALONE = "eventcast_project.asgi:application"
 SITE = "tests.site.asgi:application"
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 STOP_TIMEOUT = 10.0
 
 TRACEBACK = "Traceback (most recent call last)"
