@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.browser import office as offices
 from tests.live import conftest as live
 from tests.live.clients import WebSocket
 from tests.live.conftest import Connect, Talk, check_log
@@ -19,6 +20,8 @@ from tests.live.servers import Server
 channel, shared_servers, standalone_server, start = (
     live.channel, live.shared_servers, live.standalone_server, live.start,
 )  # fmt: skip
+
+staff, shared_office, office, enter = offices.staff, offices.shared_office, offices.office, offices.enter
 
 # One event loop for all tests, because the browser belongs to its loop and takes a second to start.
 LOOP: Any = pytest.mark.asyncio(loop_scope="session")

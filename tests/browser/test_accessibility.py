@@ -9,9 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import LOOP, Visit
-from tests.browser.test_admin import LIST, Enter, listen, page_of, shared_office, staff  # noqa: F401
-from tests.browser.test_admin import enter as enter
-from tests.browser.test_admin import office as office
+from tests.browser.office import LIST, Enter, listen, page_of
 from tests.browser.test_channel_page import open_channel
 from tests.live import conftest as live
 from tests.live.conftest import Connect, Talk
