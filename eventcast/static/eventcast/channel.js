@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { format, gettext, key, ngettext, number, snippets } = eventcastPage;
+  const { format, gettext, key, ngettext, number } = eventcastPage;
   const COUNT_INTERVAL = 2000; // ms between two requests for the counts
 
   const $ = (id) => document.getElementById(id);
@@ -57,14 +57,8 @@
   $("code").open = matchMedia("(min-width: 60rem)").matches; // on a wide screen
   const script = $("eventcast-script").src;
   const own = path.replace(/^\/\//, "/%2F"); // browsers would read // as the beginning of a host
-  const lines = [
-    [gettext("Publish with curl"), `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
-    [gettext("Listen with curl"), `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
-    [gettext("Listen in JavaScript"), `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
-    [gettext("Listen on a page"), `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`],
-    [gettext("Publish with PowerShell"), `Invoke-RestMethod -Method Post -Body @{data='hello'} '${url}'`],
-  ];
-  snippets($("snippets"), many == null ? lines : lines.slice(1, 3));
+  const page = `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`;
+  eventcastSnippets($("snippets"), url, many == null ? { page } : { listen: true });
 
   // --- permission ----------------------------------------------------------------------------------------------------
 

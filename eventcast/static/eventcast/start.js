@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { format, gettext, key, ngettext, number, snippets } = eventcastPage;
+  const { format, gettext, key, ngettext, number } = eventcastPage;
   const INTERVAL = 2000; // ms between two requests for the channels
   const SLOWEST = 10000; // ms for an answer
   const OPEN = 30; // entries below one path that are shown unfolded
@@ -137,10 +137,5 @@
 
   // --- lines to copy -------------------------------------------------------------------------------------------------
 
-  const { url } = $("snippets").dataset;
-  snippets($("snippets"), [
-    [gettext("Send"), `curl -d data=hello ${url}`],
-    [gettext("Listen"), `curl -N -H 'Accept: text/event-stream' ${url}`],
-    [gettext("Listen in a page"), `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
-  ]);
+  eventcastSnippets($("snippets"), $("snippets").dataset.url);
 })();
