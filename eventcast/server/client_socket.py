@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ class ClientSocket:
         self._client = address[:2] if isinstance(address, tuple) else None
         """Its address and port; None for a Unix socket."""
         self._server = server
-        self._loop = asyncio.get_running_loop()
+        self._loop = door.loop
         self._paused = False
         """Whether nothing is read."""
         self._ended = False

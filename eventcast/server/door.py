@@ -52,16 +52,16 @@ class Door:
         self.connections: set[HTTPConnection] = set()
         """Connections that are neither a subscriber's nor Daphne's."""
         self.stopping = False
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._listeners: list[socket.socket] = []
-        self._timer = self._loop.call_later(1.0, self._check_times)
+        self._timer = self.loop.call_later(1.0, self._check_times)
 
     def listen(self, sock: socket.socket) -> None:
         """Accept the connections of a listening socket."""
         sock.setblocking(False)
         name = sock.getsockname()
         self._listeners.append(sock)
-        self._loop.add_reader(sock.fileno(), self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
+        self.loop.add_reader(sock.fileno(), self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
 
     def _accept(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         for _ in range(ACCEPTS):
@@ -72,27 +72,27 @@ class Door:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     logger.error("No more connections can be accepted: %s", error)
-                    self._loop.remove_reader(listener.fileno())
-                    self._loop.call_later(PAUSE, self._resume, listener, server)
+                    self.loop.remove_reader(listener.fileno())
+                    self.loop.call_later(PAUSE, self._resume, listener, server)
                 return
             sock.setblocking(False)
             self.connections.add(DoorConnection(self, sock, address, server))
 
     def _resume(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         if listener in self._listeners:
-            self._loop.add_reader(listener.fileno(), self._accept, listener, server)
+            self.loop.add_reader(listener.fileno(), self._accept, listener, server)
 
     def _check_times(self) -> None:
-        now = self._loop.time()
+        now = self.loop.time()
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.timed_out()
-        self._timer = self._loop.call_later(1.0, self._check_times)
+        self._timer = self.loop.call_later(1.0, self._check_times)
 
     def stop_accepting(self) -> None:
         """Accept no more connections, and close those on which no request is being served."""
         self.stopping = True
         for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
+            self.loop.remove_reader(listener.fileno())
             if isinstance(path := listener.getsockname(), str):
                 # Before it is closed: then the path could be another server's already.
                 with contextlib.suppress(OSError):
