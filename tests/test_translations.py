@@ -104,7 +104,7 @@ def test_admin_speaks_chinese(superuser: Client, room: Room) -> None:
         headers = {"accept": "application/json"}
         answer = superuser.post(url("publish", "/a"), {"data": "x"}, headers=headers).json()
         translation.deactivate()
-    assert all(text in found for text in ("活跃频道", "个订阅者", "最近消息", 'lang="zh-hans"'))
+    assert all(text in found for text in ("活跃频道", "，订阅者：", "最近消息", 'lang="zh-hans"'))
     assert "全部断开" in page
     assert answer == {"message": "已向 1 个订阅者发布一条 1 字节的文本消息。"}
 

@@ -61,7 +61,7 @@ def test_list_has_the_figures_of_each_channel(superuser: Client, room: Room) -> 
 def test_list_sums_up_all_channels(superuser: Client, room: Room) -> None:
     room.fill(["/a", "/a", "/b"])
     found = superuser.get(url("changelist") + "?q=b").content.decode()
-    assert '<b data-figure="channels">2</b> channels, <b data-figure="subscribers">3</b> subscribers' in found
+    assert 'Channels: <b data-figure="channels">2</b>, subscribers: <b data-figure="subscribers">3</b>,' in found
     assert superuser.get(url("totals")).json()["totals"] == figures(superuser)["totals"]
     assert figures(superuser)["totals"]["subscribers"] == "3"
 

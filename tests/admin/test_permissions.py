@@ -112,7 +112,7 @@ def test_page_shows_only_what_the_user_may_do(client_of: ClientOf, permission: s
 def test_index_has_the_totals_with_view_permission(client_of: ClientOf, room: Room) -> None:
     room.fill(["/a", "/b"])
     found = client_of("view").get("/admin/").content.decode()
-    assert '<b data-figure="channels">2</b> channels, <b data-figure="subscribers">2</b> subscribers' in found
+    assert 'Channels: <b data-figure="channels">2</b>, subscribers: <b data-figure="subscribers">2</b>,' in found
     assert f'data-url="{url("totals")}"' in found
     assert f'href="{url("changelist")}"' in found
 

@@ -288,8 +288,12 @@ async def test_clerk_without_permissions_sees_nothing(
 
 async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, http: Talk, channel: str) -> None:
     page = await listen(await enter(office, page_of(channel)))
+    await page.context.set_offline(True)
+    await expect(page.locator("#gone")).to_be_visible()
     await page.context.clear_cookies()
+    await page.context.set_offline(False)
     await expect(page.locator("#eventcast-trouble")).to_contain_text("You are logged out")
+    await expect(page.locator("#gone")).to_be_hidden()
     await expect(page.locator("#state")).to_have_text("Not connected")
     await http(office).wait_for_count(channel, 0)
 
@@ -300,6 +304,7 @@ async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, h
 async def test_pages_show_that_the_server_is_gone_and_reconnect(start: Start, staff: Staff, enter: Enter) -> None:
     server = start(servers.daphne, env=staff.env)
     pages = [await enter(server, LIST), await listen(await enter(server, page_of("/a")))]
+    pages.append(await enter(server, "/admin/"))
     troubles = [page.locator("#eventcast-trouble") for page in pages]
     for trouble in troubles:
         await expect(trouble).to_be_hidden()

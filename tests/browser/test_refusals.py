@@ -39,6 +39,7 @@ async def test_page_takes_a_key_and_keeps_it_in_the_tab(visit: Visit, closed: Se
     await page.get_by_label(ENTRY).fill("wrong" * 5)
     await page.get_by_role("button", name="Use it").click()
     await expect(page.locator("#refusal-detail")).to_contain_text("There is no such key")
+    await expect(page.locator("#viewer")).to_be_hidden()  # nothing says that messages will appear
     await page.get_by_label(ENTRY).fill(KEY)
     await page.get_by_role("button", name="Use it").click()
     await expect(page.locator("#state")).to_have_text("Live")

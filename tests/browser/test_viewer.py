@@ -259,7 +259,11 @@ async def test_dead_line_is_not_called_live(visit: Visit, proxy: Proxy) -> None:
 async def test_page_says_that_the_computer_is_offline(visit: Visit, server: Server, channel: str) -> None:
     page = await open_channel(visit, server, channel, color_scheme="light")  # a browser profile of its own
     await page.context.set_offline(True)
-    await expect(page.locator("#list .gap, #gone:visible").first).to_be_visible()
+    await expect(page.locator("#gone-why")).to_have_text("This computer is offline.")
+    async with page.expect_event("requestfailed"):
+        await page.get_by_role("button", name="Reconnect now").click()
+    await expect(page.locator("#gone-when")).to_contain_text("Reconnecting in")
+    await expect(page.locator("#gone-why")).to_have_text("This computer is offline.")
     await page.context.set_offline(False)
     await expect(page.locator("#state")).to_have_text("Live")
 

@@ -10,7 +10,7 @@
   const path = location.pathname.replace(/['[\]]/g, (char) => "%" + char.charCodeAt(0).toString(16));
   const url = location.origin + path + (many == null ? "" : location.search);
   const channel = eventcast(url, { token: () => key.get() });
-  let viewer;
+  let viewer, wasOpen = false;
 
   // --- counts: those of the server -----------------------------------------------------------------------------------
 
@@ -39,7 +39,9 @@
 
   function onState(state) {
     if (state == "waiting" || state == "closed") put("subscribers");
-    if (state == "open") count();
+    if (state != "open") return;
+    wasOpen = true;
+    count();
   }
 
   // --- sending -------------------------------------------------------------------------------------------------------
@@ -62,7 +64,8 @@
 
   // --- permission ----------------------------------------------------------------------------------------------------
 
-  function refuse({ code, message }) {
+  function refuse({ code, message, status }) {
+    if (!wasOpen) $("refusal").dataset.status = status; // There is nothing to read yet.
     $("refusal").hidden = $("key-form").hidden = false;
     $("refusal-detail").textContent = message;
     $("refusal-code").textContent = code;

@@ -30,7 +30,8 @@ globalThis.eventcastConnection = (channel, options) => {
   const tick = () => { $("gone-when").textContent = format(gettext("Reconnecting in %s"), seconds(tryAt - Date.now())); };
 
   function say(reason, status) {
-    const why = WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? reason : gettext("The server cannot be reached."));
+    // Without a network, each try fails, too: that is not the server.
+    const why = !status && navigator.onLine === false ? WHY.offline : WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? reason : gettext("The server cannot be reached."));
     if ($("gone-why").textContent != why || $("gone").hidden) $("gone-why").textContent = why; // read out once
     $("gone").hidden = false;
   }

@@ -82,6 +82,7 @@ const viewer = eventcastViewer(channel, {
 function finish() {
   channel.close();
   viewer.clear();
+  document.getElementById("gone").hidden = true; // The reason is told above.
 }
 
 // --- operations ------------------------------------------------------------------------------------------------------
