@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from django.conf import settings
 from playwright.async_api import expect
 
+from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
-from tests.live.conftest import Connect, Talk
+from tests.live import servers
+from tests.live.conftest import Connect, Start, Talk
 from tests.live.servers import Server
 
 pytestmark = LOOP
@@ -79,6 +82,24 @@ async def test_channels_below_a_path_are_watched_on_one_page(
     await expect(page.locator("#list .from")).to_have_text([f"{channel}/b", f"{channel}/a"])
     await expect(page.locator("#list .text")).to_have_text(["to b", "to a"])
     await expect(page.locator("#send")).to_have_count(0)
+    await page.locator("#list .line").first.click()
+    await page.get_by_role("link", name=f"{channel}/b").click()
+    await expect(page.locator("h1")).to_have_text(f"{channel}/b")
+
+
+async def test_pattern_of_a_reader_without_permission_asks_for_a_key(
+    visit: Visit, start: Start, channel: str, http: Talk
+) -> None:
+    closed = {"EVENTCAST_AUTHORIZATION": "eventcast.authorization.Tokens", "DJANGO_SECRET_KEY": settings.SECRET_KEY}
+    server = start(servers.serve, env=closed)
+    page = await visit(f"{server.url}/-/subscribe?pattern={channel}/<host>")
+    await expect(page.locator("#refusal-code")).to_have_text("unauthorized")
+    await page.get_by_label("Key or token").fill(token(subscribe=f"{channel}/<host>"))
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#state")).to_have_text("Live")
+    headers = [("Content-Type", "text/plain"), ("Authorization", f"Bearer {token(publish=f'{channel}/a')}")]
+    assert (await http(server).request("POST", f"{channel}/a", b"hello", headers)).status == 201
+    await expect(page.locator("#list .text")).to_have_text(["hello"])
 
 
 async def test_pattern_that_means_nothing_is_a_page(visit: Visit, server: Server) -> None:

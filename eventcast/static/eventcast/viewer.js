@@ -161,11 +161,15 @@ globalThis.eventcastViewer = (channel, options) => {
 
   // The parts of a message that is opened are made when it is opened.
   function unfold(made, all = false) {
-    const { data, at, since } = made.entry;
+    const { data, at, since, from } = made.entry;
     const part = (selector) => made.querySelector(selector);
     const { pieces, whole } = payload.describe(data, all, innerWidth < 600 ? 8 : 16);
     part("pre").replaceChildren(payload.nodes(pieces));
     part(".when").textContent = precise.format(at) + (since == null ? "" : `, +${ago(Math.max(0, since))}`);
+    if (options.many && from) {
+      // "/" itself may be the start page.
+      Object.assign(part(".source"), { href: eventcast.path(from) + (from == "/" ? "?channel" : ""), textContent: from, hidden: false });
+    }
     part(".all").hidden = whole && !all;
     part(".all").textContent = all ? gettext("Show less") : format(gettext("Show all %s"), bytes(payload.size(data)));
     part(".all").onclick = () => unfold(made, !all);
