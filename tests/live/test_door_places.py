@@ -14,7 +14,6 @@ from tests.live.conftest import Fleet, Start, check_log
 from tests.live.frames import PING, TEXT, encode_frame
 from tests.live.raw import HANDSHAKE
 from tests.live.servers import ROOT, Server
-from tests.live.waiting import TIMEOUT
 from tests.live.wires import Wire, publish, request
 
 UPGRADE = HANDSHAKE.decode().splitlines()
@@ -54,7 +53,7 @@ def site(shared_site: Server) -> Iterator[Server]:
 def serve_again(path: Path) -> subprocess.CompletedProcess[str]:
     """Start a server where nothing may listen; returns its end."""
     command = [sys.executable, "manage.py", "eventcast", "serve", "--no-migrate", "-u", str(path)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_unix_socket_of_a_killed_server_is_replaced(start: Start, tmp_path: Path, channel: str) -> None:
