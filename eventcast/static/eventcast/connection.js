@@ -26,8 +26,8 @@ globalThis.eventcastConnection = (channel, options) => {
   };
   let lostAt = 0, tryAt = 0, countdown;
 
-  const seconds = (ms) => `${Math.max(1, Math.ceil(ms / 1000))} s`;
-  const tick = () => { $("gone-when").textContent = format(gettext("Reconnecting in %s"), seconds(tryAt - Date.now())); };
+  const seconds = (ms) => Math.max(1, Math.ceil(ms / 1000));
+  const tick = () => { $("gone-when").textContent = format(gettext("Reconnecting in %s s"), seconds(tryAt - Date.now())); };
 
   function say(reason, status) {
     // Without a network, each try fails, too: that is not the server.
