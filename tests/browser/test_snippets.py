@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -15,28 +17,29 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import LOOP, Visit
+from tests.live import conftest as live
 from tests.live.conftest import Connect, Talk
 from tests.live.servers import Server
 from tests.live.waiting import TIMEOUT
 
 pytestmark = LOOP
 
-NEW_WEBSOCKET = "--experimental-websocket"
-"""Makes Node 20 and 21 have a WebSocket, as browsers and newer ones do."""
+npm_packages = live.npm_packages
 
 Run = list[str]
 
 
-def command(language: str) -> Run:
+def command(language: str, request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """How a program of the language runs that is appended."""
     name = {"Shell": "curl", "PowerShell": "pwsh", "Python": sys.executable, "JavaScript": "node"}[language]
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
     if language == "JavaScript":
-        known = f"process.stdout.write(String(process.allowedNodeEnvironmentFlags.has('{NEW_WEBSOCKET}')))"
-        if subprocess.run([name, "-e", known], capture_output=True, text=True).stdout != "true":
-            pytest.skip("this node has no WebSocket")
-        return [name, NEW_WEBSOCKET, "--no-warnings", "-e"]
+        # Node before 22 has no WebSocket, as browsers and newer ones do.
+        folder = request.getfixturevalue("npm_packages")
+        socket = tmp_path / "socket.cjs"
+        socket.write_text(f"globalThis.WebSocket ??= require({json.dumps(str(folder / 'ws'))});")
+        return [name, "--require", str(socket), "-e"]
     return {"Shell": ["bash", "-c"], "PowerShell": [name, "-Command"], "Python": [name, "-u", "-c"]}[language]
 
 
@@ -66,10 +69,12 @@ async def test_lines_send_and_listen(
     channel: str,
     http: Talk,
     listeners: list[asyncio.subprocess.Process],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
     language: str,
     name: str,
 ) -> None:
-    run, target = command(language), quote(channel + name)
+    run, target = command(language, request, tmp_path), quote(channel + name)
     page = await visit(server.url + target)
     await expect(page.locator("#state")).to_have_text("Live")
     send, listen, *_ = await lines(page, language)
