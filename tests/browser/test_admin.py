@@ -298,6 +298,15 @@ async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, h
     await http(office).wait_for_count(channel, 0)
 
 
+async def test_page_tells_of_the_first_answer_that_does_not_come(office: Server, enter: Enter) -> None:
+    page = await enter(office, LIST)
+    later = "AbortSignal.timeout = () => { AbortSignal.timeout = () => new AbortController().signal; "
+    await page.add_init_script(later + 'return AbortSignal.abort(new DOMException("late", "TimeoutError")); };')
+    await page.route("**/figures/**", lambda route: None)  # no second failure, as no answer comes
+    await page.reload()
+    await expect(page.locator("#eventcast-trouble")).to_have_text("The server does not answer. Trying again…")
+
+
 # --- a server that comes and goes -------------------------------------------------------------------------------------
 
 

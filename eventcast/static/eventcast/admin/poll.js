@@ -45,8 +45,8 @@ export function poll(url, show, end = () => {}) {
       await show(report);
     } catch (error) {
       failures += 1;
-      // Not for the first failure: the browser may be leaving the page.
-      if (failures > 1) tell(gettext("The server does not answer. Trying again…"));
+      // Not for the first failure, if it came at once: the browser may be leaving the page.
+      if (failures > 1 || error.name === "TimeoutError") tell(gettext("The server does not answer. Trying again…"));
       console.debug(error);
     } finally {
       asking = false;
