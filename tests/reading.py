@@ -11,7 +11,7 @@ from typing import Any
 
 from eventcast.engine.hub import current_hub
 from eventcast.websocket.connection import WebSocketConnection
-from eventcast.websocket.frames import CLOSE
+from eventcast.websocket.frames import BINARY, TEXT
 from tests.fakes import frames_in
 
 
@@ -48,7 +48,7 @@ class Client:
 
     def heard(self) -> list[bytes]:
         """The payloads of the messages it has got; fails if a frame is broken. After :meth:`end`."""
-        return [payload for opcode, payload in frames_in(self._data) if opcode != CLOSE]
+        return [payload for opcode, payload in frames_in(self._data) if opcode in (TEXT, BINARY)]  # no pings
 
 
 class Connections:
