@@ -15,6 +15,7 @@ from eventcast.engine.figures import Figures
 from eventcast.engine.hub import Hub, current_hub, hubs
 from eventcast.engine.messages import to_layer
 from eventcast.engine.publishing import apublish, publish
+from eventcast.engine.quotas import quotas
 from eventcast.layers import InMemoryChannelLayer, get_layer
 from tests.audience import Audience
 from tests.fakes import FakeSubscriber, close_loop, until
@@ -177,10 +178,11 @@ async def test_nothing_but_figures_is_left_of_an_event_loop_that_ends_before_its
             await current_hub().subscribe(patterns.parse(name) if "<" in name else name, FakeSubscriber())
         await apublish("/a", "x")
 
-    before = presence.totals().figures
+    before, places = presence.totals().figures, quotas.subscribers
     await asyncio.to_thread(asyncio.run, listen())
     gc.collect()
     assert found[0]() is None
+    assert quotas.subscribers == places
     assert presence.totals().figures == before + Figures(messages=2, delivered=2)
     assert presence.subscriber_count("/a") == 0
     layer = get_layer()

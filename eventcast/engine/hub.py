@@ -61,9 +61,11 @@ class Hub:
         self.incoming = Incoming(self._loop, self._accept, self._lose)
 
     def __del__(self) -> None:
-        # The event loop has ended before its subscribers: the figures of the process do not fall.
+        # The event loop has ended before its subscribers: the figures of the process do not fall, its places are free.
         for channel in [*self.channels.values(), *self.patterns]:
             past.add(channel.figures)
+            for place in [each.reservation for each in channel if each.reservation is not None]:
+                quotas.release(place)
         self._memberships.forget()
 
     async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
@@ -220,8 +222,7 @@ class Hub:
                 channel.advance(float("inf"))
 
     def disconnect(self, name: str, id: int | None = None) -> None:
-        """Close the subscriber with this ``id`` that hears a channel, or all of its own but the pages of the admin;
-        a moment later. Safe in any thread."""
+        """Close one subscriber of a channel, or all but the pages of the admin; a moment later. Safe in any thread."""
         self.call(self._disconnect, name, id)
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -276,8 +277,7 @@ _hubs_lock = threading.RLock()
 def current_hub() -> Hub:
     """The hub of the running event loop; made on first use."""
     loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
+    if (hub := _hubs.get(loop)) is None:
         hub = Hub()
         with _hubs_lock:
             hub = _hubs.setdefault(loop, hub)
