@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,11 +124,15 @@ def test_subscribe_beat_and_channels_work(python: Python, server: Server) -> Non
 
 def test_watchdog_outlives_its_alarm(python: Python, server: Server) -> None:
     quiet = f"{CHANNEL}/still"
-    watchdog = python.start(*MODULE, "watchdog", quiet, "--timeout", "0.3", "--url", server.url)
+    # Its connection is lost, and with it a beat, where a pong takes a quarter of this: a busy machine needs time.
+    watchdog = python.start(*MODULE, "watchdog", quiet, "--timeout", "2", "--url", server.url)
     assert watchdog.stdout is not None
     assert watchdog.stdout.readline().decode().startswith(f"{quiet}: silent for ")
+    deadline = time.monotonic() + 60
     with Publisher(server.url) as publisher:
-        publisher.publish(quiet, "alive")
+        while not select.select([watchdog.stdout], [], [], 0.1)[0]:
+            assert time.monotonic() < deadline
+            publisher.publish(quiet, "alive")
     assert watchdog.stdout.readline().decode().startswith(f"{quiet}: alive again after ")
     watchdog.send_signal(signal.SIGTERM)
     _, errors = watchdog.communicate(timeout=60)
