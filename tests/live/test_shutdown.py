@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 
 import pytest
 
@@ -74,6 +75,10 @@ async def test_sigint_ends_it_like_sigterm(
 
 async def test_sigterm_ends_it_before_anybody_came(start: Start) -> None:
     server = start(servers.daphne)
+    # Daphne says that it listens before it handles signals. Its HTTP answers this, and no application is asked.
+    with socket.create_connection(("127.0.0.1", server.port), 60) as probe:
+        probe.sendall(b"no request\r\n\r\n")
+        assert probe.recv(100).startswith(b"HTTP/1.1 400 ")
     server.terminate()
     assert await exit_of(server) == 0
 
