@@ -124,7 +124,7 @@ class Hub:
     def receive(self, event: dict[str, Any]) -> None:
         """Take what came from the channel layer, in any thread."""
         loop = self._loop()
-        if loop is not None and loop is _running_loop():
+        if loop is not None and loop is running_loop():
             if self.incoming:
                 self.incoming.take()
             self._accept(event)
@@ -215,7 +215,7 @@ class Hub:
 
     def make_room_now(self, name: str) -> None:
         """Write at once what sockets take, for a publisher on this loop."""
-        if self.is_crowded(name) and _running_loop() is self._loop():
+        if self.is_crowded(name) and running_loop() is self._loop():
             for channel in self.heard_by(name):
                 for subscriber in list(channel.behind):
                     subscriber.flush()
@@ -254,7 +254,7 @@ class Hub:
         return found
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop of this call. Not told by the thread, because loops may take turns in one."""
     try:
         return asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from eventcast.engine import messages, names, presence, sending
-from eventcast.engine.hub import hubs
+from eventcast.engine.hub import hubs, running_loop
 from eventcast.exceptions import EventcastError
 
 
@@ -136,7 +136,7 @@ async def apublish_many(
 
 def _publish(events: Sequence[dict[str, Any]], on_commit: bool, using: str | None, fail_silently: bool) -> int | None:
     if on_commit:
-        if sending.is_on_a_loop():
+        if running_loop() is not None:
             raise SynchronousOnlyOperation("In async def, write await eventcast.apublish(…, on_commit=True) instead.")
         _after_commit(events, using, fail_silently)
         return None
@@ -197,7 +197,7 @@ def _road() -> Road | None:
 def _send(events: Sequence[dict[str, Any]], fail_silently: bool) -> int | None:
     try:
         if (road := _road()) is not None:
-            return road.send(events, on_loop=sending.is_on_a_loop())
+            return road.send(events, on_loop=running_loop() is not None)
         for event in events:
             sending.send(event)
     except EventcastError:

@@ -15,7 +15,7 @@ from eventcast.engine import messages, names, presence
 from eventcast.engine.background import BackgroundLoop
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Tally
-from eventcast.engine.hub import hubs
+from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
@@ -104,7 +104,7 @@ def publish_in_memory(
 
 def send(event: dict[str, Any]) -> None:
     """The same without ``await``. On the thread of a running event loop, other layers than ours get it later."""
-    layer, on_loop = get_layer(), is_on_a_loop()
+    layer, on_loop = get_layer(), running_loop() is not None
     if captures:
         _capture(event)
     for hub in hubs():
@@ -122,15 +122,6 @@ def send(event: dict[str, Any]) -> None:
         _background.run(_send_by_layer(layer, event))
 
 
-def is_on_a_loop() -> bool:
-    """Whether this is the thread of a running event loop, which must not wait."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
     """Needs no event loop and waits for none: the hubs have the message when this returns."""
     group = names.group_name(event["channel"])
@@ -144,7 +135,7 @@ def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
 async def _send_by_layer(layer: Any, event: dict[str, Any], turn: AbstractAsyncContextManager[Any] = _AT_ONCE) -> None:
     """Hand a message to a layer of another project, within :data:`LAYER_TIMEOUT`.
 
-    :param turn: what keeps the order of messages whose publishers do not wait; waiting for it is part of that time.
+    :param turn: what keeps the order, for publishers that do not wait; waiting for it is part of that time.
     :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
     """
 
