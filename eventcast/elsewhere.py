@@ -34,7 +34,7 @@ TIMEOUT = 5.0
 """Seconds that the server of ``EVENTCAST["URL"]`` has to answer."""
 
 WAITING = 1000
-"""Calls of ``publish`` on the thread of an event loop whose messages wait to be sent by HTTP. More are dropped."""
+"""Calls of ``publish`` on the thread of an event loop that wait to be sent by HTTP. More are dropped."""
 
 UNHEARD = (
     "Nothing that this process publishes reaches a subscriber, such as a message to %s: the process does not serve, "

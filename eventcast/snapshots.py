@@ -34,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A function, and the channels to whose new subscribers it makes the first message."""
+    """A function that makes the first message of new subscribers, and the route of their channels."""
 
     route: Route
     function: Callable[..., Any]
@@ -114,7 +114,7 @@ async def let_in(subscriber: OwingSubscriber, request: HttpRequest, wanted: str 
     """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
     than :func:`eventcast.security.admission.let_in`.
 
-    An operator who watches the channel has no snapshot, because an operator sees what is published.
+    An operator that watches the channel has no snapshot, because an operator sees what is published.
 
     :raises Refused: as that function; there is no place, or the snapshot is refused or has failed.
     """

@@ -36,13 +36,13 @@ def channel_of(request: HttpRequest) -> str:
 
 
 def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
-    """Serve a request to publish whose body is there, by the checks of :func:`serve` and in their order, but without a
-    coroutine: most requests have nothing to wait for. Otherwise None, and nothing has happened.
+    """Serve a request to publish that has its body, without a coroutine, because most have nothing to wait for. The
+    checks are those of :func:`serve`, in their order. None if something has to wait: then nothing has happened.
 
     :param target: the request target.
     """
     if "HTTP_ORIGIN" in request.META:
-        return None  # A page's, whose answer has headers for it.
+        return None  # The answer to a page has more headers.
     try:
         check_host(request)
         name = names.channel_from_target(target)

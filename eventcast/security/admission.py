@@ -81,7 +81,7 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
 
 
 async def check_watch(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Check that the handshake of a WebSocket comes from a page of the admin whose user may view channels.
+    """Check that the handshake of a WebSocket comes from a page of the admin, and that its user may view channels.
 
     :raises Refused: it does not.
     """

@@ -26,7 +26,7 @@ def group_of(request: HttpRequest) -> str:
     scope, trusted, meta = vars(request).get("scope"), conf.TRUSTED_PROXIES, request.META
     if scope is not None:
         return addresses.group(address_of(scope))
-    peer = meta.get("REMOTE_ADDR", "")  # of WSGI, or of the door, whose requests make a scope only when asked
+    peer = meta.get("REMOTE_ADDR", "")  # of WSGI; and of the door: a scope is made only when asked for
     if not trusted:
         return addresses.group_of_peer(peer)
     forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")
