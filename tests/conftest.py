@@ -8,6 +8,7 @@ import signal
 import sys
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -65,7 +66,26 @@ def no_warning_of_unheard_messages() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     folder = side_by_side.shared_folder(item.config)
     with side_by_side.turn(folder, alone=item.get_closest_marker("alone") is not None):
-        return (yield)
+        if folder is None:
+            return (yield)  # started by hand: it may be watched, or told to take longer
+        with time_limit(900 if item.get_closest_marker("slow") else 300):
+            return (yield)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Fail what takes longer: a wait that has no bound of its own would stop the whole run."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"The test took {seconds} s.")
+
+    handler = signal.signal(signal.SIGALRM, give_up)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, 60)  # once more after a minute, for the fixtures
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,13 +1,16 @@
-"""The hook in conftest.py that turns a skip into a failure, tried out in a pytest of its own."""
+"""The hooks in conftest.py: a skip is a failure, tried out in a pytest of its own, and a test has a time limit."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import time_limit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,3 +47,8 @@ def test_skips_fail_when_everything_is_required(tmp_path: Path) -> None:
 
 def test_skips_are_no_failures_otherwise(tmp_path: Path) -> None:
     assert run_pytest(tmp_path, SKIPS, "") == (pytest.ExitCode.OK, "3 skipped")
+
+
+def test_waiting_for_ever_fails_in_the_end() -> None:
+    with pytest.raises(TimeoutError, match=r"took 0\.01 s"), time_limit(0.01):
+        threading.Event().wait()
