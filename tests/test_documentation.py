@@ -194,6 +194,11 @@ def test_environment_variables_are_those_of_the_code() -> None:
     assert names("settings.md", "Environment variables") == in_code - {"DJANGO_SETTINGS_MODULE"}
 
 
+def test_environment_variables_of_a_deployment_are_documented() -> None:
+    used = re.findall(r"\b(?:EVENTCAST|DJANGO|DATABASE)_[A-Z_]+", (ROOT / "docs" / "deployment.md").read_text("utf-8"))
+    assert set(used) - names("settings.md", "Environment variables") == set()
+
+
 def test_system_checks_are_those_of_the_code() -> None:
     ids = set(re.findall(r'id="(eventcast\.\w+)"', inspect.getsource(checks) + inspect.getsource(edits)))
     assert names("settings.md", "System checks") == ids
