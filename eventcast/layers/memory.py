@@ -76,6 +76,17 @@ class InMemoryChannelLayer(Keeping):
         :raises ChannelFull: the channel is at its capacity.
         :raises TypeError: the name is not valid, or the message is not a dict.
         """
+        accepted, crowded = self.send_nowait(channel, message)
+        if crowded:
+            await asyncio.sleep(0)
+        if not accepted:
+            raise ChannelFull(channel)
+
+    def send_nowait(self, channel: str, message: dict[str, Any]) -> tuple[bool, bool]:
+        """:meth:`send` without ``await``, for any thread.
+
+        :returns: whether the message was accepted, and whether the channel is more than half full.
+        """
         _require_dict(message)
         with self._lock:
             mailbox = self._open(channel)
@@ -83,10 +94,7 @@ class InMemoryChannelLayer(Keeping):
             self._refused += not accepted
             crowded = mailbox.is_crowded
         self._report()
-        if crowded:
-            await asyncio.sleep(0)
-        if not accepted:
-            raise ChannelFull(channel)
+        return accepted, crowded
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the next message of a channel. Of several readers, one gets the message.

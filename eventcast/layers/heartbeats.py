@@ -1,0 +1,83 @@
+"""Which processes live: each says so every two seconds, and the own heartbeat that returns shows that the bus works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+INTERVAL = 2.0
+"""Seconds between two heartbeats."""
+
+OVERDUE = 5.0
+"""Seconds after which the bus does not work, if no heartbeat of this process has come back."""
+
+GONE = 7.0
+"""Seconds without a heartbeat after which a process is gone: three are missing."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that lives, as it has described itself."""
+
+    id: str
+    about: dict[str, Any]
+    heard_at: float = field(default_factory=time.monotonic)
+    """When its last heartbeat came, by the monotonic clock."""
+
+
+class Heartbeats:
+    """Sends those of this process, and notes those of all.
+
+    :param send: sends one.
+    :param suspect: called while the own ones don't come back.
+    :param works: whether the bus does, as far as it knows itself.
+    """
+
+    def __init__(self, send: Callable[[], None], suspect: Callable[[str], None], works: Callable[[], bool]) -> None:
+        self._send = send
+        self._suspect = suspect
+        self._works = works
+        self._processes: dict[str, Process] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._returned_at = 0.0
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._returned_at = time.monotonic()
+        self._beat(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """Send no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def note(self, id: str, about: dict[str, Any] | None) -> None:
+        """A heartbeat has come; None is the last one of a process that ends."""
+        if about is None:
+            self._processes.pop(id, None)
+        else:
+            self._processes[id] = Process(id, about)
+
+    def note_return(self) -> None:
+        """This process's own heartbeat has come back."""
+        self._returned_at = time.monotonic()
+
+    def others(self) -> list[Process]:
+        """The other processes that live."""
+        oldest = time.monotonic() - GONE
+        for process in [each for each in self._processes.values() if each.heard_at < oldest]:
+            self._processes.pop(process.id, None)
+        return list(self._processes.values())
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(INTERVAL, self._beat, loop)
+        if not self._works():
+            self._returned_at = time.monotonic()
+            return
+        self._send()
+        if time.monotonic() - self._returned_at > OVERDUE:
+            self._returned_at = time.monotonic()
+            self._suspect(f"what this process sends has not come back for {OVERDUE:g} s")

@@ -1,0 +1,207 @@
+"""The processes of a channel layer: how each lives on the bus, and how they ask each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from channels.layers import BaseChannelLayer
+
+from eventcast.exceptions import LayerUnavailable
+from eventcast.layers import questions
+from eventcast.layers.bus import Bus
+from eventcast.layers.heartbeats import Heartbeats, Process
+
+logger = logging.getLogger("eventcast.layers")
+
+ALL = "all"
+"""The topic of all processes. Those of groups and of single processes begin otherwise."""
+
+GROUP = "group."
+PROCESS = "process."
+
+Result = TypeVar("Result")
+
+
+class Peers(BaseChannelLayer):
+    """The inside of :class:`eventcast.layers.cluster.ClusterLayer`: one process among others.
+
+    A payload on the bus is the sender's identity (8 bytes), the number of its question (4 bytes, 0 for none), and the
+    encoded content. So what the bus returns to its sender is recognised before it is decoded.
+    """
+
+    def __init__(self, bus: Bus, **options: Any) -> None:
+        super().__init__(**options)
+        self.bus = bus
+        bus.receive, bus.lost = self._receive, self._note_lost
+        self.describe_with: Callable[[], dict[str, Any]] = dict
+        """Describes this process in its heartbeats, always in about the same number of bytes."""
+        self.losses: Counter[str] = Counter()
+        """Messages that the bus has dropped, by group."""
+        self._answering: dict[str, Callable[[Any], Any]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._owed: dict[str, list[tuple[int, int]]] = {}
+        """Counts for other processes that leave at the end of this turn of the event loop."""
+        self._name()
+
+    def _name(self) -> None:
+        """Have an identity of its own, in a process that was forked too."""
+        self._pid, self._id, self._loop = os.getpid(), secrets.token_bytes(8), None
+        self.id = self._id.hex()
+        """The name of this process on the bus."""
+        self._questions = questions.Questions()
+        self._heartbeats = Heartbeats(
+            lambda: self._tell(ALL, ["beats", self._about()]), self.bus.suspect, lambda: self.bus.up
+        )
+
+    @property
+    def lives(self) -> bool:
+        """Whether the bus lives on an event loop of this process that runs."""
+        return self._loop is not None and self._loop.is_running() and self._pid == os.getpid()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the other processes cannot be reached now."""
+        return self.lives and not self.bus.up
+
+    async def start(self) -> None:
+        """Live on the running event loop, unless the layer lives already."""
+        if self.lives:
+            return
+        if self._pid != os.getpid():
+            self._name()
+        self._loop = asyncio.get_running_loop()
+        await self.bus.start()
+        await self.bus.subscribe([ALL, PROCESS + self.id, *(GROUP + group for group in self._groups_here())])
+        self._heartbeats.start()
+
+    async def close(self) -> None:
+        """Tell the other processes that this one ends, and close the bus. The layer can be used again."""
+        if self._loop is not asyncio.get_running_loop():
+            return
+        self._heartbeats.stop()
+        if self.bus.up:
+            with contextlib.suppress(LayerUnavailable):
+                await self.bus.publish(ALL, self._pack(0, ["ends"]))
+        self._loop = None
+        await self.bus.close()
+
+    async def _at_home(self, function: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
+        """Run a coroutine on the event loop on which the bus lives."""
+        await self.start()
+        home = self._loop
+        if home is None or home is asyncio.get_running_loop():
+            return await function(*arguments)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*arguments), home))
+
+    def answer(self, name: str, function: Callable[[Any], Any]) -> None:
+        """Answer questions with this name by a function of what was asked.
+
+        It is called on the event loop. Both are made of JSON's types, and the answer's size has a bound.
+        """
+        self._answering[name] = function
+
+    async def ask(self, name: str, data: Any = None, *, timeout: float = questions.TIMEOUT) -> tuple[list[Any], int]:
+        """The answers of all live processes, this one's first; and how many have not answered in time."""
+        return await self._at_home(self._ask, name, data, timeout)
+
+    async def _ask(self, name: str, data: Any, timeout: float) -> tuple[list[Any], int]:
+        own = [self._answering[name](data)]
+        number = self._questions.open()
+        try:
+            receivers = await self.bus.publish(ALL, self._pack(number, ["ask", name, data])) if self.bus.up else None
+        except LayerUnavailable:
+            receivers = None
+        if receivers is None:
+            self._questions.close(number)
+            return own, len(self._heartbeats.others())
+        answers, missing = await self._questions.wait(number, receivers, timeout)
+        return own + answers, missing
+
+    def processes(self) -> list[Process]:
+        """The processes that live, this one first."""
+        return [Process(self.id, self._about()), *self._heartbeats.others()]
+
+    def _about(self) -> dict[str, Any]:
+        return {"host": socket.gethostname(), "pid": self._pid, **self.describe_with()}
+
+    def _pack(self, number: int, content: Any) -> bytes:
+        return self._id + number.to_bytes(4, "big") + self.bus.encode(content)
+
+    def _tell(self, topic: str, content: Any) -> None:
+        """Publish without an answer to wait for. That the bus does not work is logged by itself."""
+        self.bus.publish(topic, self._pack(0, content)).add_done_callback(_forget)
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        sender, number = payload[:8], int.from_bytes(payload[8:12], "big")
+        if sender == self._id:
+            if number:
+                self._questions.add(number)
+            elif topic == ALL:
+                self._heartbeats.note_return()
+            return
+        try:
+            content = self.bus.decode(payload[12:])
+            if topic.startswith(GROUP):
+                count = self._receive_group(topic[len(GROUP) :], content)
+                if number:
+                    self._owe(sender.hex(), number, count)
+            else:
+                self._receive_own(sender.hex(), number, *content)
+        except Exception:
+            # It may be anything, another version's for example; this process must not go deaf over it.
+            logger.exception("What came from another process could not be passed on.")
+
+    def _receive_own(self, sender: str, number: int, kind: str, *content: Any) -> None:
+        if kind == "beats":
+            self._heartbeats.note(sender, *content)
+        elif kind == "ends":
+            self._heartbeats.note(sender, None)
+        elif kind == "counts":
+            for asked, count in content[0]:
+                self._questions.add(asked, count)
+        elif kind == "ask":
+            name, data = content
+            self._tell(PROCESS + sender, ["answer", number, self._answering[name](data)])
+        elif kind == "answer":
+            self._questions.add(*content)
+        else:
+            self._receive_sent(*content)
+
+    def _owe(self, sender: str, number: int, count: int) -> None:
+        if not self._owed and self._loop is not None:
+            self._loop.call_soon(self._pay)
+        self._owed.setdefault(sender, []).append((number, count))
+
+    def _pay(self) -> None:
+        owed, self._owed = self._owed, {}
+        for sender, counts in owed.items():
+            self._tell(PROCESS + sender, ["counts", counts])
+
+    def _note_lost(self, topic: str, number: int) -> None:
+        self.losses[topic.removeprefix(GROUP)] += number
+
+    @abstractmethod
+    def _groups_here(self) -> Sequence[str]:
+        """The groups that have members in this process."""
+
+    @abstractmethod
+    def _receive_group(self, group: str, message: dict[str, Any]) -> int:
+        """Deliver a message of another process to the group's members here; returns the subscribers it goes to."""
+
+    @abstractmethod
+    def _receive_sent(self, channel: str, message: dict[str, Any]) -> None:
+        """Another process has sent a message to a channel of this one."""
+
+
+def _forget(publish: asyncio.Future[int]) -> None:
+    if not publish.cancelled():
+        publish.exception()

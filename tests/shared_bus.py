@@ -1,0 +1,79 @@
+"""Several processes in one: buses that a :class:`Switch` connects, with whatever faults a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from eventcast.exceptions import LayerUnavailable
+from eventcast.layers.bus import Bus
+from eventcast.layers.cluster import ClusterLayer
+
+
+class Switch:
+    """What connects the buses.
+
+    :param returns: whether a process gets what it publishes itself, as with Redis.
+    """
+
+    def __init__(self, *, returns: bool) -> None:
+        self.returns = returns
+        self.buses: list[SharedBus] = []
+        self.published: list[str] = []
+        """The topics of all that was published."""
+        self.refusal: Exception | None = None
+
+    def layer(self, **options: Any) -> ClusterLayer:
+        """The channel layer of one more process."""
+        self.buses.append(SharedBus(self))
+        return ClusterLayer(self.buses[-1], **options)
+
+
+class SharedBus(Bus):
+    encode = staticmethod(pickle.dumps)
+    decode = staticmethod(pickle.loads)
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self.topics: set[str] = set()
+        self.deaf = False
+        self.suspicions: list[str] = []
+
+    async def start(self) -> None:
+        self.topics.clear()
+
+    async def close(self) -> None:
+        self.topics.clear()
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        self.topics.update(topics)
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        self.topics.difference_update(topics)
+
+    def publish(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        if self._switch.refusal is not None:
+            future.set_exception(self._switch.refusal)
+        else:
+            future.set_result(self.publish_now(topic, payload))
+        return future
+
+    def publish_now(self, topic: str, payload: bytes) -> int:
+        if self._switch.refusal is not None:
+            raise LayerUnavailable(str(self._switch.refusal))
+        self._switch.published.append(topic)
+        receivers = [bus for bus in self._switch.buses if topic in bus.topics]
+        if not self._switch.returns:
+            receivers = [bus for bus in receivers if bus is not self]
+        for bus in receivers:
+            if not bus.deaf:
+                asyncio.get_running_loop().call_soon(bus.receive, topic, payload)
+        return len(receivers)
+
+    def suspect(self, reason: str) -> None:
+        self.suspicions.append(reason)
