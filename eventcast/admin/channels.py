@@ -17,6 +17,7 @@ from eventcast.admin import formats, operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
 from eventcast.admin.recorder import recorder
+from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.exceptions import InvalidChannel
 from eventcast.layers import is_local
@@ -96,6 +97,7 @@ class ChannelAdmin(Endpoints):
             "subtitle": None,
             "is_local": is_local(),
             "charts": (("subscribers", gettext("Subscribers")), ("rate", gettext("Messages/s"))),
+            "limit": str(conf.MAX_MESSAGE_SIZE),
             "may_publish": self.has_publish_permission(request),
             "may_disconnect": self.has_disconnect_permission(request),
         }

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from eventcast.admin.formats import number
 from eventcast.engine import presence, publishing
 from eventcast.exceptions import MissingData
+from eventcast.http import payloads
 from eventcast.models import Channel
 
 if TYPE_CHECKING:
@@ -22,16 +23,21 @@ if TYPE_CHECKING:
 
 
 def publish(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> str:
-    """Publish the field ``data`` of a form as text. Return a sentence for the operator.
+    """Publish the field ``data`` of a form: a text, or a file. Return a sentence for the operator.
 
     :raises Refused: as ``eventcast.publish``.
     """
-    if "data" not in request.POST:
-        raise MissingData(_("The form has no field 'data'."))
-    # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
-    data = request.POST["data"].replace("\r\n", "\n")
-    count, size = presence.subscriber_count(name) - presence.watchers()[name], len(data.encode(errors="replace"))
-    result = _("Published a text message of {size} to {audience}.").format(
+    is_typed = "data" in request.POST
+    data = payloads.messages_in(request)[0]
+    if isinstance(data, str) and is_typed:
+        # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
+        data = data.replace("\r\n", "\n")
+    count = presence.subscriber_count(name) - presence.watchers()[name]
+    if isinstance(data, str):
+        size, sentence = len(data.encode(errors="replace")), _("Published a text message of {size} to {audience}.")
+    else:
+        size, sentence = len(data), _("Published a binary message of {size} to {audience}.")
+    result = sentence.format(
         size=ngettext("{} byte", "{} bytes", size).format(number(size)),
         audience=ngettext("{} subscriber", "{} subscribers", count).format(number(count)),
     )

@@ -23,6 +23,7 @@ from django.utils.translation.trans_real import DjangoTranslation
 from django.views.i18n import JSONCatalog
 
 import eventcast
+from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.exceptions import Refused
 from eventcast.security import admission
@@ -45,6 +46,7 @@ def channel_page(
         "printable": names.printable(name),
         "url": request.build_absolute_uri(None if many else names.url_path(name)),
         "many": many,
+        "limit": str(conf.MAX_MESSAGE_SIZE),
         "refusal": refusal,
         # Before a login no key is asked for where only a login helps (see LoggedOut).
         "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),

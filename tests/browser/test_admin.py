@@ -127,8 +127,12 @@ async def test_page_publishes_to_a_raw_client_and_to_its_own_tail(
     assert await client.receive() == "来自后台\n<b>"
     await expect(messages(page).locator(".text")).to_have_text(["来自后台\n<b>"])
     await expect(page.locator("#sent")).to_contain_text("16 bytes to 1 subscriber.")
+    await page.locator("#file").set_input_files([{"name": "a.bin", "mimeType": "", "buffer": b"\xff\r\n"}])
+    await page.get_by_role("button", name="Send", exact=True).click()
+    assert await client.receive() == b"\xff\r\n"
+    await expect(page.locator("#sent")).to_contain_text("a binary message of 3 bytes to 1 subscriber.")
     await page.get_by_role("link", name="History").click()
-    await expect(page.locator("#change-history tbody tr")).to_have_count(1)
+    await expect(page.locator("#change-history tbody tr")).to_have_count(2)
 
 
 async def test_page_says_why_a_message_is_refused(office: Server, enter: Enter, channel: str) -> None:

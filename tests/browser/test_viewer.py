@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -57,12 +58,36 @@ async def test_filter_takes_words_expressions_and_conditions(
             await expect(page.locator("#empty")).to_have_text("No message passes the filter.")
 
 
-async def test_filter_says_that_an_expression_is_wrong(visit: Visit, server: Server, channel: str) -> None:
-    page = await open_channel(visit, server, channel)
-    await page.get_by_label("Filter").fill("/(/")
-    await expect(page.get_by_label("Filter")).to_have_attribute("aria-invalid", "true")
-    await page.get_by_label("Filter").fill("/a/")
-    await expect(page.get_by_label("Filter")).not_to_have_attribute("aria-invalid", "true")
+async def test_filter_says_why_no_message_passes(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+    page = await open_orders(visit, server, channel, http)
+    says = page.locator("#filter-says[role=status]")
+    for text, said in {
+        "/[/": "Not a valid expression, so all messages are shown: Invalid regular expression: /[/",
+        "amont>100": "No message has the key amont.",
+        "order.amount>1000": "",
+        "/order": "A regular expression has a slash at both ends",
+        "amount >100": "A condition has no spaces",
+        "/logs/web": "A regular expression has a slash at both ends",
+        "amount": "",
+    }.items():
+        await page.get_by_label("Filter").fill(text)
+        await expect(says).to_contain_text(said) if said else await expect(says).to_be_empty()
+        assert (await page.get_by_label("Filter").get_attribute("aria-invalid") == "true") is (text == "/[/")
+
+
+async def test_dense_table_survives_a_reload(visit: Visit, server: Server, channel: str, http: Talk) -> None:
+    page = await open_orders(visit, server, channel, http)
+    lines = messages(page).locator(".line")
+    await expect(lines.first.locator(".since")).to_be_hidden()
+    await page.keyboard.press("t")
+    await expect(lines.first.locator(".since")).to_have_text(re.compile(r"^\+\d+ ms$"))
+    await expect(lines.last.locator(".since")).to_be_empty()
+    await expect(lines.first.locator("time")).to_have_attribute("title", re.compile(r"\d\.\d{3} .+, \+\d+ ms$"))
+    await page.reload()
+    await expect(page.get_by_role("button", name="Table", pressed=True)).to_be_visible()
+    await expect(page.locator(".heads")).to_have_text("TimeGapSizeMessage")
+    await page.get_by_role("button", name="Table").click()
+    await expect(page.locator(".heads")).to_be_hidden()
 
 
 async def test_filter_holds_for_new_messages(visit: Visit, server: Server, channel: str, http: Talk) -> None:
@@ -204,6 +229,44 @@ async def test_box_checks_json_and_keeps_what_was_sent(
     await box.press("Alt+ArrowUp")
     await box.press("Alt+ArrowUp")
     await expect(box).to_have_value('{"a": 1}')
+
+
+DROP = """([target, content]) => {
+    const files = new DataTransfer();
+    files.items.add(new File([new Uint8Array(content)], "dropped"));
+    const drop = { bubbles: true, cancelable: true, dataTransfer: files };
+    return document.querySelector(target).dispatchEvent(new DragEvent("drop", drop));
+}"""
+
+
+async def test_box_takes_files(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
+    client = await connect(server, channel)
+    page = await open_channel(visit, server, channel)
+    box = page.get_by_role("textbox", name="Message")
+    await box.fill("half typed")
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="File…").press("Enter")
+    text = {"name": "order.json", "mimeType": "application/json", "buffer": b'{"a":\r\n1}'}
+    await (await chooser.value).set_files([text])
+    await expect(page.locator("#attached-name")).to_have_text("order.json")
+    await expect(page.locator("#check")).to_have_text("9 B, JSON")
+    await page.keyboard.press("Enter")
+    assert await client.receive() == '{"a":\r\n1}'
+    await expect(box).to_have_value("half typed")
+
+    assert await page.evaluate(DROP, ["#data", [0, 255, 10]]) is False
+    await expect(page.locator("#check")).to_have_text("3 B, binary")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Send again").click()
+    assert await client.receive_many(2) == [b"\x00\xff\n"] * 2
+
+    assert await page.evaluate(DROP, ["body", [1]]) is False  # the browser does not leave the page for it
+    await expect(box).to_be_visible()
+    await page.locator("#file").set_input_files([{"name": "big", "mimeType": "", "buffer": b"x" * (1 << 20) + b"y"}])
+    await expect(page.locator("#sent")).to_have_text("big has 1.0 MB; a message may have 1.0 MB at most.")
+    await page.locator("#file").set_input_files([text])
+    await page.get_by_role("button", name="Remove").click()
+    await expect(box).to_be_focused()
 
 
 # --- an honest line ---------------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@
 
   // --- sending -------------------------------------------------------------------------------------------------------
 
-  const sender = many == null && eventcastSender($("send"), name, async (text) => {
-    const { subscribers } = await channel.send(text);
+  const sender = many == null && eventcastSender($("send"), name, async (data) => {
+    const { subscribers } = await channel.send(data);
     const others = subscribers - (channel.state == "open"); // this page is one of them
     count();
     return others > 0 ? format(ngettext("Reached %s other subscriber", "Reached %s other subscribers", others), number(others))

@@ -2,6 +2,7 @@
 "use strict";
 
 globalThis.eventcastFilter = (() => {
+  const { format, gettext } = eventcastPage;
   const { isBinary, parsed } = eventcastPayload;
   const CONDITION = /^([\p{L}_$][\p{L}\p{N}_$.-]*)(>=|<=|!=|=|>|<)(.+)$/u;
   const MEANS = {
@@ -27,12 +28,23 @@ globalThis.eventcastFilter = (() => {
       ? holds(value, +text) : ["=", "!="].includes(sign) || !number ? holds(String(value), wanted) : false));
   }
 
-  // A function that tells whether a message passes. Throws a SyntaxError for a wrong regular expression.
+  // Why no message passes, if the filter may be meant otherwise.
+  function hint(text, all) {
+    const words = text.split(/\s+/);
+    const missing = words.map((word) => CONDITION.exec(word)?.[1])
+      .find((key) => key && !all.some((data) => values(parsed(data) ?? null, key.split(".")).length));
+    if (missing) return format(gettext("No message has the key %s."), missing);
+    if (/^\s*\/./.test(text)) return gettext("A regular expression has a slash at both ends: /error|warning/i");
+    return words.some((word) => /^(>=|<=|!=|=|>|<)|[<>=]$/.test(word)) ? gettext("A condition has no spaces: amount>100") : "";
+  }
+
+  // A function that tells whether a message passes; its hint(all) tells why none of all messages does. Throws a SyntaxError
+  // for a wrong regular expression.
   return (text) => {
-    const regex = /^\/(.+)\/([a-z]*)$/.exec(text.trim());
+    const regex = /^\/(.+)\/([imsu]*)$/.exec(text.trim()); // /logs/web is a text
     if (regex) {
-      const found = new RegExp(regex[1], regex[2].replace(/[gy]/g, ""));
-      return (data) => !isBinary(data) && found.test(data);
+      const found = new RegExp(regex[1], regex[2]);
+      return Object.assign((data) => !isBinary(data) && found.test(data), { hint: () => "" });
     }
     const tests = text.split(/\s+/).filter(Boolean).map((word) => {
       const parts = CONDITION.exec(word);
@@ -40,6 +52,6 @@ globalThis.eventcastFilter = (() => {
       const lower = word.toLowerCase();
       return (data) => !isBinary(data) && data.toLowerCase().includes(lower);
     });
-    return (data) => tests.every((test) => test(data));
+    return Object.assign((data) => tests.every((test) => test(data)), { hint: (all) => hint(text, all) });
   };
 })();

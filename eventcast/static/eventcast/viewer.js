@@ -125,15 +125,25 @@ globalThis.eventcastViewer = (channel, options) => {
     $("empty").hidden = list.children.length > 0;
     $("empty").textContent = filtered && entries.length
       ? gettext("No message passes the filter.") : gettext("No messages yet. New messages appear here.");
+    const all = filtered ? entries.filter(({ gap }) => !gap) : [], passing = all.filter(matches).length;
     $("rest").hidden = !filtered && shown >= received;
-    $("rest").textContent = format(filtered ? gettext("%s of %s messages pass the filter") : gettext("The newest %s of %s messages"),
-      number(filtered ? entries.filter((entry) => !entry.gap && matches(entry)).length : shown),
-      number(filtered ? entries.filter(({ gap }) => !gap).length : received));
+    $("rest").textContent = filtered ? format(gettext("%s of %s messages pass the filter"), number(passing), number(all.length))
+      : format(gettext("The newest %s of %s messages"), number(shown), number(received));
+    if ($("filter").ariaInvalid != "true") sayOfFilter(all.length && !passing ? passes.hint(all.map(({ data }) => data)) : "");
   }
 
-  function ago(ms) {
-    return ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`;
+  function sayOfFilter(text) {
+    if ($("filter-says").textContent != text) $("filter-says").textContent = text; // read out once
   }
+
+  // The time since the message before, which may have come from another clock.
+  function gap(since) {
+    const ms = Math.max(0, since);
+    return since == null ? ""
+      : "+" + (ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`);
+  }
+
+  const when = ({ at, since }) => [precise.format(at), gap(since)].filter(Boolean).join(", ");
 
   function item(entry) {
     const made = entry.gap ? document.createElement("li") : $("message").content.cloneNode(true).firstElementChild;
@@ -146,11 +156,11 @@ globalThis.eventcastViewer = (channel, options) => {
     const { data, at, since } = entry;
     const part = (selector) => made.querySelector(selector);
     const length = payload.size(data), kind = payload.kind(data);
-    const when = precise.format(at) + (since == null ? "" : `, +${ago(Math.max(0, since))}`);
     made.dataset.kind = kind;
     part("time").dateTime = new Date(at).toISOString();
     part("time").textContent = clock.format(at);
-    part("time").title = when;
+    part("time").title = when(made.entry);
+    part(".since").textContent = gap(since);
     part(".size").textContent = bytes(length);
     part(".size").title = format(ngettext("%s byte", "%s bytes", length), number(length));
     part(".kind").textContent = KINDS[kind];
@@ -161,11 +171,11 @@ globalThis.eventcastViewer = (channel, options) => {
 
   // The parts of a message that is opened are made when it is opened.
   function unfold(made, all = false) {
-    const { data, at, since, from } = made.entry;
+    const { data, from } = made.entry;
     const part = (selector) => made.querySelector(selector);
     const { pieces, whole } = payload.describe(data, all, innerWidth < 600 ? 8 : 16);
     part("pre").replaceChildren(payload.nodes(pieces));
-    part(".when").textContent = precise.format(at) + (since == null ? "" : `, +${ago(Math.max(0, since))}`);
+    part(".when").textContent = when(made.entry);
     if (options.many && from) {
       // "/" itself may be the start page.
       Object.assign(part(".source"), { href: eventcast.path(from) + (from == "/" ? "?channel" : ""), textContent: from, hidden: false });
@@ -210,9 +220,10 @@ globalThis.eventcastViewer = (channel, options) => {
     try {
       passes = eventcastFilter(target.value);
       target.removeAttribute("aria-invalid");
-    } catch {
+    } catch (error) {
       passes = () => true;
       target.setAttribute("aria-invalid", "true");
+      sayOfFilter(format(gettext("Not a valid expression, so all messages are shown: %s"), error.message));
     }
     showAll();
   };
@@ -224,6 +235,15 @@ globalThis.eventcastViewer = (channel, options) => {
     $("pause").classList.toggle("on", isPaused());
     plan();
   }
+
+  function setDense(dense) {
+    $("table").setAttribute("aria-pressed", dense);
+    $("viewer").classList.toggle("dense", dense);
+    store.set("table", dense ? "on" : "");
+  }
+
+  $("table").onclick = () => setDense($("table").ariaPressed != "true");
+  setDense(store.get("table") == "on");
 
   $("pause").onclick = () => pause(!isPaused());
 
@@ -279,6 +299,7 @@ globalThis.eventcastViewer = (channel, options) => {
       k: () => move(-1),
       ArrowDown: inList && event.target.matches(".line") && (() => move(1)),
       ArrowUp: inList && event.target.matches(".line") && (() => move(-1)),
+      t: () => $("table").click(),
       p: () => $("pause").click(),
       c: () => $("clear").click(),
       "?": () => $("help").showModal(),
@@ -291,7 +312,7 @@ globalThis.eventcastViewer = (channel, options) => {
   document.addEventListener("visibilitychange", plan);
   addEventListener("pagehide", remember);
 
-  eventcastConnection(channel, { ...options, gap: (gap) => add({ gap }) });
+  eventcastConnection(channel, { ...options, gap: (text) => add({ gap: text }) });
   channel.on("lost", ({ messages }) => {
     add({ gap: format(ngettext("%s message is missing: this page reads too slowly", "%s messages are missing: this page reads too slowly", messages), number(messages)) });
   }).on((data, { time, channel: from, event }) => add({ data, at: time ? time * 1000 : Date.now(), from, event }));

@@ -89,7 +89,7 @@ function finish() {
 
 // Send a form with further fields. Return the server's answer, or raise an error with its words.
 async function send(form, fields) {
-  const body = new URLSearchParams(new FormData(form));
+  const body = new FormData(form);
   for (const [field, value] of Object.entries(fields)) body.set(field, value);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
@@ -103,7 +103,10 @@ async function send(form, fields) {
 }
 
 const publish = $("publish");
-const sender = publish && eventcastSender(publish, name, (data) => send(publish, { data }));
+const sender = publish && eventcastSender(publish, name, (data) => {
+  // As a file, because a field of a form has other ends of lines.
+  return send(publish, { data: typeof data === "string" ? new Blob([data], { type: "text/plain" }) : data });
+});
 
 const disconnect = $("disconnect");
 disconnect?.addEventListener("submit", async (event) => {
