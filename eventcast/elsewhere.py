@@ -28,6 +28,7 @@ from eventcast.conf import conf
 from eventcast.engine import names, publishing, sending
 from eventcast.exceptions import EventcastError, InvalidChannel, LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers.cluster import ClusterLayer
 from eventcast.server import daphne
 
 TIMEOUT = 5.0
@@ -74,8 +75,7 @@ def road() -> publishing.Road | None:
     local = isinstance(layer, InMemoryChannelLayer) or type(layer) is StockInMemoryChannelLayer
     if daphne.is_running() or _serving_process == os.getpid() or (local and layer.groups):
         return None  # A server that has no subscriber yet, or other readers of the layer in this process.
-    has_green_threads = _has_green_threads()
-    if not local and not has_green_threads:
+    if not local and (isinstance(layer, ClusterLayer) or not _has_green_threads()):
         return None
     if "URL" in getattr(settings, "EVENTCAST", {}):
         return _by_http(conf.URL, conf.KEY)

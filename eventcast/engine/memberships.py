@@ -18,6 +18,7 @@ from eventcast.engine import names
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers.cluster import ClusterLayer
 
 logger = SteadyLogger("eventcast.hub")
 
@@ -135,25 +136,29 @@ class Memberships:
     async def _add(self, channel: str) -> None:
         try:
             async with self._starting:
-                if self._receiver is None:
+                if not self._layer_channel:
                     self._layer_channel = await self._layer.new_channel("eventcast.hub")
-                    self._receiver = asyncio.get_running_loop().create_task(self._receive())
-                    self._schedule_renewal()
+                    if isinstance(self._layer, ClusterLayer):
+                        self._layer.receive_with(self._layer_channel, self._accept)
+                    else:
+                        self._receiver = asyncio.get_running_loop().create_task(self._receive())
+                        self._schedule_renewal()
             await self._layer.group_add(names.group_name(channel), self._layer_channel)
         except Exception as error:
             logger.error("Joining the group of %s failed: %r", names.quoted(channel), error)
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
 
     def forget(self) -> None:
-        """The event loop has ended before its subscribers: tell the in-memory layer."""
-        if isinstance(self._layer, InMemoryChannelLayer):
+        """The event loop has ended before its subscribers: tell a layer that calls this process's receiver."""
+        local = self._layer.local if isinstance(self._layer, ClusterLayer) else self._layer
+        if isinstance(local, InMemoryChannelLayer):
             for channel in self._memberships:
-                self._layer.group_discard_nowait(names.group_name(channel), self._layer_channel)
+                local.group_discard_nowait(names.group_name(channel), self._layer_channel)
             self._stop()
 
     def _stop(self) -> None:
         """This process has no subscribers any more: leave nothing behind."""
-        if isinstance(self._layer, InMemoryChannelLayer):
+        if isinstance(self._layer, (InMemoryChannelLayer, ClusterLayer)):
             self._layer.receive_with(self._layer_channel, None)
         self._layer, self._layer_channel = None, ""
         if self._receiver is not None:

@@ -154,7 +154,7 @@ async def _apublish(
             return await road.asend(events)
         found = 0
         for event in events:
-            found = await sending.asend(event)
+            found = (await sending.asend(event)).subscribers
         return found
     except EventcastError:
         if not fail_silently:

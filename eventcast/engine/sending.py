@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -19,6 +19,8 @@ from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers.cluster import ClusterLayer, connections
+from eventcast.layers.counting import Reach
 
 logger = SteadyLogger("eventcast.publish")
 
@@ -42,37 +44,43 @@ _background = BackgroundLoop("eventcast.publish")
 _AT_ONCE = contextlib.nullcontext()
 
 
-async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "") -> int:
+async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "") -> Reach:
     """Publish several messages to one channel, in order: all of them, or none if one is refused.
 
     :param data: text (``str``) or binary (``bytes``) messages.
     :param event: the name of the event that all of them have.
-    :returns: how many subscribers this process has on the channel.
+    :returns: how many subscribers the channel has, without those of processes that cannot be counted.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     names.check_channel(channel)
     return await apublish_checked(channel, data, messages.check_event_name(event))
 
 
-async def apublish_checked(channel: str, data: Sequence[str | bytes], event_name: str = "") -> int:
-    """The same for names that were checked."""
-    return await asend(messages.to_layer(channel, [messages.check_data(message) for message in data], event_name))
+async def apublish_checked(
+    channel: str, data: Sequence[str | bytes], event_name: str = "", *, count: bool = True
+) -> Reach:
+    """The same for names that were checked.
+
+    :param count: whether to count the subscribers of other processes.
+    """
+    event = messages.to_layer(channel, [messages.check_data(message) for message in data], event_name)
+    return await asend(event, count=count)
 
 
-async def asend(event: dict[str, Any]) -> int:
-    """Send messages through the channel layer; returns the number of the channel's subscribers in this process."""
+async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
+    """Send messages through the channel layer."""
     channel = event["channel"]
     if captures:
         _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
         if hub.is_crowded(channel):
             await hub.wait_for_room(channel)
-    layer = get_layer()
+    layer, elsewhere = get_layer(), Reach()
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif not captures:
-        await _send_by_layer(layer, event)
-    return presence.subscriber_count(channel)
+        elsewhere = await _send_by_layer(layer, event, count)
+    return elsewhere.with_more(presence.subscriber_count(channel))
 
 
 def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> list[LocalChannel] | None:
@@ -118,6 +126,9 @@ def send(event: dict[str, Any]) -> None:
         pass  # Nothing leaves the process.
     elif on_loop:
         _background.start(_send_in_turn(layer, event))
+    elif isinstance(layer, ClusterLayer):
+        with _logging_failure(event):
+            layer.broadcast_now(_sends(event))
     else:
         _background.run(_send_by_layer(layer, event))
 
@@ -132,32 +143,56 @@ def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
     published.add(len(event["messages"]))
 
 
-async def _send_by_layer(layer: Any, event: dict[str, Any], turn: AbstractAsyncContextManager[Any] = _AT_ONCE) -> None:
-    """Hand a message to a layer of another project, within :data:`LAYER_TIMEOUT`.
+async def _send_by_layer(
+    layer: Any, event: dict[str, Any], count: bool = False, turn: AbstractAsyncContextManager[Any] = _AT_ONCE
+) -> Reach:
+    """Hand a message to a layer that reaches other processes; those of other projects have :data:`LAYER_TIMEOUT`.
 
     :param turn: what keeps the order, for publishers that do not wait; waiting for it is part of that time.
     :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
     """
+    if isinstance(layer, ClusterLayer):
+        with _logging_failure(event):
+            async with turn:
+                return await layer.broadcast(_sends(event), count=count)
 
     async def send(group: str, event: dict[str, Any]) -> None:
         async with turn:
             await layer.group_send(group, event)
 
-    channel = event["channel"]
-    error = await _within_limit(send(names.group_name(channel), event))
-    if error is not None:
-        logger.error("Publishing to %s failed: %r", names.quoted(channel), error)
+    with _logging_failure(event):
+        error = await _within_limit(send(names.group_name(event["channel"]), event))
         if isinstance(error, TimeoutError):
             raise LayerUnavailable(
                 f"The channel layer did not answer in {LAYER_TIMEOUT:g} s; the message may have been sent."
-            )
-        raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error
-    published.add(len(event["messages"]))
+            ) from error
+        if error is not None:
+            raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error
     if conf.PATTERN_SUBSCRIPTIONS:
         error = await _within_limit(send(EVERYWHERE, messages.for_patterns(event)))
         if error is not None:
             # Not the publisher's error: a publisher that tried again would send the message twice.
-            logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(channel), error)
+            logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(event["channel"]), error)
+    return Reach()
+
+
+def _sends(event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A message for the group of its channel, and for that of patterns."""
+    sends = [(names.group_name(event["channel"]), event)]
+    if conf.PATTERN_SUBSCRIPTIONS:
+        sends.append((EVERYWHERE, messages.for_patterns(event)))
+    return sends
+
+
+@contextlib.contextmanager
+def _logging_failure(event: dict[str, Any]) -> Iterator[None]:
+    """Count the message as published, or log that it is not."""
+    try:
+        yield
+    except LayerUnavailable as error:
+        logger.error("Publishing to %s failed: %r", names.quoted(event["channel"]), error.__cause__ or error)
+        raise
+    published.add(len(event["messages"]))
 
 
 async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
@@ -178,7 +213,21 @@ async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
 
 async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
     with contextlib.suppress(LayerUnavailable):  # logged where it was raised
-        await _send_by_layer(layer, event, _background.turn)
+        await _send_by_layer(layer, event, turn=_background.turn)
+
+
+def _count(event: dict[str, Any]) -> int:
+    """How many subscribers of this process a message of another one goes to: each is counted once."""
+    channel, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
+    own = presence.subscriber_count(channel, patterns=False)
+    return presence.subscriber_count(channel) - own if by_pattern else own
+
+
+def _connect(layer: ClusterLayer) -> None:
+    layer.count_with = _count
+
+
+connections.append(_connect)
 
 
 def _capture(event: dict[str, Any]) -> None:

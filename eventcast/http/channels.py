@@ -67,7 +67,8 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     admission.check_rate(request, permit, len(found))
     # Other processes may have subscribers too, which are not counted.
     scope = "" if is_local() else ', "scope": "process"'
-    return _published(name, len(found), await sending.apublish_checked(name, found, event), scope)
+    reach = await sending.apublish_checked(name, found, event)
+    return _published(name, len(found), reach.subscribers, scope)
 
 
 def event_of(request: HttpRequest) -> str:

@@ -18,6 +18,10 @@ from eventcast.layers.peers import GROUP, PROCESS, Peers, logger
 Sends = Sequence[tuple[str, dict[str, Any]]]
 
 
+connections: list[Callable[[ClusterLayer], None]] = []
+"""Called with a layer each time that it starts: how the engine sets what the layer asks it for."""
+
+
 class ClusterLayer(Peers):
     """Groups and channels of all processes on a bus.
 
@@ -43,6 +47,13 @@ class ClusterLayer(Peers):
         """Says how many subscribers of this process a message of a group goes to."""
         self._joining: Counter[str] = Counter()
         self._counts = RecentCounts()
+
+    async def start(self) -> None:
+        """Live on the running event loop, unless the layer lives already."""
+        if not self.lives:
+            for connect in connections:
+                connect(self)
+            await super().start()
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message to one channel, of another process too if its name is of :meth:`new_channel`.

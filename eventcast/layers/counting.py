@@ -14,13 +14,17 @@ class Reach:
     """What is known of a publish when it is over."""
 
     subscribers: int = 0
-    """Subscribers of other processes that it went to."""
+    """Subscribers that it went to, as far as they are counted."""
     missing: int = 0
     """Processes that it went to and that have not said in time how many subscribers they have."""
     age: float = 0.0
     """Seconds since the subscribers were counted; 0 if they were counted for this publish."""
     degraded: bool = False
     """Whether it went to this process only, because the bus does not work."""
+
+    def with_more(self, subscribers: int) -> Reach:
+        """The same with more subscribers."""
+        return Reach(self.subscribers + subscribers, self.missing, self.age, self.degraded)
 
 
 class RecentCounts:
