@@ -21,6 +21,7 @@ from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.strands import Strand
 from eventcast.exceptions import Forbidden, InvalidMessage, LayerUnavailable, NothingToShow, Refused, SnapshotFailed
 from eventcast.routes import Route
 from eventcast.security import admission, users
@@ -110,7 +111,9 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
     return decorate
 
 
-async def let_in(subscriber: OwingSubscriber, request: HttpRequest, wanted: str | Pattern, permit: Permit) -> None:
+async def let_in(
+    subscriber: OwingSubscriber | Strand, request: HttpRequest, wanted: str | Pattern, permit: Permit
+) -> None:
     """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
     than :func:`eventcast.security.admission.let_in`.
 
@@ -127,7 +130,11 @@ async def let_in(subscriber: OwingSubscriber, request: HttpRequest, wanted: str 
 
 
 async def _begin_with(
-    found: Snapshot, arguments: dict[str, Any], subscriber: OwingSubscriber, request: HttpRequest, channel: str
+    found: Snapshot,
+    arguments: dict[str, Any],
+    subscriber: OwingSubscriber | Strand,
+    request: HttpRequest,
+    channel: str,
 ) -> None:
     hub = current_hub()
     try:

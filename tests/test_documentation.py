@@ -23,14 +23,12 @@ from eventcast.commandline import Subcommand
 from eventcast.commandline.listen import Listen
 from eventcast.commandline.tools import TOOLS, add_parsers
 from eventcast.conf import SETTINGS, conf
-from eventcast.engine import closing
-from eventcast.engine.forms import lost_text
+from eventcast.engine import closing, notices
 from eventcast.engine.messages import Message
 from eventcast.exceptions import Refused
 from eventcast.management.commands.eventcast import SUBCOMMANDS, Command
 from eventcast.models import Channel
 from eventcast.security import refusals as security_refusals
-from eventcast.websocket import v1
 from eventcast_project import environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +164,12 @@ def test_own_paths_are_those_of_the_code() -> None:
 
 def test_frames_of_eventcast_v1_are_those_of_the_code() -> None:
     lines = [Message("x", "/a", "paid").line(), Message(b"x", "/a").line()]
-    texts = [v1.hello("/a", 20, publish=False), v1.heartbeat(), lost_text(1), v1.bye(closing.GOING_AWAY)]
+    texts = [
+        notices.hello("/a", 20, publish=False),
+        notices.heartbeat(),
+        notices.lost(1),
+        notices.bye(closing.GOING_AWAY),
+    ]
     in_code = {key for line in lines for key in json.loads(line)} | {json.loads(text)["type"] for text in texts}
     assert names("protocol.md", "Frames of the server") == in_code
 
@@ -174,7 +177,12 @@ def test_frames_of_eventcast_v1_are_those_of_the_code() -> None:
 def test_example_of_eventcast_v1_has_frames_of_the_code() -> None:
     found = [json.loads(line) for line in section("protocol.md", "eventcast.v1").splitlines() if line.startswith("{")]
     told = {frame["type"]: set(frame) for frame in found if "type" in frame}
-    texts = [v1.hello("/a", 20, publish=False), v1.heartbeat(), lost_text(1), v1.bye(closing.GOING_AWAY)]
+    texts = [
+        notices.hello("/a", 20, publish=False),
+        notices.heartbeat(),
+        notices.lost(1),
+        notices.bye(closing.GOING_AWAY),
+    ]
     assert told == {frame["type"]: set(frame) for frame in map(json.loads, texts)}
 
 

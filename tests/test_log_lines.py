@@ -21,6 +21,7 @@ from eventcast.engine.publishing import apublish
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
 from eventcast.http import answers, streams
+from eventcast.http.formats import FORMATS, SSE
 from eventcast.security import clients, revocation
 from eventcast.websocket import consumer as consumers
 from eventcast.websocket import handshake, speaking
@@ -110,7 +111,7 @@ async def publish_by_a_layer_that_is_down(channel: str) -> None:
 
 async def stream_from_a_layer_that_is_down(channel: str) -> None:
     layer = FlakyLayer()
-    answer = streams.Stream(request_to(channel), channel, streams.FORMATS[streams.SSE], Permit())
+    answer = streams.Stream(request_to(channel), channel, FORMATS[SSE], Permit())
     layer.failing = {"group_add", "group_discard"}
     with layer_in_use(layer):
         async for _ in streams._body(answer):

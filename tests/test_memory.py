@@ -16,7 +16,8 @@ from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.publishing import publish
-from eventcast.http.streams import FORMATS, SSE, ResponseStream, Stream
+from eventcast.http.formats import FORMATS, SSE
+from eventcast.http.streams import ResponseStream, Stream
 from eventcast.security.admission import Permit
 from eventcast.websocket.asgi import ASGIWebSocket
 from tests.fakes import FakeSubscriber, StuckSubscriber

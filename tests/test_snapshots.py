@@ -31,7 +31,8 @@ from eventcast.exceptions import (
     ServerFull,
     SnapshotFailed,
 )
-from eventcast.http.streams import FORMATS, SSE, ResponseStream, Stream
+from eventcast.http.formats import FORMATS, SSE
+from eventcast.http.streams import ResponseStream, Stream
 from eventcast.security.authorization.permits import Permit
 from eventcast.snapshots import snapshot
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 from eventcast.engine import presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish
-from eventcast.http import streams
+from eventcast.http.formats import NDJSON, SSE
 from eventcast.routing import EventcastRouter
 from tests.fakes import Connection, FlakyLayer, layer_in_use, until
 
@@ -54,7 +54,7 @@ class Reader(Connection):
 
 @pytest.fixture
 async def sse() -> AsyncIterator[Reader]:
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
     yield reader
     await reader.leave()
@@ -62,7 +62,7 @@ async def sse() -> AsyncIterator[Reader]:
 
 @pytest.fixture
 async def lines() -> AsyncIterator[Reader]:
-    reader = Reader(streams.NDJSON)
+    reader = Reader(NDJSON)
     await reader.begin()
     yield reader
     await reader.leave()
@@ -88,7 +88,7 @@ async def test_lines_hold_the_messages(lines: Reader) -> None:
     await apublish("/a", "张三\nx")
     await until(lambda: lines.body.strip())
     record = json.loads(lines.body)
-    assert (lines.headers["content-type"], record["channel"], record["data"]) == (streams.NDJSON, "/a", "张三\nx")
+    assert (lines.headers["content-type"], record["channel"], record["data"]) == (NDJSON, "/a", "张三\nx")
 
 
 @pytest.mark.usefixtures("sse")
@@ -102,7 +102,7 @@ async def test_stream_is_known_by_its_peer() -> None:
     assert (info.peer, info.transport) == ("192.0.2.1:12345", "sse")
 
 
-@pytest.mark.parametrize("form", [streams.SSE, streams.NDJSON])
+@pytest.mark.parametrize("form", [SSE, NDJSON])
 async def test_stream_works_without_the_router(form: str) -> None:
     reader = Reader(form, ASGIHandler())
     await reader.begin()
@@ -112,14 +112,14 @@ async def test_stream_works_without_the_router(form: str) -> None:
 
 
 async def test_client_that_leaves_is_counted_out() -> None:
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
     await reader.leave()
     assert (presence.subscriber_count("/a"), current_hub().channels) == (0, {})
 
 
 async def test_client_that_leaves_while_something_is_sent_is_counted_out() -> None:
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
     gate = asyncio.Event()
 
@@ -136,7 +136,7 @@ async def test_client_that_leaves_while_something_is_sent_is_counted_out() -> No
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100})
 async def test_client_that_reads_nothing_is_cut_off() -> None:
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
 
     async def wait(event: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ async def test_client_that_reads_nothing_is_cut_off() -> None:
 
 
 async def test_goodbye_of_the_server_ends_streams() -> None:
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
     current_hub().say_goodbye()
     await reader.ended()
@@ -160,7 +160,7 @@ async def test_goodbye_of_the_server_ends_streams() -> None:
 
 async def test_stream_is_refused_when_the_server_is_going_away() -> None:
     current_hub().say_goodbye()
-    reader = Reader(streams.SSE)
+    reader = Reader(SSE)
     await reader.begin()
     await reader.leave()
     assert (reader.status, json.loads(reader.body)["error"]) == (503, "layer_unavailable")
@@ -170,7 +170,7 @@ async def test_stream_ends_when_the_layer_is_down(caplog: pytest.LogCaptureFixtu
     layer = FlakyLayer()
     layer.failing = {"group_add"}
     with layer_in_use(layer):
-        reader = Reader(streams.SSE)
+        reader = Reader(SSE)
         await reader.begin()
         await reader.ended()
     assert (reader.body, current_hub().channels) == (b"", {})

@@ -18,7 +18,8 @@ from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.http import streams
-from eventcast.http.streams import FORMATS, NDJSON, SSE, ResponseStream, Stream
+from eventcast.http.formats import FORMATS, NDJSON, SSE
+from eventcast.http.streams import ResponseStream, Stream
 from eventcast.security.authorization.permits import Permit
 from tests.fakes import until
 from tests.test_streams import Reader as Client

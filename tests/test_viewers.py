@@ -19,7 +19,8 @@ from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.publishing import publish
 from eventcast.engine.subscribers import Subscriber
-from eventcast.http.streams import FORMATS, NDJSON, SSE, ResponseStream, Stream
+from eventcast.http.formats import FORMATS, NDJSON, SSE
+from eventcast.http.streams import ResponseStream, Stream
 from eventcast.security.admission import Permit
 from eventcast.websocket.asgi import ASGIWebSocket
 from tests.fakes import until

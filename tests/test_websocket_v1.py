@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import eventcast
-from eventcast.engine import closing
+from eventcast.engine import closing, notices
 from eventcast.engine.closing import Closing
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.forms import Batch
@@ -49,9 +49,9 @@ async def connect(peers: list[Peer], **options: Any) -> Peer:
 
 def test_hello_names_the_channel_or_the_pattern() -> None:
     server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": 20}
-    assert json.loads(v1.hello("/张", 20, publish=True)) == server | {"channel": "/张", "publish": True}
+    assert json.loads(notices.hello("/张", 20, publish=True)) == server | {"channel": "/张", "publish": True}
     pattern = parse("/a/<int:id>")
-    assert json.loads(v1.hello(pattern, 20, publish=False)) == server | {"pattern": pattern.text, "publish": False}
+    assert json.loads(notices.hello(pattern, 20, publish=False)) == server | {"pattern": pattern.text, "publish": False}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_hello_names_the_channel_or_the_pattern() -> None:
     ],
 )
 def test_bye_says_when_to_come_back(ends: Closing, retry: list[float] | None) -> None:
-    assert json.loads(v1.bye(ends)) == {"type": "bye", "code": ends.code, "reason": ends.reason, "retry": retry}
+    assert json.loads(notices.bye(ends)) == {"type": "bye", "code": ends.code, "reason": ends.reason, "retry": retry}
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ Subscribed = tuple[v1.V1ASGIWebSocket, list[dict[str, Any]]]
 
 
 def test_hello_says_in_how_many_seconds_the_permission_ends() -> None:
-    assert 99 < json.loads(v1.hello("/a", 20, time.time() + 100, publish=True))["expires"] <= 100
-    assert json.loads(v1.hello("/a", 20, time.time() - 1, publish=True))["expires"] == 0
+    assert 99 < json.loads(notices.hello("/a", 20, time.time() + 100, publish=True))["expires"] <= 100
+    assert json.loads(notices.hello("/a", 20, time.time() - 1, publish=True))["expires"] == 0
 
 
 async def test_hello_comes_before_messages_of_the_handshake(subscriber: Subscribed) -> None:

@@ -18,7 +18,8 @@ from eventcast.admin import formats, operations, reports
 from eventcast.admin.recorder import recorder
 from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers
-from eventcast.http.streams import FORMATS, NDJSON, Stream
+from eventcast.http.formats import FORMATS, NDJSON
+from eventcast.http.streams import Stream
 from eventcast.models import Channel
 from eventcast.security.authorization.sessions import Viewers
 

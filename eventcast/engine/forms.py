@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from eventcast.engine import notices
 from eventcast.engine.messages import Message, encode_frame
 
 
@@ -11,14 +12,14 @@ class Form:
     """How messages are written to one kind of subscriber. Forms are compared by identity.
 
     :param encode: the bytes of one message.
-    :param notice: the bytes of a text that is no message, such as :func:`lost_text`.
+    :param notice: the bytes of a notice, by its type and its text, see ``eventcast.engine.notices``.
     :param chunked: whether each write is a chunk of an HTTP/1.1 body (RFC 9112 section 7.1).
     """
 
     __slots__ = ("_chunked", "_encode", "_notice")
 
     def __init__(
-        self, encode: Callable[[Message], bytes], notice: Callable[[bytes], bytes], *, chunked: bool = False
+        self, encode: Callable[[Message], bytes], notice: Callable[[str, bytes], bytes], *, chunked: bool = False
     ) -> None:
         self._encode = encode
         self._notice = notice
@@ -32,40 +33,43 @@ class Form:
 
     def lost(self, count: int) -> bytes:
         """What a viewer gets in the place of ``count`` messages that it has lost, see ``Subscriber.viewer``."""
-        return self.wrap(self._notice(lost_text(count).encode()))
+        return self.notice("lost", notices.lost(count))
+
+    def notice(self, kind: str, text: str) -> bytes:
+        """The bytes of a notice."""
+        return self.wrap(self._notice(kind, text.encode()))
 
     def wrap(self, data: bytes) -> bytes:
         """Other bytes of the same stream, as a chunk where the form has chunks."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
 
-def lost_text(count: int) -> str:
-    """The notice that ``count`` messages are missing here: ``{"type":"lost","messages":3,"reason":"slow"}``."""
-    return f'{{"type":"lost","messages":{count},"reason":"slow"}}'
-
-
-def _text_frame(text: bytes) -> bytes:
+def _frame(kind: str, text: bytes) -> bytes:
     return encode_frame(text, binary=False)
 
 
-def _text_line(text: bytes) -> bytes:
+def _text(kind: str, text: bytes) -> bytes:
+    return text
+
+
+def _line(kind: str, text: bytes) -> bytes:
     return text + b"\n"
 
 
-def _lost_event(text: bytes) -> bytes:
-    return b"event: lost\ndata: " + text + b"\n\n"
+def _event(kind: str, text: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), text)
 
 
-FRAMES, LINE_FRAMES = Form(Message.frame, _text_frame), Form(Message.line_frame, _text_frame)
+FRAMES, LINE_FRAMES = Form(Message.frame, _frame), Form(Message.line_frame, _frame)
 """WebSocket frames: of messages, and of their lines of JSON."""
-PAYLOADS, LINE_TEXTS = Form(lambda message: message.payload, bytes), Form(lambda message: message.line()[:-1], bytes)
+PAYLOADS, LINE_TEXTS = Form(lambda message: message.payload, _text), Form(lambda message: message.line()[:-1], _text)
 """The same for servers that make the frames themselves."""
-EVENTS, EVENT_CHUNKS = Form(Message.event, _lost_event), Form(Message.event, _lost_event, chunked=True)
+EVENTS, EVENT_CHUNKS = Form(Message.event, _event), Form(Message.event, _event, chunked=True)
 """Server-Sent Events: as a plain body, and as chunks."""
-LINE_EVENTS = Form(Message.line_event, _lost_event)
-LINE_EVENT_CHUNKS = Form(Message.line_event, _lost_event, chunked=True)
+LINE_EVENTS = Form(Message.line_event, _event)
+LINE_EVENT_CHUNKS = Form(Message.line_event, _event, chunked=True)
 """Server-Sent Events of lines of JSON."""
-LINES, LINE_CHUNKS = Form(Message.line, _text_line), Form(Message.line, _text_line, chunked=True)
+LINES, LINE_CHUNKS = Form(Message.line, _line), Form(Message.line, _line, chunked=True)
 """Lines of JSON."""
 
 BY_PATTERN = {FRAMES: LINE_FRAMES, PAYLOADS: LINE_TEXTS, EVENTS: LINE_EVENTS, EVENT_CHUNKS: LINE_EVENT_CHUNKS}

@@ -16,8 +16,9 @@ from eventcast.engine import names, presence, sending
 from eventcast.engine.messages import check_event_name
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
-from eventcast.http import pages, payloads, streams
+from eventcast.http import pages, payloads, shared_streams, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
+from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.layers import get_layer, is_local
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
@@ -77,18 +78,26 @@ def event_of(request: HttpRequest) -> str:
     :raises InvalidQuery: it is given twice, or the query is not percent-encoded UTF-8.
     :raises InvalidEventName: the name has a line break, or is too long.
     """
-    query = request.META.get("QUERY_STRING", "")
-    if "event=" not in query:
-        return ""
-    try:
-        found = parse_qs(
-            query.encode().decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict"
-        ).get("event", [""])
-    except ValueError:
-        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
+    found = in_query(request, "event")
     if len(found) > 1:
         raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
-    return check_event_name(found[0])
+    return check_event_name(found[0]) if found else ""
+
+
+def in_query(request: HttpRequest, parameter: str) -> list[str]:
+    """What the query of a request says for a parameter.
+
+    :raises InvalidQuery: the query is not percent-encoded UTF-8, or has over 100 parameters.
+    """
+    query = request.META.get("QUERY_STRING", "")
+    if f"{parameter}=" not in query:
+        return []
+    try:
+        return parse_qs(
+            query.encode().decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict"
+        ).get(parameter, [])
+    except ValueError:
+        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
 
 
 def _published(name: str, messages: int, subscribers: int, scope: str = "") -> Answer:
@@ -105,7 +114,7 @@ def form_of(request: HttpRequest) -> str | None:
     :raises Refused: the header cannot be read.
     """
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    return preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
+    return preferred(request, ["application/json", *page, SSE, NDJSON])
 
 
 async def listen_or_ask(request: HttpRequest, name: str) -> Response:
@@ -117,8 +126,12 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
     response: Response
     if form == pages.HTML:
         response = pages.channel_page(request, name, await refusal_to_view(request, name))
-    elif form in streams.FORMATS and request.method == "GET":
-        response = await streams.stream(request, name, streams.FORMATS[form])
+    elif form in FORMATS and request.method == "GET":
+        more, format = in_query(request, "channel"), FORMATS[form]
+        if more:
+            response = await shared_streams.stream(request, [name, *more], format)
+        else:
+            response = await streams.stream(request, name, format)
     else:
         await admission.check_view(request, name)
         response = answer(described(presence.channel_info(name)) | SCOPE)

@@ -25,6 +25,7 @@ from eventcast.exceptions import (
 from eventcast.http import pages, streams
 from eventcast.http.answers import SCOPE, Answer, Response, answer, described, preferred, refusal_answer
 from eventcast.http.channels import channel_of, refusal_to_view
+from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.security import admission, refusals
 
 LIVE, READY = b"-/health/live", b"-/health/ready"
@@ -105,9 +106,9 @@ async def subscribe(request: HttpRequest) -> Response:
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     pattern = patterns.from_query(query, mount)
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    form = preferred(request, ["application/json", *page, streams.SSE, streams.NDJSON])
-    if form in streams.FORMATS and request.method == "GET":
-        return await streams.stream(request, pattern, streams.FORMATS[form])
+    form = preferred(request, ["application/json", *page, SSE, NDJSON])
+    if form in FORMATS and request.method == "GET":
+        return await streams.stream(request, pattern, FORMATS[form])
     if form == pages.HTML:
         refusal = await refusal_to_view(request, pattern)
         response = pages.channel_page(request, pattern.text, refusal, many=True)

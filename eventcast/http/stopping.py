@@ -19,8 +19,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") i
 """Those that stop uvicorn and granian; the last one on Windows."""
 
 
-def end_when_stopping(kind: type[Subscriber]) -> None:
-    """Have the subscribers of one kind closed when a signal stops the server. Safe to call again and again.
+def end_when_stopping(*kinds: type[Subscriber]) -> None:
+    """Have the subscribers of these kinds closed when a signal stops the server. Safe to call again and again.
 
     Nothing happens where the event loop does not run in the main thread, which alone may handle signals.
     """
@@ -30,14 +30,14 @@ def end_when_stopping(kind: type[Subscriber]) -> None:
     for number in SIGNALS:
         handler = signal.getsignal(number)
         if callable(handler) and getattr(handler, "ends_streams_of", None) is not hub:
-            signal.signal(number, _ending_streams(hub, kind, handler))
+            signal.signal(number, _ending_streams(hub, kinds, handler))
 
 
-def _ending_streams(hub: Hub, kind: type[Subscriber], handler: Callable[..., Any]) -> Callable[..., Any]:
+def _ending_streams(hub: Hub, kinds: tuple[type[Subscriber], ...], handler: Callable[..., Any]) -> Callable[..., Any]:
     def end_streams() -> None:
         hub.stopping = True
         for subscriber in hub.subscribers():
-            if isinstance(subscriber, kind):
+            if isinstance(subscriber, kinds):
                 subscriber.close(GOING_AWAY)
                 subscriber.leave()
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
@@ -21,62 +19,28 @@ from eventcast import snapshots
 from eventcast.conf import conf
 from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.fanout import JOIN_LIMIT
-from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Batch, Form
+from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
-from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
+from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
 from eventcast.http.answers import Answer, StreamedResponse, note_refused, refusal_answer
+from eventcast.http.formats import KEEP_ALIVE, Format
 from eventcast.http.wire import answer_bytes
 from eventcast.security import admission, clients
 from eventcast.security.authorization.permits import Permit
 from eventcast.server import daphne
 
-SSE, NDJSON = "text/event-stream", "application/x-ndjson"
-
-KEEP_ALIVE = 15.0
-"""Seconds of silence after which a line without meaning is sent: proxies close silent connections (HTML standard)."""
-
 DEAD_AFTER = 45.0
 """Seconds without an acknowledgement of sent bytes after which a client is gone: with KEEP_ALIVE, one minute."""
-
-RETRY = (1.0, 5.0)
-"""Seconds after which an EventSource reconnects. Each gets a random time, so that not all come at once."""
 
 MAX_UNASKED = 64 * 1024
 """Bytes that a client may send while it listens. The server discards them; past this number it disconnects."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 """Ends the body of a response in chunks (RFC 9112 section 7.1)."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """One of the two kinds of streams.
-
-    :param name: the name of the transport in the admin.
-    :param plain: the form of messages; ``chunks``, the form in a body that is sent in chunks.
-    :param keep_alive: a line without meaning, sent after silence.
-    """
-
-    name: str
-    content_type: str
-    plain: Form
-    chunks: Form
-    keep_alive: bytes
-
-    def greeting(self) -> bytes:
-        """The first bytes of a stream."""
-        # No blank line follows retry: some clients would read an event without data.
-        return b"retry: %d\n" % (1000 * random.uniform(*RETRY)) if self.name == "sse" else b"\n"
-
-
-FORMATS = {
-    SSE: Format("sse", SSE, EVENTS, EVENT_CHUNKS, b":\n"),
-    NDJSON: Format("ndjson", NDJSON, LINES, LINE_CHUNKS, b"\n"),
-}
 
 
 class Stream(Answer):
@@ -104,9 +68,27 @@ class Stream(Answer):
         self.described = clients.described(request, permit.user, permit.identity)
         """What a subscriber is told of its client."""
 
+    async def let_in(self, subscriber: Carrier) -> None:
+        """Let its subscriber in.
+
+        :raises Refused: there is no place, or not for this client.
+        """
+        await snapshots.let_in(subscriber, self.request, self.wanted, self.permit)
+
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
         return StreamedResponse(_body(self), headers=self.headers)
+
+
+def check_streams(request: HttpRequest) -> None:
+    """Check that the server has streams now.
+
+    :raises StreamingUnavailable: it is not an ASGI server; ``LayerUnavailable``: it is stopping.
+    """
+    if getattr(request, "scope", None) is None:
+        raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
+    if current_hub().stopping:
+        raise LayerUnavailable("The server is going away. Connect again.")
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
@@ -115,24 +97,22 @@ async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) ->
     :raises StreamingUnavailable: the server is not an ASGI server.
     :raises Refused: the client may not subscribe.
     """
-    if getattr(request, "scope", None) is None:
-        raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
-    if current_hub().stopping:
-        raise LayerUnavailable("The server is going away. Connect again.")
+    check_streams(request)
     return Stream(request, wanted, format, await admission.check_subscribe(request, wanted))
 
 
-class SocketStream(SocketSubscriber):
+class SocketStream(SocketSubscriber, Carrier):
     """A stream that writes to its socket itself.
 
     :param answer: the answer that :func:`stream` has made.
     :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
     """
 
-    __slots__ = ("_chunked", "_format", "_unasked")
+    __slots__ = ("_chunked", "_format", "_unasked", "strands")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
         super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
+        self.strands = None
         self.viewer = self.watching = answer.viewer
         self.form = answer.format.chunks if chunked else answer.format.plain
         self._format = answer.format
@@ -147,9 +127,10 @@ class SocketStream(SocketSubscriber):
     def transport(self) -> str:  # type: ignore[override]
         return self._format.name
 
-    def greet(self) -> bytes:
-        """The first bytes of the body."""
-        return self.form.wrap(self._format.greeting())
+    def begin(self, head: bytes) -> None:
+        """Open the stream, after the head of its response."""
+        self.open(head + self.form.wrap(self._format.greeting()))
+        self.end_if_empty()
 
     def received(self, data: bytes) -> None:
         self._unasked += len(data)
@@ -177,13 +158,14 @@ class SocketStream(SocketSubscriber):
             self.write_bytes(self.form.wrap(self._format.keep_alive))
 
 
-class ResponseStream(OwingSubscriber):
+class ResponseStream(Carrier):
     """A stream that is the body of a Django response: iterate over it to get the bytes to send."""
 
-    __slots__ = ("_format", "_news", "_sent", "_task")
+    __slots__ = ("_format", "_news", "_sent", "_task", "strands")
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
+        self.strands = None
         self.viewer = self.watching = answer.viewer
         self.form = answer.format.plain
         self._format = answer.format
@@ -254,18 +236,19 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             daphne.close_at_shutdown(protocol, current_hub())
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
-                await snapshots.let_in(stream, answer.request, answer.wanted, answer.permit)
+                await answer.let_in(stream)
             except Refused as refusal:
                 note_refused("GET", str(answer.wanted), refusal, subscribes=True)
                 _answer_refused(taken, refusal)
                 return
-            stream.open(taken.unsent + stream.greet())
+            stream.begin(taken.unsent)
             return
     subscriber = ResponseStream(answer)
     try:
-        await snapshots.let_in(subscriber, answer.request, answer.wanted, answer.permit)
+        await answer.let_in(subscriber)
+        subscriber.end_if_empty()
         if protocol is None:
-            stopping.end_when_stopping(ResponseStream)
+            stopping.end_when_stopping(ResponseStream, Strand)
         else:
             daphne.close_at_shutdown(protocol, current_hub())
         yield answer.format.greeting()
@@ -284,3 +267,4 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
         note_refused("GET", str(answer.wanted), refusal, subscribes=True)
     finally:
         current_hub().unsubscribe(subscriber)
+        subscriber.release()

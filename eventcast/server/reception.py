@@ -6,7 +6,6 @@ import functools
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from eventcast import snapshots
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
@@ -137,13 +136,13 @@ class DoorConnection(HTTPConnection):
         head = answer_head(answer, more=more + b"Connection: close\r\n")
         subscriber = streams.SocketStream(self._socket, answer, chunked=chunked)
         try:
-            await snapshots.let_in(subscriber, answer.request, answer.wanted, answer.permit)
+            await answer.let_in(subscriber)
         except Refused as refusal:
             self._answer(refused(answer.request, refusal), close=True)
             return
         if self._still_there(subscriber):
             self._log("http", "complete", status=200, size=0)
-            subscriber.open(head + subscriber.greet())
+            subscriber.begin(head)
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")

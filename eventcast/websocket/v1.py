@@ -8,22 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from typing import Any
 
-import eventcast
-from eventcast.engine.closing import (
-    DISCONNECTED,
-    INVALID_DATA,
-    MESSAGE_TOO_BIG,
-    PERMISSION_IS_OVER,
-    POLICY_VIOLATION,
-    PROTOCOL_ERROR,
-    Closing,
-)
+from eventcast.engine.closing import Closing
 from eventcast.engine.forms import LINE_FRAMES, LINE_TEXTS
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import check_event_name, encode_frame
+from eventcast.engine.notices import bye, heartbeat, hello
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody
@@ -35,41 +26,6 @@ SUBPROTOCOL = "eventcast.v1"
 
 HEARTBEAT = 20.0
 """Seconds between two heartbeats where no other interval is known: under other servers than Daphne."""
-
-AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
-"""Between which seconds a client comes back: with a new permission, after a restart, after it was sent away."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def hello(wanted: str | Pattern, heartbeat: float, expires_at: float | None = None, *, publish: bool) -> str:
-    """The first frame.
-
-    :param heartbeat: seconds after which the client hears something at the latest.
-    :param expires_at: when the permission ends, seconds since the epoch; None if it does not.
-    :param publish: whether what the client sends is published.
-    """
-    listens_to = {"pattern": wanted.text} if isinstance(wanted, Pattern) else {"channel": wanted}
-    server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": heartbeat}
-    ends = {} if expires_at is None else {"expires": round(max(0.0, expires_at - time.time()), 3)}
-    return _encode(server | listens_to | {"publish": publish} | ends)
-
-
-def heartbeat() -> str:
-    """A sign of life."""
-    return '{"type":"heartbeat"}'
-
-
-def bye(closing: Closing) -> str:
-    """The last frame before a close frame: why the connection ends, and when to come back."""
-    retry: tuple[float, float] | None = SOON
-    if closing.code in (PROTOCOL_ERROR, INVALID_DATA):
-        retry = None
-    elif closing in PERMISSION_IS_OVER:
-        retry = AT_ONCE
-    elif closing.code in (DISCONNECTED, POLICY_VIOLATION, MESSAGE_TOO_BIG):
-        retry = LATER
-    return _encode({"type": "bye", "code": closing.code, "reason": closing.reason, "retry": retry})
 
 
 def message_in(frame: str | bytes) -> tuple[str | bytes, str] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.live import servers
 from tests.live.clients import HandshakeRefused
-from tests.live.conftest import Connect, Fleet, Talk, check_log
+from tests.live.conftest import Connect, Fleet, Open, Talk, check_log
 from tests.live.servers import Server
 
 KIB = 1024
@@ -161,3 +162,25 @@ async def test_other_methods_are_not_allowed(method: str, server: Server, channe
     answer = await http(server).request(method, channel)
     assert (answer.status, answer.error) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST, PUT"
+
+
+async def test_one_stream_has_several_channels(server: Server, channel: str, listen: Open, http: Talk) -> None:
+    others = [f"{channel}/{number}" for number in range(8)]
+    query = "&".join(f"channel={name}" for name in [*others, "/-/x"])
+    stream, speaker = await listen(server, f"{channel}?{query}", "application/x-ndjson"), http(server)
+
+    async def line() -> dict[str, object]:
+        while (found := await stream.read_until(b"\n")) == b"\n":
+            pass
+        return dict(json.loads(found))
+
+    told = [await line() for _ in range(10)]
+    assert [each["channel"] for each in told] == [channel, *others, "/-/x"]
+    assert {str(each["type"]) for each in told[:-1]} == {"hello"}
+    assert (told[-1]["type"], told[-1]["code"]) == ("bye", "reserved_path")
+    for name in [*others, channel]:
+        assert (await speaker.post(name, "x" * 70_000)).json()["subscribers"] == 1
+        assert (await line())["channel"] == name
+    stream.cut()
+    for name in (channel, others[-1]):
+        await speaker.wait_for_count(name, 0)

@@ -112,12 +112,18 @@ async def test_stream_gets_what_was_published_before_the_server_stops(
     start: Start, listen: Open, http: Talk, kind: str, form: str
 ) -> None:
     server = start(getattr(servers, kind))
-    stream, speaker = await listen(server, "/a", form), http(server)
+    streams, speaker = [await listen(server, "/a", form), await listen(server, "/a?channel=/b", form)], http(server)
+    end = b"\n\n" if form == SSE else b"\n"
+    for _ in ("/a", "/b"):
+        assert b'"hello"' in await streams[1].read_until(end)
     for number in range(20):
         assert (await speaker.post("/a", f"number {number}")).status == 201
     server.terminate()
-    for number in range(20):
-        assert f"number {number}".encode() in await stream.read_until(b"\n\n" if form == SSE else b"\n")
+    for stream in streams:
+        for number in range(20):
+            assert f"number {number}".encode() in await stream.read_until(end)
+    for _ in ("/a", "/b"):
+        assert b'"code":1001' in await streams[1].read_until(end)
     # uvicorn ends by the signal that it was sent.
     assert await asyncio.to_thread(server.process.wait, 10) == (-signal.SIGTERM if kind == "uvicorn" else 0)
 

@@ -1,0 +1,79 @@
+"""What a client is told beside messages: a word about its connection, as one JSON object with a ``type``.
+
+docs/protocol.md describes them for clients, as the frames of ``eventcast.v1``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import eventcast
+from eventcast.engine.closing import (
+    DISCONNECTED,
+    INVALID_DATA,
+    MESSAGE_TOO_BIG,
+    PERMISSION_IS_OVER,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    Closing,
+)
+from eventcast.engine.patterns import Pattern
+from eventcast.exceptions import Refused
+
+AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
+"""Between which seconds a client comes back: with a new permission, after a restart, after it was sent away."""
+
+PASSING = frozenset({408, 425, 429})
+"""Statuses from 400 to 499 that another try may change (RFC 9110, RFC 8470, RFC 6585)."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def hello(wanted: str | Pattern, heartbeat: float, expires_at: float | None = None, *, publish: bool) -> str:
+    """The first word of a subscription.
+
+    :param heartbeat: seconds after which the client hears something at the latest.
+    :param expires_at: when the permission ends, seconds since the epoch; None if it does not.
+    :param publish: whether what the client sends is published.
+    """
+    listens_to = {"pattern": wanted.text} if isinstance(wanted, Pattern) else {"channel": wanted}
+    server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": heartbeat}
+    ends = {} if expires_at is None else {"expires": round(max(0.0, expires_at - time.time()), 3)}
+    return _encode(server | listens_to | {"publish": publish} | ends)
+
+
+def heartbeat() -> str:
+    """A sign of life."""
+    return '{"type":"heartbeat"}'
+
+
+def lost(count: int) -> str:
+    """``count`` messages are missing here."""
+    return f'{{"type":"lost","messages":{count},"reason":"slow"}}'
+
+
+def bye(closing: Closing, **about: Any) -> str:
+    """The last word before a close frame: why the connection ends, and when to come back.
+
+    :param about: what ends, if that is not the connection.
+    """
+    retry: tuple[float, float] | None = SOON
+    if closing.code in (PROTOCOL_ERROR, INVALID_DATA):
+        retry = None
+    elif closing in PERMISSION_IS_OVER:
+        retry = AT_ONCE
+    elif closing.code in (DISCONNECTED, POLICY_VIOLATION, MESSAGE_TOO_BIG):
+        retry = LATER
+    return _encode({"type": "bye", "code": closing.code, "reason": closing.reason, "retry": retry} | about)
+
+
+def refused(refusal: Refused, **about: Any) -> str:
+    """The same for a subscription that does not begin, where an HTTP status cannot say so."""
+    after = refusal.retry_after
+    retry: tuple[float, float] | None = SOON if after is None else (after, 1.5 * after)
+    if 400 <= refusal.status < 500 and refusal.status not in PASSING:
+        retry = None
+    said = {"type": "bye", "code": refusal.code, "status": refusal.status, "reason": refusal.detail, "retry": retry}
+    return _encode(said | about)

@@ -1,0 +1,90 @@
+"""One stream for several channels: ``GET /a?channel=/b&channel=/c``, for pages that may open few connections.
+
+Each channel is admitted by itself. The client is told ``hello`` for each that it may listen to, and ``bye`` for each
+that it may not, or not any more.
+"""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+from eventcast import snapshots
+from eventcast.engine import names, notices
+from eventcast.engine.hub import current_hub
+from eventcast.engine.strands import Carrier, Strand
+from eventcast.exceptions import Refused, ReservedChannel
+from eventcast.http.answers import note_refused
+from eventcast.http.formats import KEEP_ALIVE, Format
+from eventcast.http.streams import Stream, check_streams
+from eventcast.security import admission, clients
+from eventcast.security.authorization.permits import Permit
+
+
+class SharedStream(Stream):
+    """The answer to a client that listens to several channels."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, request: HttpRequest, found: dict[str, Permit | Refused], format: Format) -> None:
+        super().__init__(request, next(iter(found)), format, Permit())
+        self._found = found
+
+    async def let_in(self, subscriber: Carrier) -> None:
+        subscriber.hub = current_hub()  # It counts what is owed.
+        admitted = {name: found for name, found in self._found.items() if isinstance(found, Permit)}
+        strands = {name: _strand(subscriber, self.request, permit) for name, permit in admitted.items()}
+        for name, found in self._found.items():
+            if isinstance(found, Permit):
+                subscriber.tell("hello", notices.hello(name, KEEP_ALIVE, found.expires_at, publish=False))
+            else:
+                subscriber.tell("bye", notices.refused(found, channel=name))
+        try:
+            for name, strand in strands.items():
+                try:
+                    await snapshots.let_in(strand, self.request, name, admitted[name])
+                except Refused as refusal:
+                    note_refused("GET", name, refusal, subscribes=True)
+                    if not strand.closed:
+                        strand.closed = True
+                        subscriber.tell("bye", notices.refused(refusal, channel=name))
+        except BaseException:
+            for strand in strands.values():
+                strand.end()
+            raise
+        subscriber.carry(list(strands.values()))
+
+
+def _strand(carrier: Carrier, request: HttpRequest, permit: Permit) -> Strand:
+    return Strand(carrier, **clients.described(request, permit.user, permit.identity))
+
+
+async def stream(request: HttpRequest, channels: list[str], format: Format) -> SharedStream:
+    """Check to which of these channels a request may subscribe, and make the answer.
+
+    :raises StreamingUnavailable, LayerUnavailable: as ``streams.stream``.
+    """
+    check_streams(request)
+    return SharedStream(request, {name: await _check(request, name) for name in dict.fromkeys(channels)}, format)
+
+
+async def _check(request: HttpRequest, name: str) -> Permit | Refused:
+    try:
+        names.check_channel(name)
+        if not _is_served_here(request, name):
+            raise ReservedChannel("There is no channel here beside that of the request.")
+        return await admission.check_subscribe(request, name)
+    except Refused as refusal:
+        note_refused("GET", name, refusal, subscribes=True)
+        return refusal
+
+
+def _is_served_here(request: HttpRequest, name: str) -> bool:
+    """Whether a channel lies below the same mount as the channel of the request."""
+    root_path = request.META.get("SCRIPT_NAME", "").rstrip("/")
+    try:
+        own, other = resolve(request.path_info), resolve(name.removeprefix(root_path))
+    except Resolver404:
+        return False
+    # The view of the mount itself has the same route, without the expression for what lies below.
+    return (own.route.rstrip("^"), own.kwargs) == (other.route.rstrip("^"), other.kwargs)
