@@ -11,13 +11,30 @@ class EventcastError(Exception):
     """Base of all errors raised by eventcast."""
 
 
+class Sentence(str):
+    """An English sentence that can be told in another language: it keeps its template, and the values in that.
+
+    :param template: a format string if there are values, otherwise the sentence itself.
+    """
+
+    template: str
+    values: dict[str, object]
+
+    def __new__(cls, template: str, **values: object) -> Sentence:
+        made = super().__new__(cls, template.format(**values) if values else template)
+        made.template, made.values = template, values
+        return made
+
+
 class Refused(EventcastError):
     """Raised when a publish or a subscription is refused. The detail says why, and what to do about it.
 
     The HTTP answer has ``status`` and ``{"error": code, "detail": detail}``. Codes are stable, details are not.
+    Logs and programs get the detail in English; people get it in their language, if a catalogue has its template.
 
     A subclass names what is its own in its head: ``class X(Refused, status=403, code="x", retry_after=10)``.
 
+    :param detail: a sentence, or its template with ``{name}`` for each of the values.
     :param status: the HTTP status, if it is not the class' own. A client raises what a server answered.
     :param code: the error code, likewise.
     :param retry_after: seconds until the next try; None if the answer does not say.
@@ -33,10 +50,16 @@ class Refused(EventcastError):
             setattr(cls, name, value)
 
     def __init__(
-        self, detail: str, *, status: int | None = None, code: str | None = None, retry_after: float | None = None
+        self,
+        detail: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        **values: object,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail: str = detail if isinstance(detail, Sentence) else Sentence(detail, **values)
+        super().__init__(self.detail)
         self.status = self.status if status is None else status
         self.code = self.code if code is None else code
         self.retry_after = self.retry_after if retry_after is None else retry_after
@@ -47,9 +70,12 @@ class Refused(EventcastError):
             return self.headers
         return {**self.headers, "Retry-After": str(max(1, math.ceil(self.retry_after)))}
 
-    def as_json(self) -> bytes:
-        """The body of the answer."""
-        return json.dumps({"error": self.code, "detail": self.detail}, ensure_ascii=False).encode()
+    def as_json(self, detail: str = "") -> bytes:
+        """The body of the answer.
+
+        :param detail: the detail in another language.
+        """
+        return json.dumps({"error": self.code, "detail": detail or self.detail}, ensure_ascii=False).encode()
 
 
 class InvalidChannel(Refused, ValueError, code="invalid_channel"):

@@ -131,7 +131,7 @@ class EventcastRouter:
         except (ValueError, TypeError) as error:
             # A query string that is not UTF-8, or parameters of a Content-Type that contradict each other.
             request = ASGIRequest({**scope, "query_string": b"", "headers": []}, body)
-            answer = refused(request, Refused(f"The request cannot be read: {error!s:.200}."))
+            answer = refused(request, Refused("The request cannot be read: {error!s:.200}.", error=error))
         await _send(answer, scope, send)
 
 

@@ -56,7 +56,9 @@ class Snapshot:
         except Http404 as error:
             raise NothingToShow(str(error) or "There is nothing at this path.") from error
         except PermissionDenied as error:
-            raise Forbidden(str(error) or f"This client may not listen to {names.printable(channel)}.") from error
+            if said := str(error):
+                raise Forbidden(said) from error
+            raise Forbidden("This client may not listen to {channel}.", channel=names.printable(channel)) from error
         except InvalidMessage as error:
             logger.exception("The snapshot of %s cannot be sent.", names.quoted(channel))
             raise SnapshotFailed("The first message of this channel cannot be sent. Try again later.") from error

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from eventcast.admin import formats, operations, reports
 from eventcast.admin.recorder import recorder
 from eventcast.exceptions import Refused, StreamingUnavailable
-from eventcast.http import answers
+from eventcast.http import answers, pages
 from eventcast.http.formats import FORMATS, NDJSON
 from eventcast.http.streams import Stream
 from eventcast.models import Channel
@@ -140,7 +140,7 @@ class Endpoints(Base):
         if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
             return answers.refused(request, refusal).for_django() if refusal else JsonResponse({"message": result})
         level = messages.ERROR if refusal else messages.SUCCESS
-        self.message_user(request, refusal.detail if refusal else result, level)
+        self.message_user(request, pages.translated(refusal.detail) if refusal else result, level)
         name, arguments = "index", []
         if self.has_view_permission(request):
             name, arguments = self._url_name("change"), [quote(channel.name)]

@@ -61,7 +61,7 @@ def disconnect(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> s
             presence.disconnect(name)
         return result
     if not (chosen.isascii() and chosen.isdecimal() and len(chosen) < 20):
-        raise MissingData(_("The field 'subscriber' is the number of a subscriber, or 'all'."))
+        raise MissingData("The field 'subscriber' is the number of a subscriber, or 'all'.")
     found = presence.subscriber(name, int(chosen))
     if found is None:
         return _("That subscriber has left already.")

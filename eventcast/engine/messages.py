@@ -125,7 +125,9 @@ def to_data(data: Any) -> str | bytes:
     try:
         return json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidMessage(f"The message has no JSON form: {error}. Publish str, bytes or JSON-like data.") from error
+        raise InvalidMessage(
+            "The message has no JSON form: {error}. Publish str, bytes or JSON-like data.", error=error
+        ) from error
 
 
 def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -150,8 +152,10 @@ def check_data(data: str | bytes) -> str | bytes:
         raise InvalidMessage("The text holds surrogates, which UTF-8 cannot encode.") from None
     if size > limit:
         raise MessageTooLarge(
-            f"The message has {size} bytes or more, {limit} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
-            "Publish a link to large data, or split it."
+            "The message has {size} bytes or more, {limit} are allowed (EVENTCAST['MAX_MESSAGE_SIZE']). "
+            "Publish a link to large data, or split it.",
+            size=size,
+            limit=limit,
         )
     return data
 
@@ -164,7 +168,8 @@ def check_event_name(name: str) -> str:
     try:
         if name and (not _EVENT_NAME.fullmatch(name) or len(name.encode()) > LONGEST_EVENT_NAME):
             raise InvalidEventName(
-                f"An event's name has no line break, no NUL, and at most {LONGEST_EVENT_NAME} bytes of UTF-8."
+                "An event's name has no line break, no NUL, and at most {longest} bytes of UTF-8.",
+                longest=LONGEST_EVENT_NAME,
             )
     except UnicodeEncodeError:
         raise InvalidEventName("The event's name holds surrogates, which UTF-8 cannot encode.") from None

@@ -38,7 +38,7 @@ def channel_from_target(target: bytes) -> str:
         raise InvalidChannel("A fragment is not sent to a server. For a '#' in the channel's name write %23.")
     if not target.startswith(b"/"):
         # RFC 9112 section 3.2.1. Decoded first, "%2Fa" would be the channel "/a" of some servers only.
-        raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {target!r:.100}.")
+        raise InvalidChannel("A channel is an absolute path that begins with '/', not {target!r:.100}.", target=target)
     return _channel_from_path(target.partition(b"?")[0], conf.MAX_CHANNEL_LENGTH)
 
 
@@ -99,7 +99,7 @@ def check_not_reserved(channel: str, mount: str) -> str:
     :raises ReservedChannel: it is. Slashes between the two make no difference, as they make none to Channels' router.
     """
     if channel.removeprefix(mount).lstrip("/").startswith(RESERVED_PREFIX):
-        raise ReservedChannel(f"Paths below {mount}{RESERVED_PREFIX} are the server's own, not channels.")
+        raise ReservedChannel("Paths below {mount}-/ are the server's own, not channels.", mount=mount)
     return channel
 
 
@@ -110,7 +110,9 @@ def check_channel(channel: str) -> str:
     :raises ChannelTooLong: it takes more than ``MAX_CHANNEL_LENGTH`` bytes of UTF-8.
     """
     if not isinstance(channel, str) or not channel.startswith("/"):
-        raise InvalidChannel(f"A channel is an absolute path that begins with '/', not {channel!r:.100}.")
+        raise InvalidChannel(
+            "A channel is an absolute path that begins with '/', not {channel!r:.100}.", channel=channel
+        )
     if has_dot_segment(channel):
         raise InvalidChannel("A channel has no segment '.' or '..': proxies decide on the path without them.")
     try:
@@ -119,8 +121,10 @@ def check_channel(channel: str) -> str:
         raise InvalidChannel("The channel's name holds surrogates, which UTF-8 cannot encode.") from None
     if length > conf.MAX_CHANNEL_LENGTH:
         raise ChannelTooLong(
-            f"The channel's name takes {length} bytes of UTF-8, {conf.MAX_CHANNEL_LENGTH} are allowed "
-            "(EVENTCAST['MAX_CHANNEL_LENGTH'])."
+            "The channel's name takes {length} bytes of UTF-8, {longest} are allowed "
+            "(EVENTCAST['MAX_CHANNEL_LENGTH']).",
+            length=length,
+            longest=conf.MAX_CHANNEL_LENGTH,
         )
     return channel
 

@@ -133,7 +133,7 @@ def from_query(query: bytes, mount: str) -> Pattern:
         raise InvalidQuery("Say once what to listen to: ?pattern=/orders/<int:id>, percent-encoded.")
     pattern = parse(texts[0])
     if not pattern.literal.startswith(mount):
-        raise InvalidPattern(f"Channels here begin with {mount}, and so do patterns.")
+        raise InvalidPattern("Channels here begin with {mount}, and so do patterns.", mount=mount)
     return pattern
 
 
@@ -153,15 +153,17 @@ def parse(text: str) -> Pattern:
     kinds = [segment.kind for segment in segments]
     if "path" in kinds[:-1] or (kinds[-1] == "path" and segments[-1].after):
         raise InvalidPattern(
-            f"'path' goes over slashes and may stand at a pattern's end only, not as in {text!r:.200}."
+            "'path' goes over slashes and may stand at a pattern's end only, not as in {text!r:.200}.", text=text
         )
     parameters = [match["parameter"] for match in _CONVERTER.finditer(text)]
     if len(set(parameters)) < len(parameters):
-        raise InvalidPattern(f"Each converter has a name of its own, other than in {text!r:.200}.")
+        raise InvalidPattern("Each converter has a name of its own, other than in {text!r:.200}.", text=text)
     if sum(map(bool, kinds)) > MAX_CONVERTERS:
-        raise InvalidPattern(f"A pattern has at most {MAX_CONVERTERS} converters.")
+        raise InvalidPattern("A pattern has at most {most} converters.", most=MAX_CONVERTERS)
     if any(kinds) and len(segments) - 1 > MAX_SEGMENTS:
-        raise InvalidPattern(f"A pattern with a converter has at most {MAX_SEGMENTS} segments; 'path' stands for more.")
+        raise InvalidPattern(
+            "A pattern with a converter has at most {most} segments; 'path' stands for more.", most=MAX_SEGMENTS
+        )
     return Pattern(text, segments)
 
 
@@ -169,15 +171,17 @@ def _parse_segment(text: str, whole: str) -> Segment:
     found = list(_CONVERTER.finditer(text))
     literal = _CONVERTER.sub("", text)
     if "<" in literal or ">" in literal:
-        raise InvalidPattern(f"A converter is written as in '/orders/<int:id>', not as in {whole!r:.200}.")
+        raise InvalidPattern("A converter is written as in '/orders/<int:id>', not as in {whole!r:.200}.", whole=whole)
     if not found:
         return Segment(text)
     if len(found) > 1:
-        raise InvalidPattern(f"Between two slashes stands at most one converter, not as in {whole!r:.200}.")
+        raise InvalidPattern("Between two slashes stands at most one converter, not as in {whole!r:.200}.", whole=whole)
     kind, parameter = found[0]["kind"], found[0]["parameter"]
     kind = "str" if kind is None else kind
     if kind not in DEFAULT_CONVERTERS:
-        raise InvalidPattern(f"There is no converter {kind!r:.50}, only {', '.join(sorted(DEFAULT_CONVERTERS))}.")
+        raise InvalidPattern(
+            "There is no converter {kind!r:.50}, only {known}.", kind=kind, known=", ".join(sorted(DEFAULT_CONVERTERS))
+        )
     if not parameter.isidentifier():
-        raise InvalidPattern(f"A converter has a name, as in '<int:id>', not {found[0][0]!r:.50}.")
+        raise InvalidPattern("A converter has a name, as in '<int:id>', not {given!r:.50}.", given=found[0][0])
     return Segment(text[: found[0].start()], kind, text[found[0].end() :])

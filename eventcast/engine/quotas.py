@@ -75,18 +75,24 @@ class Quotas:
     def _refusal(self, key: Hashable, wanted: str | Pattern, address: str) -> Refused | None:
         is_new_pattern = isinstance(wanted, Pattern) and key not in self._per_channel
         if 0 < (limit := conf.MAX_SUBSCRIBERS) <= self.subscribers:
-            return ServerFull(f"The server has {limit} subscribers (EVENTCAST['MAX_SUBSCRIBERS']). Try again later.")
+            return ServerFull(
+                "The server has {limit} subscribers (EVENTCAST['MAX_SUBSCRIBERS']). Try again later.", limit=limit
+            )
         if 0 < (limit := conf.MAX_SUBSCRIBERS_PER_CHANNEL) <= self._per_channel.get(key, 0):
             return ChannelFull(
-                f"The channel has {limit} subscribers (EVENTCAST['MAX_SUBSCRIBERS_PER_CHANNEL']). Try again later."
+                "The channel has {limit} subscribers (EVENTCAST['MAX_SUBSCRIBERS_PER_CHANNEL']). Try again later.",
+                limit=limit,
             )
         if address and 0 < (limit := conf.MAX_SUBSCRIBERS_PER_ADDRESS) <= self._per_address.get(address, 0):
             return TooManyConnections(
-                f"{limit} subscribers come from {address} (EVENTCAST['MAX_SUBSCRIBERS_PER_ADDRESS']). Close one first."
+                "{limit} subscribers come from {address} (EVENTCAST['MAX_SUBSCRIBERS_PER_ADDRESS']). Close one first.",
+                limit=limit,
+                address=address,
             )
         if is_new_pattern and 0 < (limit := conf.MAX_PATTERNS) <= self._patterns:
             return TooManyPatterns(
-                f"{limit} patterns have subscribers (EVENTCAST['MAX_PATTERNS']). Subscribe to channels, or try later."
+                "{limit} patterns have subscribers (EVENTCAST['MAX_PATTERNS']). Subscribe to channels, or try later.",
+                limit=limit,
             )
         return None
 

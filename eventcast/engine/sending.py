@@ -164,7 +164,8 @@ async def _send_by_layer(
         error = await _within_limit(send(names.group_name(event["channel"]), event))
         if isinstance(error, TimeoutError):
             raise LayerUnavailable(
-                f"The channel layer did not answer in {LAYER_TIMEOUT:g} s; the message may have been sent."
+                "The channel layer did not answer in {seconds:g} s; the message may have been sent.",
+                seconds=LAYER_TIMEOUT,
             ) from error
         if error is not None:
             raise LayerUnavailable("The channel layer cannot be reached; nothing was sent. Try again later.") from error

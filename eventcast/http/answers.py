@@ -115,7 +115,7 @@ def preferred(request: HttpRequest, forms: list[str]) -> str | None:
     try:
         return request.get_preferred_type(forms)
     except (ValueError, TypeError) as error:  # parameters that contradict each other, at which Python fails
-        raise Refused(f"The request cannot be read, for its Accept: {error}.") from None
+        raise Refused("The request cannot be read, for its Accept: {error}.", error=error) from None
 
 
 def refused(request: HttpRequest, refusal: Refused) -> Answer:
@@ -123,7 +123,7 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
     accept = request.META.get("HTTP_ACCEPT", "")
     subscribes = request.method == "GET" and any(each in accept for each in ("text/event-stream", "x-ndjson"))
     note_refused(request.method or "", request.path, refusal, subscribes=subscribes)
-    found = refusal_answer(refusal)
+    found = refusal_answer(refusal, request)
     if pages.HTML in accept and _wants_page(request):
         page = pages.refusal_page(request, refusal)
         found.content = page.content
@@ -138,9 +138,15 @@ def _wants_page(request: HttpRequest) -> bool:
         return False
 
 
-def refusal_answer(refusal: Refused) -> Answer:
-    """What a client is answered whose request is refused."""
-    answer = Answer(refusal.as_json(), status=refusal.status)
+def refusal_answer(refusal: Refused, request: HttpRequest | None = None) -> Answer:
+    """What a client is answered whose request is refused.
+
+    :param request: None for an answer that is in English, because people do not see it.
+    """
+    detail = pages.translated_for(request, refusal.detail) if request else refusal.detail
+    answer = Answer(refusal.as_json(detail), status=refusal.status)
+    if detail != refusal.detail:
+        answer["Vary"] = "Accept-Language"
     answer.headers |= refusal.answer_headers()
     return answer
 

@@ -47,22 +47,22 @@ def mount_of(request: HttpRequest, own: str) -> str:
     """
     name, root_path = channel_of(request), request.META.get("SCRIPT_NAME", "").rstrip("/")
     if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
-        raise ReservedChannel(f"There is no {own} here.")
+        raise ReservedChannel("There is no {own} here.", own=own)
     return name.removesuffix(own)
 
 
 async def list_channels(request: HttpRequest) -> Answer:
     """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
-    _check_reads(request, "GET the list of channels.")
+    _check_reads(request)
     try:
         query = request.GET
     except SuspiciousOperation as error:
-        raise InvalidQuery(f"The query cannot be read: {error!s:.200}") from None
+        raise InvalidQuery("The query cannot be read: {error!s:.200}", error=error) from None
     mount = mount_of(request, "-/channels")
     await admission.check_view(request, patterns.parse(f"{mount}<path:any>"))
     limit = query.get("limit", str(PAGE))
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
-        raise InvalidQuery(f"limit is a whole number from 1 to {LARGEST_PAGE}.")
+        raise InvalidQuery("limit is a whole number from 1 to {largest}.", largest=LARGEST_PAGE)
     prefix = query.get("prefix", "")
     if mount.startswith(prefix):
         prefix = mount
@@ -90,7 +90,7 @@ async def list_channels(request: HttpRequest) -> Answer:
 
 async def figures(request: HttpRequest) -> Answer:
     """The figures of this process in Prometheus' text format."""
-    _check_reads(request, "GET the figures.")
+    _check_reads(request)
     mount_of(request, "-/metrics")
     await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     response = Answer(metrics.render(), metrics.CONTENT_TYPE)
@@ -101,7 +101,7 @@ async def figures(request: HttpRequest) -> Answer:
 async def subscribe(request: HttpRequest) -> Response:
     """Listen to all channels that match a pattern, by a stream or in a page, or ask how many do:
     ``?pattern=/orders/<int:id>``."""
-    _check_reads(request, "GET a stream of what comes on channels that match a pattern.")
+    _check_reads(request)
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     pattern = patterns.from_query(query, mount)
@@ -132,13 +132,13 @@ def health(own: bytes) -> Answer | None:
 
 async def live(request: HttpRequest) -> Answer | None:
     """Whether the process answers."""
-    _check_reads(request, "GET whether the server answers.")
+    _check_reads(request)
     return health(LIVE)
 
 
 async def ready(request: HttpRequest) -> Answer | None:
     """Whether the process takes requests: 503 while it stops."""
-    _check_reads(request, "GET whether the server takes requests.")
+    _check_reads(request)
     return health(READY)
 
 
@@ -151,6 +151,6 @@ class _ReadOnly(MethodNotAllowed):
     headers: ClassVar[dict[str, str]] = {"Allow": "GET, HEAD"}
 
 
-def _check_reads(request: HttpRequest, detail: str) -> None:
+def _check_reads(request: HttpRequest) -> None:
     if request.method not in ("GET", "HEAD"):
-        raise _ReadOnly(detail)
+        raise _ReadOnly("There is nothing to publish to here. Send GET.")

@@ -18,14 +18,14 @@ from django.template import Context, Engine, TemplateDoesNotExist, loader
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
-from django.utils.translation import get_language
+from django.utils.translation import get_language, get_language_from_request, gettext, override
 from django.utils.translation.trans_real import DjangoTranslation
 from django.views.i18n import JSONCatalog
 
 import eventcast
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.exceptions import Refused
+from eventcast.exceptions import Refused, Sentence
 from eventcast.security import admission
 
 HTML = "text/html"
@@ -48,6 +48,7 @@ def channel_page(
         "many": many,
         "limit": str(conf.MAX_MESSAGE_SIZE),
         "refusal": refusal,
+        "detail": translated(refusal.detail) if refusal else "",
         # Before a login no key is asked for where only a login helps (see LoggedOut).
         "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),
         "login": login_url(request),
@@ -74,7 +75,12 @@ def start_page(request: HttpRequest) -> HttpResponse:
 def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The page of a refusal: its sentence, its code, and what one can do now."""
     wants_login = refusal.status in (401, 403) and request.method == "GET"
-    context = {"refusal": refusal, "login": login_url(request) if wants_login else "", "back": request.path}
+    context = {
+        "refusal": refusal,
+        "detail": translated(refusal.detail),
+        "login": login_url(request) if wants_login else "",
+        "back": request.path,
+    }
     response = _page("eventcast/refused.html", context)
     response.status_code = refusal.status
     patch_vary_headers(response, ["Accept"])
@@ -89,6 +95,22 @@ def login_url(request: HttpRequest) -> str:
     if url == global_settings.LOGIN_URL and not _is_page(url):
         return ""  # Django's default, where nothing is, or a channel.
     return f"{url}?{urlencode({'next': request.get_full_path()})}"
+
+
+def translated(text: str) -> str:
+    """A sentence in the current language; in English where no catalogue has it."""
+    if not isinstance(text, Sentence):
+        return gettext(text)
+    values = {name: translated(value) if isinstance(value, Sentence) else value for name, value in text.values.items()}
+    return gettext(text.template).format(**values) if values else gettext(text.template)
+
+
+def translated_for(request: HttpRequest, text: str) -> str:
+    """A sentence in the language that the client asks for; in English for programs, which ask for none."""
+    if request.META.get("HTTP_ACCEPT_LANGUAGE", "*") == "*":
+        return text
+    with override(get_language_from_request(request)):
+        return translated(text)
 
 
 def words() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from eventcast.exceptions import (
     MalformedBody,
     MessageTooLarge,
     MissingData,
+    Sentence,
     TooManyMessages,
     UnsupportedMediaType,
 )
@@ -90,7 +91,8 @@ def _check_length(request: HttpRequest, limit: int) -> None:
 def body_too_large(limit: int) -> MessageTooLarge:
     """The refusal of a body that has more than ``limit`` bytes."""
     return MessageTooLarge(
-        f"The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it."
+        "The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it.",
+        limit=limit,
     )
 
 
@@ -99,18 +101,20 @@ def _text(body: bytes, request: HttpRequest) -> str:
     charset = (request.content_params or {}).get("charset", UTF_8)
     encoding = UTF_8 if charset == UTF_8 else encoding_named(charset)
     if encoding is None:
-        raise UnsupportedMediaType(f"The charset {charset!r:.40} is not understood here. Send UTF-8.")
+        raise UnsupportedMediaType("The charset {charset!r:.40} is not understood here. Send UTF-8.", charset=charset)
     try:
         return body.decode(encoding)
     except UnicodeError as error:
         raise InvalidEncoding(
-            f"The body is not valid {encoding} ({error}). Send UTF-8, or binary data as application/octet-stream."
+            "The body is not valid {encoding} ({error}). Send UTF-8, or binary data as application/octet-stream.",
+            encoding=encoding,
+            error=error,
         ) from None
 
 
 def _in_lines(text: str) -> list[str | bytes]:
     if text.count("\n", 0, -1) >= MAX_MESSAGES:  # before they are made; one that ends the last line begins none
-        raise _too_many("lines")
+        raise _too_many(Sentence("lines"))
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()] or _missing()
 
 
@@ -118,7 +122,7 @@ def _in_form(text: str) -> list[str | bytes]:
     if text.startswith("data=") and "&" not in text and "%" not in text:
         return [text[5:].replace("+", " ")]  # most forms, in a tenth of the time of the rest
     if text.count("&", 0, -1) >= MAX_MESSAGES:
-        raise _too_many("form fields")
+        raise _too_many(Sentence("form fields"))
     text, strays = _STRAY.subn("%25", text, MAX_STRAYS + 1)
     if strays > MAX_STRAYS:
         raise MalformedBody("The form has too many '%' that begin no escape. Write %25 for each, or send text/plain.")
@@ -126,7 +130,7 @@ def _in_form(text: str) -> list[str | bytes]:
         fields = [field.partition("=") for field in text.split("&") if field]
         found: list[str | bytes] = [_unquote(value) for name, _, value in fields if _unquote(name) == FIELD]
     except UnicodeDecodeError as error:
-        raise InvalidEncoding(f"The form is not valid percent-encoded UTF-8 ({error}).") from None
+        raise InvalidEncoding("The form is not valid percent-encoded UTF-8 ({error}).", error=error) from None
     return found or _missing()
 
 
@@ -144,8 +148,10 @@ def _unquote(text: str) -> str:
     return binascii.a2b_qp(text.encode().replace(b"=", b"=3D").replace(b"%", b"=")).decode()
 
 
-def _too_many(what: str) -> TooManyMessages:
-    return TooManyMessages(f"There are too many {what}, {MAX_MESSAGES} are allowed. Send them in several requests.")
+def _too_many(what: Sentence) -> TooManyMessages:
+    return TooManyMessages(
+        "There are too many {what}, {most} are allowed. Send them in several requests.", what=what, most=MAX_MESSAGES
+    )
 
 
 def _in_multipart(request: HttpRequest) -> list[str | bytes]:
@@ -172,15 +178,17 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
             is_text = (file.content_type or "").startswith("text/") or (file.content_type or "").endswith("json")
             found.append(content.decode() if is_text else content)
     except UnicodeDecodeError as error:
-        raise InvalidEncoding(f"A part is not valid UTF-8 ({error}).") from None
+        raise InvalidEncoding("A part is not valid UTF-8 ({error}).", error=error) from None
     except RequestDataTooBig as error:
-        raise MessageTooLarge(f"{error} Send large messages as the body itself.") from None
+        raise MessageTooLarge("{error} Send large messages as the body itself.", error=error) from None
     except (TooManyFieldsSent, TooManyFilesSent) as error:
-        raise TooManyMessages(f"{error} Send them in several requests, or as application/x-ndjson.") from None
+        raise TooManyMessages(
+            "{error} Send them in several requests, or as application/x-ndjson.", error=error
+        ) from None
     except (MultiPartParserError, SuspiciousOperation) as error:
-        raise MalformedBody(f"The multipart body cannot be parsed: {error!s:.200}") from None
+        raise MalformedBody("The multipart body cannot be parsed: {error!s:.200}", error=error) from None
     if len(found) > MAX_MESSAGES:  # where the site has taken Django's limits away
-        raise _too_many("parts")
+        raise _too_many(Sentence("parts"))
     return found or _missing()
 
 

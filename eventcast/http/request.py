@@ -129,4 +129,4 @@ class Request(ASGIRequest):
         try:
             self._set_content_type_params(self.META)  # type: ignore[attr-defined]
         except (ValueError, TypeError) as error:  # parameters that contradict each other
-            raise Refused(f"The Content-Type cannot be read: {error!s:.200}.") from None
+            raise Refused("The Content-Type cannot be read: {error!s:.200}.", error=error) from None

@@ -217,12 +217,12 @@ class ResponseStream(Carrier):
                 yield self._format.keep_alive
 
 
-def _answer_refused(taken: daphne.TakenOver, refusal: Refused) -> None:
+def _answer_refused(taken: daphne.TakenOver, refusal: Refused, request: HttpRequest) -> None:
     """End a connection on which the response has begun for Daphne. If its head has not left, the client gets the
     refusal in its place, and otherwise a response that breaks off."""
     if taken.unsent.startswith(b"HTTP/"):
         with contextlib.suppress(OSError):  # The client is gone.
-            taken.sock.send(answer_bytes(refusal_answer(refusal), close=True))
+            taken.sock.send(answer_bytes(refusal_answer(refusal, request), close=True))
     taken.sock.close()
 
 
@@ -239,7 +239,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
                 await answer.let_in(stream)
             except Refused as refusal:
                 note_refused("GET", str(answer.wanted), refusal, subscribes=True)
-                _answer_refused(taken, refusal)
+                _answer_refused(taken, refusal, answer.request)
                 return
             stream.begin(taken.unsent)
             return

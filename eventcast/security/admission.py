@@ -132,7 +132,7 @@ def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
     try:
         return ASGIRequest({**scope, "method": "GET", "scheme": scheme}, io.BytesIO())
     except (ValueError, TypeError) as error:
-        raise Refused(f"The request cannot be read: {error!s:.200}.") from None
+        raise Refused("The request cannot be read: {error!s:.200}.", error=error) from None
 
 
 async def let_in(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) -> None:

@@ -31,7 +31,7 @@ def check_host(request: HttpRequest) -> None:
     try:
         request.get_host()
     except DjangoDisallowedHost as error:
-        raise DisallowedHost(f"{error!s:.200} (ALLOWED_HOSTS in the settings.)") from None
+        raise DisallowedHost("{error!s:.200} (ALLOWED_HOSTS in the settings.)", error=error) from None
     if forwarded:
         return
     if len(_allowed) >= REMEMBERED:

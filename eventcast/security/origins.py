@@ -18,7 +18,7 @@ from django.core.exceptions import DisallowedHost as DjangoDisallowedHost
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.exceptions import OriginNotAllowed
+from eventcast.exceptions import OriginNotAllowed, Sentence
 
 ANY, OPAQUE = "*", "null"
 """The entry that allows any origin, and the origin of pages without one: files, sandboxed frames, ``data:`` URLs."""
@@ -139,11 +139,14 @@ def check(request: HttpRequest, *, cookies: bool = False) -> None:
         if cookies and request.method in ("POST", "PUT") and request.META.get("HTTP_COOKIE"):
             _check_without_origin(request)
     elif not is_own(request, text) and not allowed().lets_in(text, cookies=cookies):
-        named = " by name, for cookies let it in" if cookies else ""
+        named = Sentence(" by name, for cookies let it in") if cookies else ""
         raise OriginNotAllowed(
-            f"Pages of {text!r:.100} may not do this. They may if EVENTCAST['ALLOWED_ORIGINS'] lists their "
-            f"origin{named}. This server's own is {own(request) or 'unknown'!r:.100}: if browsers see another, "
-            "have the proxy pass on Host and the scheme, and set SECURE_PROXY_SSL_HEADER (DJANGO_HTTPS)."
+            "Pages of {text!r:.100} may not do this. They may if EVENTCAST['ALLOWED_ORIGINS'] lists "
+            "their origin{named}. This server's own is {own!r:.100}: if browsers see another, have the "
+            "proxy pass on Host and the scheme, and set SECURE_PROXY_SSL_HEADER (DJANGO_HTTPS).",
+            text=text,
+            named=named,
+            own=own(request) or "unknown",
         )
 
 
@@ -163,8 +166,9 @@ def _check_without_origin(request: HttpRequest) -> None:
         proven = is_own(request, text) or allowed().lets_in(text, cookies=True)
     if not proven:
         raise OriginNotAllowed(
-            "A request to publish with cookies has to say where it comes from, because any page could have sent it. "
-            f"Send 'Origin: {own(request) or 'https://…'}', or none of the cookies."
+            "A request to publish with cookies has to say where it comes from, because any page could "
+            "have sent it. Send 'Origin: {own}', or none of the cookies.",
+            own=own(request) or "https://…",
         )
 
 

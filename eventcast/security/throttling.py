@@ -88,8 +88,11 @@ class Inbound:
         most, largest = conf.MAX_INBOUND_FRAMES, conf.MAX_INBOUND_BYTES
         if 0 < most < self._frames or 0 < largest < self._bytes:
             raise TooManyFrames(
-                f"This client only listens, and has sent more than {most} frames (EVENTCAST['MAX_INBOUND_FRAMES']) "
-                f"or {largest} bytes ('MAX_INBOUND_BYTES') in {INBOUND_WINDOW} s."
+                "This client only listens, and has sent more than {most} frames "
+                "(EVENTCAST['MAX_INBOUND_FRAMES']) or {largest} bytes ('MAX_INBOUND_BYTES') in {seconds} s.",
+                most=most,
+                largest=largest,
+                seconds=INBOUND_WINDOW,
             )
 
 
@@ -109,8 +112,10 @@ def book(request: HttpRequest, user: str, messages: int) -> None:
     burst, now = conf.PUBLISH_BURST or rate * BURST_SECONDS, time.monotonic()
     if messages > burst:
         raise TooManyPublishes(
-            f"One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries {messages}. "
-            "Send fewer messages per request.",
+            "One request may carry {burst} messages (EVENTCAST['PUBLISH_BURST']), this one carries "
+            "{messages}. Send fewer messages per request.",
+            burst=burst,
+            messages=messages,
             retry_after=allowances.wait(publisher, burst, rate, burst, now),
         )
     if messages:
@@ -119,6 +124,8 @@ def book(request: HttpRequest, user: str, messages: int) -> None:
         wait = allowances.wait(publisher, 1, rate, burst, now)
     if wait:
         raise TooManyPublishes(
-            f"More than {rate} messages a second (EVENTCAST['PUBLISH_RATE']). Wait {math.ceil(wait)} s.",
+            "More than {rate} messages a second (EVENTCAST['PUBLISH_RATE']). Wait {seconds} s.",
+            rate=rate,
+            seconds=math.ceil(wait),
             retry_after=wait,
         )

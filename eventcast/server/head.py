@@ -117,7 +117,7 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
         start += 2
     end = data.find(b"\r\n\r\n", start)
     if max(end + 4, len(data) if end < 0 else 0) > MAX_HEAD:
-        raise HeadTooLarge(f"The head of a request has at most {MAX_HEAD} bytes.")
+        raise HeadTooLarge("The head of a request has at most {most} bytes.", most=MAX_HEAD)
     text = data[start : end + 2 if end >= 0 else None].decode("latin-1")
     line, complete, _ = text.partition("\r\n")
     if not (_LINE if complete else _LINE_BEGUN).match(line):
@@ -134,7 +134,7 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
     if len(fields) + 1 != text.count("\n"):
         raise InvalidRequest("The request is not HTTP/1.1: a header is not a name, a colon and a value.")
     if len(fields) > MAX_HEADERS:
-        raise HeadTooLarge(f"A request has at most {MAX_HEADERS} headers.")
+        raise HeadTooLarge("A request has at most {most} headers.", most=MAX_HEADERS)
     method, target, version = line.split(" ")
     return Head(method, target, version[5:], fields), data[end + 4 :]
 
@@ -150,7 +150,7 @@ def _meta(fields: list[tuple[str, str]]) -> dict[str, str]:
     for name, value in fields:
         key = _key(name)
         if key in _ONCE and key in meta:
-            raise InvalidRequest(f"A request has one {name!r} header.")
+            raise InvalidRequest("A request has one {name!r} header.", name=name)
         if "_" not in name:  # X_Forwarded_For would be taken for X-Forwarded-For, which a proxy has checked.
             meta[key] = f"{meta[key]},{value}" if key in meta else value
     return meta

@@ -148,7 +148,7 @@ class DoorConnection(HTTPConnection):
         target, _, query = self._head.target.partition(b"?")
         channel = names.channel_from_target(target)
         if mount != "/" and not channel.startswith(mount):
-            raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
+            raise ReservedChannel("There is no channel here: channels begin with {mount}.", mount=mount)
         wanted = handshake.wanted_by(channel, query, mount)
         self._start(self._open_websocket(self._request(websocket=True), wanted))
 

@@ -145,7 +145,7 @@ def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
         raise ReservedChannel("There is no channel here: this is not the server's root path.")
     mount = scope["path"].removesuffix(scope["path_remaining"]) if "path_remaining" in scope else "/"
     if not channel.startswith(mount) or (mount.startswith("//") and mount.strip("/")):
-        raise ReservedChannel(f"There is no channel here: channels begin with {mount}.")
+        raise ReservedChannel("There is no channel here: channels begin with {mount}.", mount=mount)
     return handshake.wanted_by(channel, scope.get("query_string") or b"", mount)
 
 

@@ -83,6 +83,14 @@ async def test_page_tells_of_a_permission_that_ends(visit: Visit, start: Start, 
     await expect(page.locator("#state")).to_have_text("Live")
 
 
+async def test_refusals_are_in_the_language_of_the_browser(visit: Visit, closed: Server, channel: str) -> None:
+    page = await visit(f"{closed.url}/open{channel}", locale="zh-CN")
+    await expect(page.locator("#refusal-detail")).to_contain_text("请提供密钥")
+    await page.get_by_label("密钥或令牌").fill("wrong" * 5)
+    await page.get_by_role("button", name="使用").click()
+    await expect(page.locator("#refusal-detail")).to_have_text("没有这个密钥。")  # told to the script
+
+
 async def test_page_is_in_the_language_of_the_browser(visit: Visit, server: Server, channel: str) -> None:
     page = await visit(server.url + channel, locale="zh-CN")
     await expect(page.locator("html")).to_have_attribute("lang", "zh-hans")

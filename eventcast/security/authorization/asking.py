@@ -125,8 +125,8 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     if answer:
         return permit
     if permit.user:
-        raise Forbidden(f"{permit.user} may not {described(action, wanted)}.")
-    raise Unauthorized(f"Log in, or send a key or a token, to {described(action, wanted)}.")
+        raise Forbidden("{user} may not {action}.", user=permit.user, action=described(action, wanted))
+    raise Unauthorized("Log in, or send a key or a token, to {action}.", action=described(action, wanted))
 
 
 def _permit(

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from django.http import HttpRequest
 
 from eventcast.engine.patterns import Pattern
+from eventcast.exceptions import Sentence
 from eventcast.security import users
 from eventcast.security.authorization.permits import Permit
 
@@ -106,6 +107,9 @@ class Open(ByAction):
 UNLIMITED = Permit()
 
 
-def described(action: Action, wanted: str | Pattern) -> str:
+def described(action: Action, wanted: str | Pattern) -> Sentence:
     """What a client would do, in the words of a refusal."""
-    return f"{action} to {'all of these channels' if isinstance(wanted, Pattern) else 'this channel'}"
+    if action == "publish":
+        return Sentence("publish to this channel")
+    many = isinstance(wanted, Pattern)
+    return Sentence("subscribe to all of these channels") if many else Sentence("subscribe to this channel")

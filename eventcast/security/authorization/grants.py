@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from eventcast.engine import patterns
 from eventcast.engine.patterns import Pattern, Segment
-from eventcast.exceptions import Forbidden, Refused
+from eventcast.exceptions import Forbidden, Refused, Sentence
 from eventcast.security.authorization.base import Action, ByAction, described
 from eventcast.security.authorization.permits import Permit
 
@@ -33,7 +33,7 @@ class Granting(ByAction):
 
     uses_cookies = False
     uses_database = False
-    kind = ""
+    kind = Sentence("")
     """What the client sends, as refusals and ``Permit.identity`` name it."""
 
     def grant_of(self, request: HttpRequest) -> Grant:
@@ -47,7 +47,9 @@ class Granting(ByAction):
         grant = self.grant_of(request)
         if not hold(getattr(grant, action), wanted):
             owner = f" {grant.name!r:.100}" if grant.name else ""
-            raise Forbidden(f"The {self.kind}{owner} may not {described(action, wanted)}.")
+            raise Forbidden(
+                "The {kind}{owner} may not {action}.", kind=self.kind, owner=owner, action=described(action, wanted)
+            )
         return Permit(grant.name, grant.expires_at, (), f"{self.kind} {grant.name}" if grant.name else "")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.exceptions import Unauthorized
+from eventcast.exceptions import Sentence, Unauthorized
 from eventcast.security.authorization import grants
 from eventcast.security.authorization.grants import Grant, Granting
 from eventcast.security.authorization.tokens import bearer
@@ -29,7 +29,7 @@ class Keys(Granting):
     The key is sent as ``Authorization: Bearer …`` or ``X-API-Key: …``.
     """
 
-    kind = "key"
+    kind = Sentence("key")
 
     def __init__(self) -> None:
         self._grants = [(_digest_of(entry), _grant(entry)) for entry in conf.KEYS]

@@ -45,7 +45,7 @@ class Rules(ByAction):
         asked = [rule[action] for rule in grants.deciding(self._rules, wanted)]
         deciders = [each for each in asked if each is not None]
         if not asked or len(deciders) < len(asked):
-            raise Forbidden(f"No rule allows a client to {described(action, wanted)}.")
+            raise Forbidden("No rule allows a client to {action}.", action=described(action, wanted))
         (first, *others) = deciders
         if not others and isinstance(first, ByAction) and asking.is_immediate(first):
             return first.permit(action, request, wanted)

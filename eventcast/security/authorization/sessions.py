@@ -80,7 +80,9 @@ class Sessions(ByAction):
         if user is None:
             raise LoggedOut("Log in: no session of a user came with the request.")
         if not entries or not all(entry.allows(user, action, wanted) for entry in entries):
-            raise Forbidden(f"The user {user.get_username()!r:.100} may not {described(action, wanted)}.")
+            raise Forbidden(
+                "The user {user!r:.100} may not {action}.", user=user.get_username(), action=described(action, wanted)
+            )
         # The owner stays the owner while it is logged in.
         lasting = {AUTHENTICATED if each == OWNER else each for each in required - {ANYBODY}}
         claims = tuple(SessionClaim(session_key, user.pk, each) for each in lasting)

@@ -11,7 +11,7 @@ from django.core import signing
 from django.http import HttpRequest
 
 from eventcast.conf import setting_of_django
-from eventcast.exceptions import Unauthorized
+from eventcast.exceptions import Sentence, Unauthorized
 from eventcast.security.authorization import grants
 from eventcast.security.authorization.grants import Grant, Granting
 
@@ -83,7 +83,7 @@ class Tokens(Granting):
     ``eventcast.token.…`` beside ``eventcast``.
     """
 
-    kind = "token"
+    kind = Sentence("token")
 
     def grant_of(self, request: HttpRequest) -> Grant:
         text = bearer(request)

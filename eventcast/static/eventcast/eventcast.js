@@ -2,8 +2,8 @@
 (() => {
   "use strict";
   if (typeof globalThis.eventcast == "function") return; // the script is on the page twice
-  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms: the shortest, the longest first, the longest wait
-  const STEADY = 10000, OPENING = 15000; // ms: this old it was good, this slow it has failed
+  const SOON = 500, FIRST = 4000, LATEST = 30000; // ms to wait: the least, at first, the most
+  const STEADY = 10000, OPENING = 15000; // ms: then it was good, then it has failed
   const SILENT = 1500; // ms of silence for each second of heartbeat
   const STREAM_BEAT = 20; // s between two signs of life of a stream
   const GRACE = 1000; // ms for what came while the page slept
@@ -18,16 +18,20 @@
   const streams = new Set(); // open streams
 
   const ask = async (token) => typeof token == "function" ? token() : token;
-  const bearer = (token) => token ? { Authorization: "Bearer " + token } : {};
   const bytes = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt()).buffer;
 
-  const refusal = async (answer) => {
-    const { status } = answer, said = await answer.json().catch(() => ({}));
+  // Refusals are in the page's language.
+  const request = async (url, token, Accept, options, more) => {
+    const headers = { Accept, "Accept-Language": page?.documentElement.lang || "*", ...more };
+    if (token) headers.Authorization = "Bearer " + token;
+    const answer = await fetch(url, { headers, ...options });
+    if (answer.ok) return answer;
+    const { detail, error } = await answer.json().catch(() => ({})), { status } = answer;
     const after = +answer.headers.get("Retry-After");
-    return Object.assign(Error(said.detail || "Refused with status " + status), { status, code: said.error, after });
+    throw Object.assign(Error(detail || "Refused with status " + status), { status, code: error, after });
   };
 
-  // Lines of JSON over HTTP. Unlike an EventSource, it tells why the server refuses, and sends a token.
+  // Lines of JSON over HTTP: unlike an EventSource it sends a token, and tells refusals.
   class Stream {
     aborter = new AbortController();
 
@@ -36,11 +40,9 @@
     }
 
     async read(url, token) {
-      const headers = { Accept: "application/x-ndjson", ...bearer(token) };
-      const answer = await fetch(url, { headers, cache: "no-store", signal: this.aborter.signal });
-      if (!answer.ok) throw await refusal(answer);
+      const { body } = await request(url, token, "application/x-ndjson", { cache: "no-store", signal: this.aborter.signal });
       this.onopen();
-      const reader = answer.body.getReader(), decoder = new TextDecoder();
+      const reader = body.getReader(), decoder = new TextDecoder();
       for (let text = "", piece; !(piece = await reader.read()).done;) {
         const lines = (text + decoder.decode(piece.value, { stream: true })).split("\n");
         text = lines.pop();
@@ -151,7 +153,7 @@
       return this.known;
     }
 
-    // Some proxies block WebSockets: then a stream is tried, which also says why the server refuses.
+    // Some proxies block WebSockets: then a stream is tried, which also tells refusals.
     connect(plain = !globalThis.WebSocket, quiet) {
       clearTimeout(this.timer);
       const line = this.line = new Line(this, plain);
@@ -233,7 +235,7 @@
       if (since && Date.now() - since > STEADY) this.failures = 0;
       // Full jitter: clients must not reconnect together.
       const kicked = code == DISCONNECTED && typeof this.token != "function";
-      // Three tries within seconds, as a restart takes; then longer and longer waits.
+      // Three tries within seconds, as a restart takes, then longer waits.
       const latest = Math.min(LATEST, FIRST * 2 ** Math.max(0, this.failures++ - 2));
       const [from, to] = bye?.retry.map((s) => s * 1000) ??
         (kicked || crowded ? [LATEST / 2, LATEST] : [Math.max(SOON, after * 1000), Math.max(latest, after * 1500)]);
@@ -359,16 +361,13 @@
       const type = typeof data == "string" ? "text/plain;charset=utf-8"
         : data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob ? "application/octet-stream"
         : "application/json";
-      const body = type.endsWith("json") ? JSON.stringify(data) : data;
-      const headers = { Accept: "application/json", "Content-Type": type, ...bearer(await ask(this.token)) };
-      const answer = await fetch(this.url, { method: "POST", headers, body });
-      if (!answer.ok) throw await refusal(answer);
-      return answer.json();
+      const options = { method: "POST", body: type.endsWith("json") ? JSON.stringify(data) : data };
+      return (await request(this.url, await ask(this.token), "application/json", options, { "Content-Type": type })).json();
     }
   }
 
   const eventcast = globalThis.eventcast = (url, options = {}) => new Channel(url, options);
-  // The URL path of the channel with this name, such as "/a b" or "//a", encoded so that browsers do not change it.
+  // The URL path of a name such as "/a b" or "//a", which browsers do not change.
   eventcast.path = (name) => {
     const path = encodeURIComponent(name.slice(1));
     return "/" + (/\/\/|\/\.\.?(\/|$)/.test(name) ? path : path.replace(/%2F/g, "/"));

@@ -42,7 +42,7 @@ globalThis.eventcastPage = (() => {
   const key = {
     get: () => store.get("key") ?? "",
     set: (value) => store.set("key", value),
-    headers: () => (key.get() ? { Authorization: "Bearer " + key.get() } : {}),
+    headers: () => ({ "Accept-Language": language ?? "", ...(key.get() && { Authorization: "Bearer " + key.get() }) }),
   };
 
   async function copy(button, text) {

@@ -3,7 +3,7 @@
 import { Chart, GAP } from "./chart.js";
 import { fill, poll } from "./poll.js";
 
-const { format, gettext } = eventcastPage;
+const { format, gettext, language } = eventcastPage;
 const $ = (id) => document.getElementById(`eventcast-${id}`);
 const page = $("page");
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone; // in which the messages have their times
@@ -92,7 +92,7 @@ async function send(form, fields) {
   const body = new FormData(form);
   for (const [field, value] of Object.entries(fields)) body.set(field, value);
   try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json", "Accept-Language": language } });
     const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
     const said = isJson ? await answer.json() : { detail: format(gettext("Refused with status %s"), answer.status) };
     if (!answer.ok) throw Object.assign(new Error(said.detail), { status: answer.status });
