@@ -9,9 +9,9 @@ from channels import layers as channels_layers
 from eventcast.conf import conf, setting_of_django
 from eventcast.layers.memory import InMemoryChannelLayer, LayerStatistics
 
-__all__ = ["InMemoryChannelLayer", "LayerStatistics", "get_layer", "is_local"]
+__all__ = ["InMemoryChannelLayer", "LayerStatistics", "get_layer", "is_local", "use_between_workers"]
 
-_default_layer = InMemoryChannelLayer()
+_default_layer: channels_layers.BaseChannelLayer = InMemoryChannelLayer()
 # Channels' manager would make two layers when two threads ask for the first time. The lock is reentrant, because making
 # a layer imports its module, which may call get_layer().
 _layers_lock = threading.RLock()
@@ -36,3 +36,17 @@ def get_layer() -> channels_layers.BaseChannelLayer:
 def is_local() -> bool:
     """Whether the channel layer reaches this process only."""
     return isinstance(get_layer(), channels_layers.InMemoryChannelLayer)
+
+
+def use_between_workers(layer: channels_layers.BaseChannelLayer) -> None:
+    """Use a layer of all workers of this machine in place of each layer that reaches one process only.
+
+    Consumers of the site that use such a layer, too, then reach those of all workers.
+    """
+    global _default_layer
+    _default_layer = layer
+    for alias in setting_of_django("CHANNEL_LAYERS", {}):
+        configured = channels_layers.channel_layers[alias]
+        # Another subclass of Channels' layer may bring messages to other processes.
+        if isinstance(configured, InMemoryChannelLayer) or type(configured) is channels_layers.InMemoryChannelLayer:
+            channels_layers.channel_layers.set(alias, layer)

@@ -1,0 +1,194 @@
+"""What goes between two workers of one machine: frames, over a pair of Unix stream sockets.
+
+A frame is a head (:data:`HEAD`), a topic and a payload. What is pending on a link at the end of a turn of the event
+loop leaves in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+
+logger = logging.getLogger("eventcast.layers")
+
+HEAD = struct.Struct("!BHI")
+"""Kind of the frame, bytes of its topic, bytes of its payload."""
+
+MESSAGE, HELLO, TOPICS, SUBSCRIBE, CONFIRM, UNSUBSCRIBE = range(6)
+"""``HELLO`` asks for all topics of the other worker, which are ``TOPICS``. ``SUBSCRIBE`` has a number, with which
+``CONFIRM`` answers. Topics are separated by line feeds."""
+
+READ_SIZE = 64 * 1024
+BUFFERS = 256
+"""Frames that one write joins at most."""
+
+HIGH_WATER = 4 * 1024 * 1024
+"""Bytes pending on a link from which on publishers wait, for as long as the other worker reads at all."""
+
+BOUND = 16 * 1024 * 1024
+"""Bytes pending on a link from which on messages are lost, and counted."""
+
+PATIENCE = 1.0
+"""Seconds that a publisher or a new subscriber waits for another worker. Then that one counts as stuck, and nothing
+waits for it until it reads again. Its parent ends it if it stays so."""
+
+
+class Link:
+    """The link to one other worker, on the running event loop.
+
+    :param number: of the other worker.
+    :param sock: this end of a pair of Unix stream sockets.
+    :param take: called with each frame that comes: its kind, topic and payload.
+    :param forget: called once, when the link is closed.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        take: Callable[[Link, int, str, bytes], None],
+        forget: Callable[[Link], None],
+    ) -> None:
+        self.number = number
+        self.topics: set[str] = set()
+        self.greeted = asyncio.Event()
+        """Set once all topics of the other worker are known, or the link is closed."""
+        self.serves = False
+        """Whether the other worker has said HELLO: from then on it confirms subscriptions."""
+        self.stuck = False
+        self.owed = 0
+        """Bytes pending."""
+        self.closed = False
+        self._take, self._forget = take, forget
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[bytes | memoryview] = deque()
+        self._received = bytearray()
+        self._waits_to_write = self._in_line = False
+        self._room = asyncio.Event()
+        self._lost = 0
+        sock.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._readable)
+        self.put(HEAD.pack(HELLO, 0, 0))
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def put(self, frame: bytes) -> None:
+        """Write a frame at the end of this turn of the event loop."""
+        if self.closed:
+            return
+        self._pending.append(frame)
+        self.owed += len(frame)
+        if not self._waits_to_write and not self._in_line:
+            self._in_line = True
+            self._loop.call_soon(self.flush)
+
+    def lose(self) -> None:
+        """Count a message that is lost, because too much is pending."""
+        self._lost += 1
+        if self._lost == 1:
+            logger.error("Worker %d does not read what the others publish: messages for it are lost.", self.number)
+
+    async def wait_for_room(self) -> None:
+        """Wait until less than :data:`HIGH_WATER` is pending, but not for a worker that is stuck."""
+        if not self.stuck and self.owed >= HIGH_WATER:
+            self._room.clear()
+            self.stuck = not await within(PATIENCE, self._room)
+
+    def flush(self) -> None:
+        """Write what is pending, as far as the kernel takes it."""
+        self._in_line = False
+        try:
+            while self._pending:
+                sent = self._socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
+                self.owed -= sent
+                while sent:
+                    size = len(self._pending[0])
+                    if sent < size:
+                        self._pending[0] = memoryview(self._pending[0])[sent:]
+                        break
+                    self._pending.popleft()
+                    sent -= size
+        except (BlockingIOError, InterruptedError):
+            if not self._waits_to_write:
+                self._waits_to_write = True
+                self._loop.add_writer(self._socket.fileno(), self.flush)
+        except OSError:
+            self.close()  # That worker is gone.
+        else:
+            if self._waits_to_write:
+                self._waits_to_write = False
+                self._loop.remove_writer(self._socket.fileno())
+            if self._lost:
+                logger.warning("Worker %d reads again; %d messages for it were lost.", self.number, self._lost)
+                self._lost = 0
+        if self.owed < HIGH_WATER:
+            self._room.set()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self.stuck = False
+        received, start = self._received, 0
+        received += data
+        while len(received) - start >= HEAD.size:
+            kind, topic_size, size = HEAD.unpack_from(received, start)
+            begin = start + HEAD.size + topic_size
+            if len(received) < begin + size:
+                break
+            topic = received[start + HEAD.size : begin].decode()
+            start = begin + size
+            try:
+                self._take(self, kind, topic, bytes(received[begin:start]))
+            except Exception:
+                # Whatever is wrong with one message, the next ones must be heard.
+                logger.exception("A message of worker %d could not be passed on.", self.number)
+        del received[:start]
+
+    def close(self) -> None:
+        """The other worker is gone, or this one ends."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._pending.clear()
+        self.owed = 0
+        self._room.set()
+        self.greeted.set()
+        self._forget(self)
+
+
+async def within(seconds: float, *events: asyncio.Event) -> bool:
+    """Wait until all events are set, but not longer; returns whether they are."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
+    try:
+        if (
+            waiting
+        ):  # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+            await asyncio.wait(waiting, timeout=seconds)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return all(event.is_set() for event in events)
+
+
+def frame(kind: int, topic: str, payload: bytes) -> bytes:
+    """What goes over a link."""
+    name = topic.encode()
+    return b"".join((HEAD.pack(kind, len(name), len(payload)), name, payload))

@@ -1,0 +1,162 @@
+"""The bus between workers: several in one process, linked by pairs of sockets as their parent makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from eventcast.layers import links
+from eventcast.layers.cluster import ClusterLayer
+from eventcast.layers.mesh import MeshBus
+from tests.live.waiting import until
+
+
+class Member(MeshBus):
+    """A bus that keeps what it receives."""
+
+    def __init__(self, *peers: tuple[int, bool, socket.socket]) -> None:
+        super().__init__(peers)
+        self.heard: list[tuple[str, bytes]] = []
+        self.dropped: list[str] = []
+        self.receive = lambda topic, payload: self.heard.append((topic, payload))
+        self.lost = lambda topic, number: self.dropped.append(topic)
+
+
+Join = Callable[[], "asyncio.Future[Member]"]
+
+
+@pytest.fixture
+async def members() -> AsyncIterator[list[Member]]:
+    """Three that are linked with each other."""
+    made: list[Member] = []
+    for number in range(3):
+        await add(made, number)
+    yield made
+    for member in made:
+        await member.close()
+
+
+async def add(members: list[Member], number: int) -> Member:
+    """Start one more, as the parent does."""
+    pairs = [socket.socketpair() for _ in members]
+    for member, (theirs, _) in zip(members, pairs, strict=True):
+        member.link(number, theirs)
+    new = Member(*((old, True, ours) for old, (_, ours) in enumerate(pairs)))
+    await new.start()
+    members.append(new)
+    return new
+
+
+async def test_publish_reaches_subscribers_and_says_how_many_processes(members: list[Member]) -> None:
+    await members[1].subscribe(["a", "b"])
+    await members[2].subscribe(["b"])
+    await members[0].subscribe(["b"])
+    assert [await members[0].publish(topic, topic.encode()) for topic in ("a", "b", "c")] == [1, 2, 0]
+    await until(lambda: members[1].heard == [("a", b"a"), ("b", b"b")])
+    await until(lambda: members[2].heard == [("b", b"b")])
+    assert members[0].heard == []
+
+
+async def test_what_is_published_after_subscribing_is_heard(members: list[Member]) -> None:
+    for number in range(50):
+        await members[0].subscribe([f"t{number}"])
+        assert await members[1].publish(f"t{number}", b"") == 1
+
+
+async def test_messages_stay_whole_and_in_order(members: list[Member]) -> None:
+    await members[1].subscribe(["t"])
+    sent = [b"x" * size + b"%d" % number for number, size in enumerate([0, 10, 300_000, 5_000_000, 1] * 5)]
+    for payload in sent:
+        await members[0].publish("t", payload)
+    await until(lambda: len(members[1].heard) == len(sent))
+    assert [payload for _, payload in members[1].heard] == sent
+
+
+async def test_unsubscribed_topic_is_not_received(members: list[Member]) -> None:
+    await members[1].subscribe(["t", "u"])
+    members[1].unsubscribe(["t"])
+    await members[1].subscribe(["v"])  # confirmed: so is what was said before
+    assert [await members[0].publish(topic, b"") for topic in ("t", "u")] == [0, 1]
+
+
+async def test_new_worker_knows_topics_and_is_asked_to_confirm(members: list[Member]) -> None:
+    await members[0].subscribe(["old"])
+    new = await add(members, 3)
+    assert await new.publish("old", b"1") == 1
+    await members[0].subscribe(["later"])
+    assert await new.publish("later", b"2") == 1
+
+
+async def test_topics_of_a_worker_that_ends_are_forgotten_and_what_it_published_is_heard(members: list[Member]) -> None:
+    await members[0].subscribe(["t"])
+    await members[1].subscribe(["t"])
+    await members[0].publish("t", b"last")
+    await members[0].close()
+    await until(lambda: members[1].heard == [("t", b"last")])
+    await until(lambda: members[2].publish("t", b"").result() == 1)
+    await members[2].subscribe(["u"])
+
+
+async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over_the_bound(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(links, "PATIENCE", 0.01)
+    monkeypatch.setattr("eventcast.layers.mesh.PATIENCE", 0.01)
+    ours, theirs = socket.socketpair()
+    member = Member((7, False, ours))
+    await member.start()
+    link = next(iter(member._links))
+    theirs.sendall(links.frame(links.HELLO, "", b"") + links.frame(links.TOPICS, "", b"t"))
+    await until(lambda: link.serves)
+    await member.subscribe(["u"])  # never confirmed
+    assert link.stuck
+    sent = 0
+    while not member.dropped:
+        await member.publish("t", b"x" * 1_000_000)
+        sent += 1
+    assert sent > links.BOUND // 1_000_000
+    assert member.dropped == ["t"]
+    assert "Worker 7 does not read" in caplog.text
+    theirs.setblocking(False)
+
+    async def read() -> bool:
+        try:
+            theirs.recv(1_000_000)
+        except BlockingIOError:
+            return not link.owed
+        return False
+
+    await until(read)
+    assert "Worker 7 reads again; 1 messages for it were lost" in caplog.text
+    await member.publish("t", b"heard")
+    await until(lambda: not link.owed)
+    assert len(member.dropped) == 1
+    theirs.close()
+    await member.close()
+
+
+async def test_publisher_waits_for_a_worker_that_reads_slowly(members: list[Member]) -> None:
+    await members[1].subscribe(["t"])
+    for _ in range(100):
+        await members[0].publish("t", b"x" * 1_000_000)
+    assert members[0].dropped == []
+    await until(lambda: len(members[1].heard) == 100)
+
+
+async def test_layer_on_the_mesh_counts_the_subscribers_of_others() -> None:
+    ours, theirs = socket.socketpair()
+    one, other = ClusterLayer(MeshBus([(2, False, ours)])), ClusterLayer(MeshBus([(1, True, theirs)]))
+    await one.start()
+    await other.start()
+    other.count_with = lambda message: 7
+    heard: list[object] = []
+    channel = await other.new_channel()
+    other.receive_with(channel, heard.append)
+    await other.group_add("g", channel)
+    assert (await one.broadcast([("g", {"type": "x"})], count=True)).subscribers == 7
+    assert heard == [{"type": "x"}]
+    await one.close()
+    await other.close()
