@@ -90,7 +90,8 @@ def refusals(base: type[Refused] = Refused) -> set[type[Refused]]:
 def options(subcommand: type[Subcommand | commandline.Tool]) -> set[str]:
     """The long names of the options, and NAME or the like for what is not an option."""
     (parser,) = add_parsers(argparse.ArgumentParser(), [subcommand], "somewhere")
-    return {(action.option_strings or [str(action.metavar)])[-1] for action in parser._actions} - {"--help"}
+    shown = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+    return {(action.option_strings or [str(action.metavar)])[-1] for action in shown} - {"--help"}
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, str]:

@@ -23,6 +23,8 @@ from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
 from eventcast.http import views
 from eventcast.server.process import listen_on_tcp, listen_on_unix, serve
+from eventcast.server.worker import Worker
+from eventcast.server.workers import MOST_WORKERS, supervise
 
 if sys.platform != "win32":  # which has no such limit
     import resource
@@ -51,6 +53,20 @@ class Serve(Subcommand):
             help="seconds a ping may go unanswered until the subscriber counts as gone (default: 30)",
         )
         add("--access-log", metavar="FILE", help="log every request to this file, - for standard output (default: no)")
+        add(
+            "--workers",
+            type=_count,
+            metavar="N",
+            help="serve with N processes, without Redis (Linux only)",
+        )
+        add(
+            "--worker-timeout",
+            type=float,
+            default=15,
+            metavar="S",
+            help="seconds without a sign of life until a worker is killed and replaced (default: 15)",
+        )
+        add("--as-worker", metavar="NUMBER:DESCRIPTOR", help=argparse.SUPPRESS)  # how the parent starts its workers
         add("--no-migrate", action="store_true", help="don't apply migrations, which is done where SQLite is used")
 
     def handle(self, **options: Any) -> None:
@@ -59,18 +75,31 @@ class Serve(Subcommand):
         if options["verbosity"] < 2:
             # What Daphne says while it starts, the banner says better.
             logging.getLogger("daphne").setLevel(logging.WARNING)
-        sockets = _listen(options["bind"], options["port"], options["unix_socket"])
+        worker = Worker(options["as_worker"]) if options["as_worker"] else None
+        workers = options["workers"] or 0
+        if worker is not None:
+            sockets = worker.sockets
+        else:
+            sockets = _listen(options["bind"], options["port"], options["unix_socket"], workers)
         open_files = raise_open_files()
         application = _application()
-        if not options["no_migrate"]:
+        if not options["no_migrate"] and worker is None:
             self._migrate()
+        access_log = _access_logger(options["access_log"])
+
+        def announce() -> None:
+            self.stdout.write(_banner(sockets, open_files, workers))
+
+        if workers and worker is None:
+            sys.exit(supervise(sockets, workers, options["worker_timeout"], announce))
         serve(
             application,
             sockets,
+            worker=worker,
             ping_interval=options["ping_interval"],
             ping_timeout=options["ping_timeout"],
-            on_listening=lambda: self.stdout.write(_banner(sockets, open_files)),
-            access_log=_access_logger(options["access_log"]),
+            on_listening=announce if worker is None else worker.serves,
+            access_log=access_log,
             root_path=getattr(settings, "FORCE_SCRIPT_NAME", None) or "",
             websocket_timeout=-1,  # Daphne closes with 1000 after a day, which clients that reconnect take as final.
             websocket_handshake_timeout=conf.HANDSHAKE_TIMEOUT,
@@ -97,6 +126,14 @@ def _port(value: str) -> int:
     return int(value)
 
 
+def _count(value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= MOST_WORKERS):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of workers: 1 to {MOST_WORKERS}")
+    if sys.platform != "linux":
+        raise argparse.ArgumentTypeError("workers need Linux, which spreads connections over them")
+    return int(value)
+
+
 def _application() -> Any:
     try:
         return get_default_application()
@@ -104,7 +141,7 @@ def _application() -> Any:
         raise CommandError(f"{error} Set ASGI_APPLICATION, for example to 'mysite.asgi.application'.") from error
 
 
-def _listen(host: str | None, port: int | None, unix_socket: str | None) -> list[socket.socket]:
+def _listen(host: str | None, port: int | None, unix_socket: str | None, workers: int = 0) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     place, way_out = "", "."
     try:
@@ -113,8 +150,10 @@ def _listen(host: str | None, port: int | None, unix_socket: str | None) -> list
             place, way_out = f"{host}, port {port}", ", or choose another with -p."
             sockets += listen_on_tcp(host, port)
         if unix_socket is not None:
-            place, way_out = unix_socket, "."
-            sockets.append(listen_on_unix(unix_socket))
+            numbered = [f"{unix_socket}.{number}" for number in range(1, workers + 1)]
+            for place in numbered or [unix_socket]:
+                way_out = "."
+                sockets.append(listen_on_unix(place))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CommandError(f"{place} is already in use: end the program that listens there{way_out}") from None
@@ -133,7 +172,7 @@ def _access_logger(destination: str | None) -> AccessLogGenerator | None:
         raise CommandError(f"The access log cannot be written: {error}") from error
 
 
-def _banner(sockets: list[socket.socket], open_files: str) -> str:
+def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> str:
     prefix = _mount() or "/"
     admin = _reverse("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
@@ -153,6 +192,7 @@ def _banner(sockets: list[socket.socket], open_files: str) -> str:
         "",
         f"  host names  {', '.join(settings.ALLOWED_HOSTS) or 'those of this machine'} (ALLOWED_HOSTS)",
         f"  open to     {'everybody' if conf.AUTHORIZATION == OPEN else conf.AUTHORIZATION} (AUTHORIZATION)",
+        *([f"  workers     {workers}"] if workers else []),
         f"  open files  {open_files}",
         "",
     ]

@@ -88,16 +88,22 @@ class Door:
             connection.timed_out()
         self._timer = self.loop.call_later(1.0, self._check_times)
 
-    def stop_accepting(self) -> None:
-        """Accept no more connections, and close those on which no request is being served."""
+    def stop_accepting(self, *, unlink: bool) -> None:
+        """Accept no more connections.
+
+        :param unlink: whether the paths of Unix sockets are removed.
+        """
         self.stopping = True
         for listener in self._listeners:
             self.loop.remove_reader(listener.fileno())
-            if isinstance(path := listener.getsockname(), str):
+            if unlink and isinstance(path := listener.getsockname(), str):
                 # Before it is closed: then the path could be another server's already.
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             listener.close()
         self._listeners.clear()
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request is being served."""
         for connection in list(self.connections):
             connection.stop()

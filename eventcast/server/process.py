@@ -18,6 +18,7 @@ from eventcast.routing import EventcastRouter
 from eventcast.server.daphne import behind_the_door
 from eventcast.server.door import Door
 from eventcast.server.garbage import keep_passes_short
+from eventcast.server.worker import Worker
 
 logger = logging.getLogger("eventcast.server")
 
@@ -32,6 +33,9 @@ one herd."""
 PACE = 0.05
 """Seconds between two groups of them."""
 
+LATE_REQUESTS = 0.5
+"""Seconds in which a worker that is replaced still lets subscribers in, on connections that it has just accepted."""
+
 LAST_ANSWERS = 2.0
 """Seconds that answers and close frames get to leave after that."""
 
@@ -40,6 +44,7 @@ def serve(
     application: Any,
     sockets: Sequence[socket.socket],
     *,
+    worker: Worker | None = None,
     ping_interval: float,
     ping_timeout: float,
     on_listening: Callable[[], None],
@@ -50,6 +55,7 @@ def serve(
 
     :param application: the ASGI application.
     :param sockets: listening sockets.
+    :param worker: what makes this process one of several workers.
     :param on_listening: called once connections are accepted and signals are handled.
     :param access_log: Daphne's, or None for no log.
     :param options: further options of Daphne's.
@@ -61,34 +67,59 @@ def serve(
         rhythm = current_hub().pulse.rhythm(ping_interval, ping_timeout or None)
         door = Door(current_hub(), router, daphne.hand_over, rhythm, access_log)
 
-        def stop() -> None:
+        def stop(*, retired: bool = False) -> None:
             if stopping:
                 stopping[0].cancel()  # A second signal: at once.
             else:
-                stopping.append(loop.create_task(_drain(door, daphne)))
+                stopping.append(loop.create_task(_drain(door, daphne, worker, retired=retired)))
+
+        def listen() -> None:
+            for sock in sockets:
+                door.listen(sock)
+            on_listening()
 
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 loop.add_signal_handler(getattr(signal, name), stop)
-        for sock in sockets:
-            door.listen(sock)
-        on_listening()
+        if worker is None:
+            listen()
+        else:
+            worker.join(listen, stop)
 
     daphne = behind_the_door(application, begin, action_logger=access_log, **options)
     keep_passes_short()
     daphne.run()
 
 
-async def _drain(door: Door, daphne: Any) -> None:
-    """Accept nothing more, answer what was asked, and close subscribers one after the other."""
+async def _drain(door: Door, daphne: Any, worker: Worker | None, *, retired: bool) -> None:
+    """Accept nothing more, answer what was asked, and close subscribers one after the other.
+
+    :param retired: another worker has taken the place of this one: answer also what is still asked on connections that
+        are open, for as long as subscribers get.
+    """
     hub, loop = door.hub, asyncio.get_running_loop()
-    try:
-        door.stop_accepting()
-        hub.stopping = True
-        await _say_goodbye(hub, conf.DRAIN)
-        end = loop.time() + LAST_ANSWERS
+
+    async def wait(end: float) -> None:
         while loop.time() < end and (door.connections or hub.pulse.peers):  # noqa: ASYNC110 (no event for it)
             await asyncio.sleep(0.01)
+
+    try:
+        door.stop_accepting(unlink=worker is None)
+        end = loop.time() + conf.DRAIN
+        if retired:
+            await asyncio.sleep(LATE_REQUESTS)
+        else:
+            door.close_idle()
+        if worker is not None:
+            await worker.catch_up()
+        hub.stopping = True
+        await _say_goodbye(hub, conf.DRAIN)
+        if retired:
+            await wait(end)
+            door.close_idle()
+        await wait(loop.time() + LAST_ANSWERS)
+        if worker is not None:
+            await worker.leave()
     finally:
         daphne.stop()
 
@@ -97,7 +128,10 @@ async def _say_goodbye(hub: Hub, seconds: float) -> None:
     subscribers = hub.subscribers()
     groups = max(1, round(min(seconds, len(subscribers) / FASTEST_GOODBYE) / PACE))
     for number in range(groups):
-        for subscriber in subscribers[number::groups]:
+        leaving = subscribers[number::groups]
+        for channel in {each.channel for each in leaving if each.channel is not None}:
+            channel.advance(float("inf"))  # What was published before is heard.
+        for subscriber in leaving:
             subscriber.close(GOING_AWAY)
             subscriber.leave()
         if number + 1 < groups:
@@ -113,12 +147,21 @@ def listen_on_tcp(host: str, port: int) -> list[socket.socket]:
     found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
     sockets = []
     for family, *_, address in dict.fromkeys(found):
-        sock = socket.create_server(address, family=family, backlog=BACKLOG)
-        # Connections inherit these two: a message leaves at once, and a peer that is gone is found out in the end.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sockets.append(sock)
+        sockets.append(listen_at(family, address))
     return sockets
+
+
+def listen_at(family: int, address: Any, *, shared: bool = False) -> socket.socket:
+    """A TCP socket that listens.
+
+    :param shared: whether others may listen at the same address, if they say so as well.
+    :raises OSError: the address cannot be listened on.
+    """
+    sock = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared)
+    # Connections inherit these two: a message leaves at once, and a peer that is gone is found out in the end.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
 
 
 def listen_on_unix(path: str) -> socket.socket:

@@ -1,0 +1,105 @@
+"""A worker's side of ``eventcast serve --workers N``: what it gets from its parent, and what it tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from eventcast.layers import use_between_workers
+from eventcast.layers.cluster import ClusterLayer
+from eventcast.layers.mesh import MeshBus
+
+SERVES, ALIVE, RETIRE = b"serves", b"alive", b"retire"
+"""What a worker says, and what its parent may say; everything else that it says is JSON, with sockets."""
+
+BEAT = 0.5
+"""Seconds between two signs of life."""
+
+MOST_SOCKETS = 253
+"""The kernel's limit for one message."""
+
+
+class Worker:
+    """This process, as one of several workers.
+
+    :param description: its number and the descriptor of the socket to its parent.
+    """
+
+    def __init__(self, description: str) -> None:
+        number, _, descriptor = description.partition(":")
+        self.number = int(number)
+        self._control = socket.socket(fileno=int(descriptor))
+        self._control.set_inheritable(False)
+        message, sockets = self._receive()
+        self.sockets = sockets[: message["listeners"]]
+        """What it listens on."""
+        self._bus = MeshBus(_peers(message, sockets))
+        self._layer = ClusterLayer(self._bus)
+        use_between_workers(self._layer)
+
+    def _receive(self) -> tuple[Any, list[socket.socket]]:
+        data, descriptors, *_ = socket.recv_fds(self._control, 65536, MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            raise EOFError("The parent of this worker has ended.")
+        return None if data == RETIRE else json.loads(data), [socket.socket(fileno=each) for each in descriptors]
+
+    def join(self, listen: Callable[[], None], stop: Callable[..., None]) -> None:
+        """Be linked with the other workers, then listen. On the event loop that serves.
+
+        :param stop: called once the parent has ended, or with ``retired=True`` when another worker takes over.
+        """
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+        self._control.setblocking(False)
+        self._joining = self._loop.create_task(self._join(listen))
+        self._joining.add_done_callback(lambda joining: joining.result())  # An error is one of the event loop's.
+
+    async def _join(self, listen: Callable[[], None]) -> None:
+        await self._layer.start()
+        self._loop.add_reader(self._control.fileno(), self._hear)
+        listen()
+
+    def serves(self) -> None:
+        """Tell the parent that connections are accepted, and give signs of life from now on."""
+        self._say(SERVES)
+        self._beat()
+
+    def _hear(self) -> None:
+        try:
+            message, sockets = self._receive()
+        except BlockingIOError:
+            return
+        except (EOFError, OSError):
+            self._loop.remove_reader(self._control.fileno())
+            self._stop()
+            return
+        if message is None:
+            self._stop(retired=True)
+        else:
+            for number, _, sock in _peers(message, sockets):
+                self._bus.link(number, sock)
+
+    def _beat(self) -> None:
+        self._say(ALIVE)
+        self._loop.call_later(BEAT, self._beat)
+
+    def _say(self, message: bytes) -> None:
+        with contextlib.suppress(OSError):  # A parent that has ended is noticed by reading, a frozen one is no reason.
+            self._control.send(message)
+
+    async def catch_up(self) -> None:
+        """Receive what other workers have published until now. What they answer comes behind it."""
+        await self._bus.subscribe(())
+
+    async def leave(self) -> None:
+        """Let what the other workers are owed leave."""
+        await self._layer.close()
+
+
+def _peers(message: dict[str, Any], sockets: list[socket.socket]) -> list[tuple[int, bool, socket.socket]]:
+    links = sockets[message["listeners"] :]
+    return [(number, serving, sock) for (number, serving), sock in zip(message["peers"], links, strict=True)]
