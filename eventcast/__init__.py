@@ -3,19 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventcast.engine.presence import subscriber_count
+    from eventcast.engine.presence import asubscriber_count, subscriber_count
     from eventcast.engine.publishing import apublish, apublish_many, publish, publish_many
     from eventcast.listeners.registry import heartbeat, listener
     from eventcast.security.authorization.sessions import apublish_to, publish_to
     from eventcast.security.authorization.tokens import token
-    from eventcast.security.revocation import disconnect
+    from eventcast.security.revocation import adisconnect, disconnect
     from eventcast.snapshots import snapshot
 
 __version__ = "0.1.0"
 __all__ = [
+    "adisconnect",
     "apublish",
     "apublish_many",
     "apublish_to",
+    "asubscriber_count",
     "disconnect",
     "heartbeat",
     "listener",
@@ -28,9 +30,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "adisconnect": "eventcast.security.revocation",
     "apublish": "eventcast.engine.publishing",
     "apublish_many": "eventcast.engine.publishing",
     "apublish_to": "eventcast.security.authorization.sessions",
+    "asubscriber_count": "eventcast.engine.presence",
     "disconnect": "eventcast.security.revocation",
     "heartbeat": "eventcast.listeners.registry",
     "listener": "eventcast.listeners.registry",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import eventcast
-from eventcast.engine import closing, notices
+from eventcast.engine import closing, notices, presence
 from eventcast.engine.closing import Closing
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.forms import Batch
@@ -215,7 +215,7 @@ async def test_bye_comes_before_the_close_event() -> None:
     offers = ["eventcast", "eventcast.v1"]
     connection = await websocket(EventcastConsumer.as_asgi(), "/a", subprotocols=offers).connect()
     assert connection.sent[0] == {"type": "websocket.accept", "subprotocol": "eventcast.v1"}
-    current_hub().disconnect("/a")
+    presence.disconnect("/a")
     assert connection.task is not None
     await asyncio.wait({connection.task}, timeout=20)
     *_, bye, close = connection.sent

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.engine import messages, names
-from eventcast.engine.closing import GOING_AWAY, OPERATOR
+from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import past
 from eventcast.engine.forms import BY_PATTERN
@@ -221,24 +221,12 @@ class Hub:
                     subscriber.flush()
                 channel.advance(float("inf"))
 
-    def disconnect(self, name: str, id: int | None = None) -> None:
-        """Close one subscriber of a channel, or all but the pages of the admin; a moment later. Safe in any thread."""
-        self.call(self._disconnect, name, id)
-
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function on the hub's event loop, a moment later. Safe in any thread."""
         loop = self._loop()
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # closed: it has no subscribers
                 loop.call_soon_threadsafe(function, *arguments)
-
-    def _disconnect(self, name: str, id: int | None) -> None:
-        own = self.channels.get(name)
-        for channel in self.heard_by(name):
-            for subscriber in channel:
-                if subscriber.id == id or (id is None and channel is own and not subscriber.watching):
-                    subscriber.close(OPERATOR)
-                    subscriber.leave()
 
     def subscribers(self) -> list[Subscriber]:
         """All subscribers of this loop."""

@@ -1,15 +1,20 @@
-"""Counts and figures of this process: its subscribers, and what passes. Readable from any thread."""
+"""Counts and figures of this process: its subscribers, and what passes. Readable from any thread.
+
+What is marked as a question is what this process answers when another one asks, see ``eventcast.engine.asking``.
+"""
 
 from __future__ import annotations
 
 import heapq
 import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from eventcast.engine import patterns
+from eventcast.engine.asking import Answers, ask, question
+from eventcast.engine.closing import OPERATOR
 from eventcast.engine.figures import Figures, past
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
@@ -19,7 +24,7 @@ FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_messa
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """What is known of a channel in this process, or of the subscriptions to a pattern."""
+    """What is known of a channel in this process, or in all together, or of the subscriptions to a pattern."""
 
     channel: str
     """Its name; the pattern as the first of its present subscribers has written it."""
@@ -29,6 +34,29 @@ class ChannelInfo:
     """What has come to pass since it has had subscribers of its own without a break."""
     last_message_at: float = 0.0
     """When the last message came in that time, seconds since the epoch; 0 if none has."""
+    watchers: int = 0
+    """Pages of the admin among the subscribers."""
+
+    def row(self) -> list[Any]:
+        """The same in JSON's types."""
+        figures = self.figures
+        counts = [figures.messages, figures.delivered, figures.lost, self.last_message_at, self.watchers]
+        return [self.channel, self.subscribers, *counts]
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> ChannelInfo:
+        """The reverse of :meth:`row`."""
+        channel, subscribers, messages, delivered, lost, *rest = row
+        return cls(channel, subscribers, Figures(messages, delivered, lost), *rest)
+
+    def __add__(self, other: ChannelInfo) -> ChannelInfo:
+        return ChannelInfo(
+            self.channel,
+            self.subscribers + other.subscribers,
+            self.figures + other.figures,
+            max(self.last_message_at, other.last_message_at),
+            self.watchers + other.watchers,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +81,15 @@ def subscriber_count(channel: str, *, patterns: bool = True) -> int:
     return sum(local.count for hub in hubs() for local in hub.heard_by(channel))
 
 
+async def asubscriber_count(channel: str) -> int:
+    """How many subscribers that hear ``channel`` are connected to all processes.
+
+    Each process is asked, and has 250 ms to answer. Those of a process that does not are not in the number. With a
+    channel layer that is not eventcast's, the number is that of :func:`subscriber_count`.
+    """
+    return sum(row[1] for rows in (await ask("infos", channels=[channel])).found for row in rows)
+
+
 def channel_info(channel: str) -> ChannelInfo:
     """What is known of ``channel`` in this process; zeros if it has no subscribers."""
     found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
@@ -61,7 +98,27 @@ def channel_info(channel: str) -> ChannelInfo:
         subscriber_count(channel),
         sum((local.figures for local in found), Figures()),
         max((local.last_message_at for local in found), default=0.0),
+        watchers()[channel],
     )
+
+
+@question
+def infos(channels: list[str]) -> list[list[Any]]:
+    """The rows of some channels."""
+    return [channel_info(name).row() for name in channels]
+
+
+def joined(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
+    """The rows of several processes, those of one channel as one, in the order of their names."""
+    found: dict[str, ChannelInfo] = {}
+    for info in map(ChannelInfo.of, rows):
+        found[info.channel] = found[info.channel] + info if info.channel in found else info
+    return dict(sorted(found.items()))
+
+
+def info_of(channel: str, answers: Answers) -> ChannelInfo:
+    """What all processes that have answered the question ``infos`` know of a channel."""
+    return joined(row for rows in answers.found for row in rows)[channel]
 
 
 def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
@@ -152,13 +209,30 @@ def audiences() -> dict[str, float]:
     return found
 
 
-def disconnect(channel: str, id: int | None = None) -> None:
+def disconnect(channel: str, id: int | None = None) -> int:
     """Close the subscriber with this ``id`` that hears ``channel``, or all of the channel's own; safe in any thread.
 
-    Subscribers to patterns hear other channels too, and are closed only by their ``id``.
+    Subscribers to patterns hear other channels too, and are closed only by their ``id``. Returns how many are closed, a
+    moment later.
     """
+    number = 0
     for hub in hubs():
-        hub.disconnect(channel, id)
+        own = hub.channels.get(channel)
+        found = [
+            subscriber
+            for local in hub.heard_by(channel)
+            for subscriber in local
+            if subscriber.id == id or (id is None and local is own and not subscriber.watching)
+        ]
+        hub.call(_close, found)
+        number += len(found)
+    return number
+
+
+def _close(found: list[Subscriber]) -> None:
+    for subscriber in found:
+        subscriber.close(OPERATOR)
+        subscriber.leave()
 
 
 def totals(*, watchers: bool = True) -> Totals:

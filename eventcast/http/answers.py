@@ -22,9 +22,6 @@ from eventcast.security import refusals
 
 JSON = "application/json"
 
-SCOPE = {"scope": "process"}
-"""Said in answers with figures: they are those of the process that answers."""
-
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 

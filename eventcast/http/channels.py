@@ -12,14 +12,15 @@ from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import names, presence, sending
+from eventcast.engine import asking, names, presence, sending
 from eventcast.engine.messages import check_event_name
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, shared_streams, streams
-from eventcast.http.answers import SCOPE, Answer, Response, answer, described, note_refused, preferred, refused
+from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred, refused
 from eventcast.http.formats import FORMATS, NDJSON, SSE
-from eventcast.layers import get_layer, is_local
+from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers.cluster import ClusterLayer
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
@@ -42,8 +43,8 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
 
     :param target: the request target.
     """
-    if "HTTP_ORIGIN" in request.META:
-        return None  # The answer to a page has more headers.
+    if "HTTP_ORIGIN" in request.META or "HTTP_PREFER" in request.META:
+        return None  # The answer to a page has more headers, and one of a preference says that it is applied.
     try:
         check_host(request)
         name = names.channel_from_target(target)
@@ -66,10 +67,28 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     """
     event, found = event_of(request), payloads.messages_in(request)
     admission.check_rate(request, permit, len(found))
-    # Other processes may have subscribers too, which are not counted.
-    scope = "" if is_local() else ', "scope": "process"'
-    reach = await sending.apublish_checked(name, found, event)
-    return _published(name, len(found), reach.subscribers, scope)
+    minimal = _prefers_minimal(request)
+    reach = await sending.apublish_checked(name, found, event, count=not minimal)
+    more = ""
+    if not isinstance(get_layer(), (InMemoryChannelLayer, ClusterLayer)):
+        more = ', "scope": "process"'  # Other processes may have subscribers too, which are not counted.
+    if reach.missing:
+        more += f', "partial": true, "missing": {reach.missing}'
+    if reach.age:
+        more += f', "counted": {reach.age:.3f}'
+    if reach.degraded:
+        more += ', "degraded": true'
+    if not minimal:
+        return _published(name, len(found), reach.subscribers, more)
+    answer = Answer(f'{{"channel": {_quoted(name)}, "messages": {len(found)}{more}}}'.encode(), status=202)
+    answer.headers |= {"Cache-Control": "no-store", "Preference-Applied": "return=minimal"}
+    return answer
+
+
+def _prefers_minimal(request: HttpRequest) -> bool:
+    """Whether the client does not want to know the number of subscribers (RFC 7240): no process is then asked."""
+    preferred = request.META.get("HTTP_PREFER", "").lower().split(",")
+    return any(each.partition(";")[0].replace(" ", "").replace('"', "") == "return=minimal" for each in preferred)
 
 
 def event_of(request: HttpRequest) -> str:
@@ -100,9 +119,9 @@ def in_query(request: HttpRequest, parameter: str) -> list[str]:
         raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
 
 
-def _published(name: str, messages: int, subscribers: int, scope: str = "") -> Answer:
+def _published(name: str, messages: int, subscribers: int, more: str = "") -> Answer:
     # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
-    said = f'{{"channel": {_quoted(name)}, "messages": {messages}, "subscribers": {subscribers}{scope}}}'
+    said = f'{{"channel": {_quoted(name)}, "messages": {messages}, "subscribers": {subscribers}{more}}}'
     answer = Answer(said.encode(), status=201 if subscribers else 202)
     answer.headers["Cache-Control"] = "no-store"
     return answer
@@ -134,7 +153,8 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
             response = await streams.stream(request, name, format)
     else:
         await admission.check_view(request, name)
-        response = answer(described(presence.channel_info(name)) | SCOPE)
+        answers = await asking.ask("infos", channels=[name])
+        response = answer(described(presence.info_of(name, answers)) | answers.as_json())
     patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
     return response
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, astuple
 from typing import Any, ClassVar
 
 from django.core.exceptions import SuspiciousOperation
@@ -12,7 +13,8 @@ from django.utils.cache import patch_vary_headers
 
 from eventcast import metrics
 from eventcast.conf import conf
-from eventcast.engine import patterns, presence
+from eventcast.engine import asking, patterns, presence
+from eventcast.engine.figures import Figures
 from eventcast.engine.hub import hubs
 from eventcast.exceptions import (
     Forbidden,
@@ -23,7 +25,7 @@ from eventcast.exceptions import (
     Unauthorized,
 )
 from eventcast.http import pages, streams
-from eventcast.http.answers import SCOPE, Answer, Response, answer, described, preferred, refusal_answer
+from eventcast.http.answers import Answer, Response, answer, described, preferred, refusal_answer
 from eventcast.http.channels import channel_of, refusal_to_view
 from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.security import admission, refusals
@@ -52,7 +54,7 @@ def mount_of(request: HttpRequest, own: str) -> str:
 
 
 async def list_channels(request: HttpRequest) -> Answer:
-    """The live channels of this process with their counts, a page at a time: ``?prefix=&after=&limit=``."""
+    """The live channels with their counts, a page at a time: ``?prefix=&after=&limit=``."""
     _check_reads(request)
     try:
         query = request.GET
@@ -66,26 +68,50 @@ async def list_channels(request: HttpRequest) -> Answer:
     prefix = query.get("prefix", "")
     if mount.startswith(prefix):
         prefix = mount
-    found = (
-        presence.live_channels(prefix=prefix, after=query.get("after", ""), limit=int(limit) + 1)
-        if prefix.startswith(mount)  # What lies elsewhere was not asked for.
-        else []
-    )
-    page = found[: int(limit)]
-    said: dict[str, Any] = {
-        "channels": [described(info) for info in page],
-        "next": page[-1].channel if len(found) > len(page) else None,
-        "patterns": [
-            {"pattern": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
-            for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)
-        ],
-    }
+    everything = False
     with contextlib.suppress(Forbidden, Unauthorized):
         await admission.check_view(request, EVERYTHING)
+        everything = True
+    answers = await asking.ask(
+        "page",
+        prefix=prefix if prefix.startswith(mount) else None,  # What lies elsewhere was not asked for.
+        after=query.get("after", ""),
+        limit=int(limit) + 1,
+        mount=mount,
+        everything=everything,
+    )
+    channels = list(presence.joined(row for found in answers.found for row in found["channels"]).values())
+    shown = channels[: int(limit)]
+    by_pattern = presence.joined(row for found in answers.found for row in found["patterns"]).values()
+    said: dict[str, Any] = {
+        "channels": [described(info) for info in shown],
+        "next": shown[-1].channel if len(channels) > len(shown) else None,
+        "patterns": [_described_pattern(info) for info in by_pattern],
+    }
+    if everything:
+        live, subscribers, *counts = map(sum, zip(*(found["total"] for found in answers.found), strict=True))
+        said["total"] = {"channels": live, "subscribers": subscribers} | asdict(Figures(*counts))
+        said["refused"] = dict(sum((Counter(found["refused"]) for found in answers.found), Counter[str]()))
+    return answer(said | answers.as_json())
+
+
+@asking.question
+def page(prefix: str | None, after: str, limit: int, mount: str, everything: bool) -> dict[str, Any]:
+    """What the list of channels has of this process. The first names of all are among the first of each."""
+    channels = [] if prefix is None else presence.live_channels(prefix=prefix, after=after, limit=limit)
+    found: dict[str, Any] = {
+        "channels": [info.row() for info in channels],
+        "patterns": [info.row() for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)],
+    }
+    if everything:
         total = presence.totals()
-        said["total"] = {"channels": total.channels, "subscribers": total.subscribers} | asdict(total.figures)
-        said["refused"] = refusals.counts()
-    return answer(said | SCOPE)
+        found["total"] = [total.channels, total.subscribers, *astuple(total.figures)]
+        found["refused"] = refusals.counts()
+    return found
+
+
+def _described_pattern(info: presence.ChannelInfo) -> dict[str, Any]:
+    return {"pattern": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
 
 
 async def figures(request: HttpRequest) -> Answer:
@@ -115,8 +141,14 @@ async def subscribe(request: HttpRequest) -> Response:
         patch_vary_headers(response, ["Accept"])
         return response
     await admission.check_view(request, pattern)
-    listening = [info.subscribers for info in presence.live_patterns() if info.channel == pattern.text]
-    return answer({"pattern": pattern.text, "subscribers": sum(listening)} | SCOPE)
+    answers = await asking.ask("listening", pattern=pattern.text)
+    return answer({"pattern": pattern.text, "subscribers": sum(answers.found)} | answers.as_json())
+
+
+@asking.question
+def listening(pattern: str) -> int:
+    """How many subscribers of this process listen by a pattern."""
+    return sum(info.subscribers for info in presence.live_patterns() if info.channel == pattern)
 
 
 def health(own: bytes) -> Answer | None:

@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eventcast.conf import conf
-from eventcast.engine import names, patterns
+from eventcast.engine import asking, names, patterns
 from eventcast.engine.closing import EXPIRED, TAKEN_AWAY, Closing
-from eventcast.engine.hub import Hub, hubs
+from eventcast.engine.hub import Hub, hubs, running_loop
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import InvalidPattern
@@ -193,53 +193,82 @@ def logged_out(sender: Any = None, request: Any = None, **kwargs: Any) -> None:
             hub.call(watching.drop, is_over)
 
 
-def disconnect(*, channel: str | None = None, user: Any = None) -> None:
-    """Close the subscribers of a channel, of a user, or with both those of the user on that channel.
+def disconnect(*, channel: str | None = None, user: Any = None) -> int:
+    """Close the subscribers of a channel, of a user, or with both those of the user on that channel; in all processes.
 
-    For permission that was taken away in a way that eventcast cannot see. The subscribers are closed with 3000. Their
-    clients may connect again, and are then asked for their permission. Only subscribers of this process are closed, a
-    moment later. Safe in any thread.
+    For permission that was taken away in a way that eventcast cannot see. The subscribers are closed with 3000, a
+    moment later. Their clients may connect again, and are then asked for their permission. Safe in any thread. With a
+    channel layer that is not eventcast's, only subscribers of this process are closed.
 
     :param channel: a channel's name: its subscribers, and those by a pattern that matches it; or a pattern such as
         ``"/orders/<path:any>"``: the subscribers of all channels that it matches, and of patterns within it.
     :param user: a name: all users, keys and tokens of that name; or a user object: that user alone, told by its primary
         key, or by its name where an ``Authorization`` of your own gives no :attr:`Permit.identity`.
+    :returns: how many are closed. A process that does not answer within 250 ms is not in the number, and closes its
+        subscribers nevertheless if the request reaches it. On the thread of a running event loop, which must not wait,
+        only those of this process are counted: use :func:`adisconnect` there.
     :raises InvalidChannel: ``channel`` cannot be a channel's name.
     :raises ValueError: neither is given, or ``user`` is an empty name or not logged in.
     """
+    chosen = _chosen(channel, user)
+    if running_loop() is not None:
+        return int(asking.tell("revoke", **chosen))
+    return _counted(asking.ask_now("revoke", **chosen))
+
+
+async def adisconnect(*, channel: str | None = None, user: Any = None) -> int:
+    """The same as :func:`disconnect`, to be awaited: the number is that of all processes."""
+    return _counted(await asking.ask("revoke", **_chosen(channel, user)))
+
+
+def _counted(answers: asking.Answers) -> int:
+    if answers.missing:
+        logger.warning("Disconnecting: %d processes have not answered, which may be cut off.", answers.missing)
+    return sum(answers.found)
+
+
+def _chosen(channel: str | None, user: Any) -> dict[str, Any]:
     if channel is None and user is None:
         raise ValueError("Say which subscribers to disconnect: channel=, user= or both.")
-    is_heard, is_meant = _chosen_channels(channel), _chosen_users(user)
-
-    def close_there(hub: Hub) -> None:
-        found = [local for local in hub.channels.values() if is_heard(local.name)]
-        found += [local for local in hub.patterns if is_heard(patterns.parse(local.name))]
-        close([each for local in found for each in local if is_meant(each)], TAKEN_AWAY)
-
-    _remember(lambda wanted, subscriber, permit: is_heard(wanted) and is_meant(subscriber))
-    for hub in hubs():
-        hub.call(close_there, hub)
-
-
-def _chosen_users(user: Any) -> Callable[[Subscriber], bool]:
-    """Whether a subscriber is one that ``disconnect(user=…)`` means."""
+    if channel is not None:
+        names.check_channel(channel)
     if user is None:
-        return lambda subscriber: True
+        return {"channel": channel, "user": None, "identity": None}
     name = user.get_username() if hasattr(user, "get_username") else user
     if not name:
         # All subscribers without a known user would go.
         raise ValueError(f"user={user!r} has no name: give one, or leave user= out to disconnect all of a channel.")
-    if name is user:
-        return lambda subscriber: bool(subscriber.user == name)
-    identity = identity_of(user)
-    return lambda subscriber: subscriber.identity == identity if subscriber.identity else bool(subscriber.user == name)
+    return {"channel": channel, "user": name, "identity": None if name is user else identity_of(user)}
+
+
+@asking.question
+def revoke(channel: str | None, user: str | None, identity: str | None) -> int:
+    """Close the chosen subscribers of this process; returns how many."""
+    is_heard, is_meant = _chosen_channels(channel), _chosen_users(user, identity)
+    _remember(lambda wanted, subscriber, permit: is_heard(wanted) and is_meant(subscriber))
+    number = 0
+    for hub in hubs():
+        heard = [local for local in list(hub.channels.values()) if is_heard(local.name)]
+        heard += [local for local in hub.patterns if is_heard(patterns.parse(local.name))]
+        found = [each for local in heard for each in local if is_meant(each)]
+        hub.call(close, found, TAKEN_AWAY)
+        number += len(found)
+    return number
+
+
+def _chosen_users(name: str | None, identity: str | None) -> Callable[[Subscriber], bool]:
+    """Whether a subscriber is one that ``disconnect(user=…)`` means."""
+    if name is None:
+        return lambda subscriber: True
+    if identity is None:
+        return lambda subscriber: subscriber.user == name
+    return lambda subscriber: (subscriber.identity == identity) if subscriber.identity else (subscriber.user == name)
 
 
 def _chosen_channels(text: str | None) -> Callable[[str | Pattern], bool]:
     """Whether subscribers of a channel or a pattern are among those that ``disconnect(channel=…)`` means."""
     if text is None:
         return lambda wanted: True
-    names.check_channel(text)
     with contextlib.suppress(InvalidPattern):  # A channel may be named like that, too.
         pattern = patterns.parse(text)
         if any(segment.kind for segment in pattern.segments):

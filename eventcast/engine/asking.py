@@ -1,0 +1,89 @@
+"""Questions to all live processes: what each of them counts, and what each of them should do.
+
+With a channel layer of one process, or of another project, this process is asked alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from eventcast.engine.background import BackgroundLoop
+from eventcast.layers import get_layer
+from eventcast.layers.cluster import ClusterLayer, connections
+
+Answering = TypeVar("Answering", bound=Callable[..., Any])
+
+_questions: dict[str, Callable[..., Any]] = {}
+_background = BackgroundLoop("eventcast.questions")
+
+
+def question(function: Answering) -> Answering:
+    """Let each process answer questions with the name of a function by this function.
+
+    Its arguments are named, and they and its result are of JSON's types. It is called on an event loop.
+    """
+    _questions[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the processes have answered."""
+
+    found: list[Any]
+    """One answer of each process, that of this one first."""
+    missing: int = 0
+    """Live processes that did not answer within 250 ms."""
+    scope: str = "process"
+    """``"process"`` if only this one was asked, else ``"all"``."""
+    degraded: bool = False
+    """Whether the others could not be asked, because the bus between the processes does not work."""
+
+    def as_json(self) -> dict[str, Any]:
+        """How far the figures of an answer reach."""
+        found: dict[str, Any] = {"scope": self.scope}
+        if self.missing:
+            found |= {"partial": True, "missing": self.missing}
+        return found | {"degraded": True} if self.degraded else found
+
+
+def _connect(layer: ClusterLayer) -> None:
+    for name, function in _questions.items():
+        layer.answer(name, functools.partial(_answer, function))
+
+
+connections.append(_connect)
+
+
+def _answer(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
+    return function(**asked)
+
+
+async def ask(name: str, **asked: Any) -> Answers:
+    """Ask all live processes, and wait for at most 250 ms."""
+    layer = get_layer()
+    if not isinstance(layer, ClusterLayer):
+        return Answers([_questions[name](**asked)])
+    found, missing = await layer.ask(name, asked)
+    return Answers(found, missing, "all", layer.degraded)
+
+
+def ask_now(name: str, **asked: Any) -> Answers:
+    """The same for a thread without a running event loop."""
+    if not isinstance(get_layer(), ClusterLayer):
+        return Answers([_questions[name](**asked)])
+    return _background.run(ask(name, **asked))
+
+
+def tell(name: str, **asked: Any) -> Any:
+    """Ask all without waiting for the others, on the thread of a running event loop. Returns this process's answer."""
+    if isinstance(get_layer(), ClusterLayer):
+        _background.start(_ask_and_forget(name, asked))
+    return _questions[name](**asked)
+
+
+async def _ask_and_forget(name: str, asked: dict[str, Any]) -> None:
+    await ask(name, **asked)
