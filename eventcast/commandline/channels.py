@@ -23,7 +23,7 @@ FIGURES = ("subscribers", "messages", "lost")
 class Channels(Tool):
     """List the live channels and patterns, with their subscribers, messages and losses.
 
-    The list is that of the process that answers. If it is empty, a line on standard error says so.
+    The list is that of the whole server. If it is empty, a line on standard error says so.
     """
 
     name = "channels"

@@ -19,7 +19,7 @@ from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refu
 from eventcast.http import pages, payloads, shared_streams, streams
 from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred, refused
 from eventcast.http.formats import FORMATS, NDJSON, SSE
-from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers import get_layer, is_local
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
@@ -70,7 +70,7 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     minimal = _prefers_minimal(request)
     reach = await sending.apublish_checked(name, found, event, count=not minimal)
     more = ""
-    if not isinstance(get_layer(), (InMemoryChannelLayer, ClusterLayer)):
+    if not is_local() and not isinstance(get_layer(), ClusterLayer):
         more = ', "scope": "process"'  # Other processes may have subscribers too, which are not counted.
     if reach.missing:
         more += f', "partial": true, "missing": {reach.missing}'

@@ -28,6 +28,7 @@ from eventcast.http import pages, streams
 from eventcast.http.answers import Answer, Response, answer, described, preferred, refusal_answer
 from eventcast.http.channels import channel_of, refusal_to_view
 from eventcast.http.formats import FORMATS, NDJSON, SSE
+from eventcast.layers import get_layer
 from eventcast.security import admission, refusals
 
 LIVE, READY = b"-/health/live", b"-/health/ready"
@@ -154,11 +155,12 @@ def listening(pattern: str) -> int:
 def health(own: bytes) -> Answer | None:
     """The answer to a probe, by its path below the mount; None for any other path.
 
-    Nothing is checked before, not even the ``Host``: load balancers ask by the address. It tells of this process alone,
-    because a channel layer that is down would take all servers out of the load balancer at once.
+    Nothing is checked before, not even the ``Host``: load balancers ask by the address.
     """
     if own == READY and any(hub.stopping for hub in hubs()):
         return refusal_answer(LayerUnavailable("The server is going away. Send requests to another one."))
+    if own == READY and getattr(get_layer(), "degraded", False):
+        return refusal_answer(LayerUnavailable("The other processes cannot be reached. Ask again later."))
     return answer({"status": "ok"}) if own in (LIVE, READY) else None
 
 
@@ -169,7 +171,7 @@ async def live(request: HttpRequest) -> Answer | None:
 
 
 async def ready(request: HttpRequest) -> Answer | None:
-    """Whether the process takes requests: 503 while it stops."""
+    """Whether the process takes requests: 503 while it stops, and while it cannot reach the other processes."""
     _check_reads(request)
     return health(READY)
 
