@@ -22,7 +22,7 @@ async def test_theme_shows_all_of_a_channel(
 ) -> None:
     if find_spec(theme) is None:
         pytest.skip(f"{theme} is not installed")
-    env = {"DJANGO_SETTINGS_MODULE": "tests.site.defaults", "SITE_DEFAULT": theme}
+    env = {"DJANGO_SETTINGS_MODULE": "tests.site.defaults", "SITE_DEFAULTS": theme}
     server = start(servers.daphne, application="tests.site.defaults_asgi:application", env=env)
     session = re.findall(r"^session: (\w+)$", server.log, re.MULTILINE)[0]
     cookies = {"cookies": [{"name": "sessionid", "value": session, "url": server.url}]}

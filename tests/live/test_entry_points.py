@@ -22,9 +22,11 @@ from tests.live.servers import ROOT, STANDALONE, Server
 CHANNEL = "/配/张三"
 MODULE, MANAGE = ("-m", "eventcast"), ("manage.py", "eventcast")
 
+C = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 PROCESSES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "-OO, cp1252, C": (("-OO",), {"PYTHONIOENCODING": "cp1252", **C}),
     "-OO, cp1252": (("-OO",), {"PYTHONIOENCODING": "cp1252"}),
-    "C": ((), {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
+    "C": ((), C),
 }
 
 
@@ -57,7 +59,10 @@ class Python:
         return Server(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", log, env=self.env)
 
 
-@pytest.fixture(params=PROCESSES, scope="module")
+@pytest.fixture(
+    params=[name if ", C" in name else pytest.param(name, marks=pytest.mark.slow) for name in PROCESSES],
+    scope="module",
+)
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Python:
     return Python(request.param, tmp_path_factory.mktemp("python"))
 

@@ -15,22 +15,17 @@ from tests.live.http_client import HTTP, Response
 from tests.live.servers import Server
 from tests.live.waiting import until
 
-DEFAULTS = [
-    "none",
+TOGETHER = [
     "atomic requests",
     "login required",
     "gzip",
     "cache",
-    "https",
     "no time zones",
     "languages",
     "own users",
     "csp",
-    "debug toolbar",
-    "unfold",
-    "jazzmin",
-    "script name",
 ]
+ALONE = ["https", "debug toolbar", "unfold", "jazzmin", "script name"]
 PACKAGES = {"csp": "csp", "debug toolbar": "debug_toolbar", "unfold": "unfold", "jazzmin": "jazzmin"}
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 
@@ -55,11 +50,14 @@ class Site(NamedTuple):
         return await self.client.request(method, target, body, headers)
 
 
-@pytest.fixture(params=DEFAULTS)
+@pytest.fixture(
+    params=[", ".join(TOGETHER), *ALONE, *(pytest.param(name, marks=pytest.mark.slow) for name in ["none", *TOGETHER])]
+)
 def site(request: pytest.FixtureRequest, start: Start, http: Talk) -> Site:
-    if (package := PACKAGES.get(request.param)) is not None and find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    env = {"DJANGO_SETTINGS_MODULE": "tests.site.defaults", "SITE_DEFAULT": request.param}
+    for default in request.param.split(", "):
+        if (package := PACKAGES.get(default)) is not None and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    env = {"DJANGO_SETTINGS_MODULE": "tests.site.defaults", "SITE_DEFAULTS": request.param}
     server = start(servers.daphne, application="tests.site.defaults_asgi:application", env=env)
     said = dict(re.findall(r"^(session|admin|checks): ?(.*)$", server.log, re.MULTILINE))
     root = "/app" if request.param == "script name" else ""

@@ -1,4 +1,4 @@
-"""A site with one default that concerns all its views. The variable ``SITE_DEFAULT`` says which."""
+"""A site with defaults that concern all its views. The variable ``SITE_DEFAULTS`` says which."""
 
 from __future__ import annotations
 
@@ -48,44 +48,43 @@ DATABASES: dict[str, dict[str, Any]] = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 
-SITE_DEFAULT = os.environ.get("SITE_DEFAULT", "none")
+SITE_DEFAULTS = os.environ.get("SITE_DEFAULTS", "none").split(", ")
 MOUNT = "/live/"
 
-match SITE_DEFAULT:
-    case "atomic requests":
-        DATABASES["default"]["ATOMIC_REQUESTS"] = True
-    case "login required":
-        MIDDLEWARE.append("django.contrib.auth.middleware.LoginRequiredMiddleware")
-    case "gzip":
-        MIDDLEWARE.insert(0, "django.middleware.gzip.GZipMiddleware")
-    case "cache":
-        MIDDLEWARE.insert(0, "django.middleware.cache.UpdateCacheMiddleware")
-        MIDDLEWARE.append("django.middleware.cache.FetchFromCacheMiddleware")
-    case "https":
-        SECURE_SSL_REDIRECT = True
-        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    case "no time zones":
-        USE_TZ = False
-    case "languages":
-        MIDDLEWARE.insert(2, "django.middleware.locale.LocaleMiddleware")
-        LANGUAGE_CODE = "en"
-    case "own users":
-        INSTALLED_APPS.append("tests.site.accounts")
-        AUTH_USER_MODEL = "accounts.Member"
-    case "csp":
-        INSTALLED_APPS.append("csp")
-        MIDDLEWARE.append("csp.middleware.CSPMiddleware")
-        CONTENT_SECURITY_POLICY = {"DIRECTIVES": {"default-src": ["'self'"]}}
-    case "debug toolbar":
-        DEBUG = True
-        INTERNAL_IPS = ["127.0.0.1"]
-        INSTALLED_APPS.append("debug_toolbar")
-        MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
-    case "unfold":
-        INSTALLED_APPS.insert(2, "unfold")
-    case "jazzmin":
-        INSTALLED_APPS.insert(2, "jazzmin")
-    case "script name":
-        FORCE_SCRIPT_NAME = "/app"
-        MOUNT = "/app/live/"
-        STATIC_URL = "/app/static/"
+if "atomic requests" in SITE_DEFAULTS:
+    DATABASES["default"]["ATOMIC_REQUESTS"] = True
+if "login required" in SITE_DEFAULTS:
+    MIDDLEWARE.append("django.contrib.auth.middleware.LoginRequiredMiddleware")
+if "gzip" in SITE_DEFAULTS:
+    MIDDLEWARE.insert(0, "django.middleware.gzip.GZipMiddleware")
+if "cache" in SITE_DEFAULTS:
+    MIDDLEWARE.insert(0, "django.middleware.cache.UpdateCacheMiddleware")
+    MIDDLEWARE.append("django.middleware.cache.FetchFromCacheMiddleware")
+if "https" in SITE_DEFAULTS:
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+if "no time zones" in SITE_DEFAULTS:
+    USE_TZ = False
+if "languages" in SITE_DEFAULTS:
+    MIDDLEWARE.insert(2, "django.middleware.locale.LocaleMiddleware")
+    LANGUAGE_CODE = "en"
+if "own users" in SITE_DEFAULTS:
+    INSTALLED_APPS.append("tests.site.accounts")
+    AUTH_USER_MODEL = "accounts.Member"
+if "csp" in SITE_DEFAULTS:
+    INSTALLED_APPS.append("csp")
+    MIDDLEWARE.append("csp.middleware.CSPMiddleware")
+    CONTENT_SECURITY_POLICY = {"DIRECTIVES": {"default-src": ["'self'"]}}
+if "debug toolbar" in SITE_DEFAULTS:
+    DEBUG = True
+    INTERNAL_IPS = ["127.0.0.1"]
+    INSTALLED_APPS.append("debug_toolbar")
+    MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
+if "unfold" in SITE_DEFAULTS:
+    INSTALLED_APPS.insert(2, "unfold")
+if "jazzmin" in SITE_DEFAULTS:
+    INSTALLED_APPS.insert(2, "jazzmin")
+if "script name" in SITE_DEFAULTS:
+    FORCE_SCRIPT_NAME = "/app"
+    MOUNT = "/app/live/"
+    STATIC_URL = "/app/static/"

@@ -21,7 +21,7 @@ from eventcast.routing import EventcastRouter  # noqa: E402
 
 application = EventcastRouter(ASGIStaticFilesHandler(django_application), prefix=settings.MOUNT)
 
-if os.environ.get("SITE_DEFAULT"):
+if os.environ.get("SITE_DEFAULTS"):
     call_command("migrate", run_syncdb=True, verbosity=0)
     User = get_user_model()
     client = Client()

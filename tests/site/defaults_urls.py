@@ -9,6 +9,6 @@ from django.urls import include, path
 
 urlpatterns: list[Any] = [path("live/", include("eventcast.urls"))]
 ADMIN = path("admin/", admin.site.urls)
-urlpatterns += i18n_patterns(ADMIN) if settings.SITE_DEFAULT == "languages" else [ADMIN]
-if settings.SITE_DEFAULT == "debug toolbar":
+urlpatterns += i18n_patterns(ADMIN) if "languages" in settings.SITE_DEFAULTS else [ADMIN]
+if "debug toolbar" in settings.SITE_DEFAULTS:
     urlpatterns += [path("__debug__/", include("debug_toolbar.urls"))]
