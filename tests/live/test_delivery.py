@@ -63,7 +63,7 @@ async def test_one_request_of_many_lines_reaches_all_that_read(
     await check_all_heard(members, lines)
 
 
-@pytest.mark.parametrize("start_server", SERVERS)
+@pytest.mark.parametrize("start_server", [servers.daphne, pytest.param(servers.uvicorn, marks=pytest.mark.slow)])
 async def test_hundred_thousand_lines_of_the_command_reach_all_that_read(
     start_server: Starter, start: Start, join_all: JoinAll
 ) -> None:

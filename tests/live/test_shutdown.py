@@ -35,7 +35,7 @@ async def exit_of(server: Server) -> int:
     return int(server.process.returncode)
 
 
-@pytest.mark.parametrize("busy", [20, 27, 41])
+@pytest.mark.parametrize("busy", [27, *(pytest.param(busy, marks=pytest.mark.slow) for busy in (20, 41))])
 @pytest.mark.parametrize("start_server", [servers.daphne, servers.serve])
 async def test_sigterm_under_load_ends_it_with_1001(
     start_server: servers.Starter, busy: int, start: Start, channel: str, connect: Connect, http: Talk
@@ -142,7 +142,7 @@ async def test_client_is_not_let_in_while_the_server_goes(start: Start, channel:
         assert await client.wait_closed() == 1001
 
 
-@pytest.mark.parametrize("form", ["text/event-stream", "application/x-ndjson"])
+@pytest.mark.parametrize("form", ["text/event-stream", pytest.param("application/x-ndjson", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("start_server", [servers.serve, servers.daphne, servers.uvicorn, servers.granian])
 async def test_open_stream_does_not_keep_the_server_from_stopping(
     start_server: servers.Starter, form: str, start: Start, channel: str, listen: Open, http: Talk
