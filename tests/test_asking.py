@@ -70,9 +70,9 @@ def page(*channels: list[Any], patterns: Any = (), total: Any = (0, 0, 0, 0, 0),
 
 @pytest.mark.usefixtures("listener")
 async def test_info_is_that_of_all_processes(others: Others) -> None:
-    others.answer("infos", [row("/a", 2, messages=5)], [row("/a", 3, lost=1)])
+    others.answer("infos", [row("/a", 2, messages=5)], [row("/a", 3, messages=4, lost=1)])
     said = (await request("GET", "/a")).json()
-    assert said == {"channel": "/a", "subscribers": 6, "messages": 5, "delivered": 10, "lost": 1, "scope": "all"}
+    assert said == {"channel": "/a", "subscribers": 6, "messages": 5, "delivered": 22, "lost": 1, "scope": "all"}
     assert await eventcast.asubscriber_count("/a") == 6
     assert eventcast.subscriber_count("/a") == 1
 
@@ -102,6 +102,15 @@ async def test_list_has_the_channels_of_all_processes_page_by_page(others: Other
 async def test_pattern_has_the_subscribers_of_all_processes(others: Others) -> None:
     others.answer("listening", 2, 5)
     assert (await request("GET", "/-/subscribe?pattern=/<x>")).json()["subscribers"] == 7
+
+
+async def test_metrics_are_those_of_all_processes_or_of_one(others: Others) -> None:
+    others.answer("families", *(("other:1", [("eventcast_subscribers", "", "", {"": each})]) for each in (2, 5)))
+    of_all, of_one = [(await request("GET", f"/-/metrics{query}")).body for query in ("", "?scope=process")]
+    assert b'eventcast_subscribers{process="other:1"} 2.0' in of_all
+    assert b"eventcast_processes 3.0" in of_all
+    assert b"eventcast_subscribers 0.0" in of_one
+    assert b"eventcast_processes 1.0" in of_one
 
 
 @pytest.mark.usefixtures("others")

@@ -50,10 +50,13 @@ class ChannelInfo:
         return cls(channel, subscribers, Figures(messages, delivered, lost), *rest)
 
     def __add__(self, other: ChannelInfo) -> ChannelInfo:
+        """The same channel in several processes, each of which broadcasts each message."""
+        mine, others = self.figures, other.figures
+        messages = max(mine.messages, others.messages)
         return ChannelInfo(
             self.channel,
             self.subscribers + other.subscribers,
-            self.figures + other.figures,
+            Figures(messages, mine.delivered + others.delivered, mine.lost + others.lost),
             max(self.last_message_at, other.last_message_at),
             self.watchers + other.watchers,
         )

@@ -116,11 +116,13 @@ def _described_pattern(info: presence.ChannelInfo) -> dict[str, Any]:
 
 
 async def figures(request: HttpRequest) -> Answer:
-    """The figures of this process in Prometheus' text format."""
+    """The figures in Prometheus' text format: of all processes, or with ``?scope=process`` of this one."""
     _check_reads(request)
     mount_of(request, "-/metrics")
     await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
-    response = Answer(metrics.render(), metrics.CONTENT_TYPE)
+    alone = request.META.get("QUERY_STRING", "") == "scope=process"
+    answers = asking.Answers([metrics.families()]) if alone else await asking.ask("families")
+    response = Answer(metrics.render(answers), metrics.CONTENT_TYPE)
     response["Cache-Control"] = "no-store"
     return response
 

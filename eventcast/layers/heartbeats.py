@@ -42,7 +42,9 @@ class Heartbeats:
         self._works = works
         self._processes: dict[str, Process] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._returned_at = 0.0
+        self._returned_at = self._sent_at = 0.0
+        self.lag = 0.0
+        """Seconds that the last heartbeat of this process took to come back; 0 if the bus does not return them."""
 
     def start(self) -> None:
         """Begin, on the running event loop."""
@@ -64,6 +66,7 @@ class Heartbeats:
     def note_return(self) -> None:
         """This process's own heartbeat has come back."""
         self._returned_at = time.monotonic()
+        self.lag = self._returned_at - self._sent_at
 
     def others(self) -> list[Process]:
         """The other processes that live."""
@@ -77,6 +80,7 @@ class Heartbeats:
         if not self._works():
             self._returned_at = time.monotonic()
             return
+        self._sent_at = time.monotonic()
         self._send()
         if time.monotonic() - self._returned_at > OVERDUE:
             self._returned_at = time.monotonic()

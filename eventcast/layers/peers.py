@@ -72,6 +72,11 @@ class Peers(BaseChannelLayer):
         """Whether the other processes cannot be reached now."""
         return self.lives and not self.bus.up
 
+    @property
+    def lag(self) -> float:
+        """Seconds that this process's last heartbeat took to come back; 0 if the bus does not return them."""
+        return self._heartbeats.lag
+
     async def start(self) -> None:
         """Live on the running event loop, unless the layer lives already."""
         if self.lives:
