@@ -71,5 +71,5 @@ class LiveChangeList(ChangeList):
 def _channel(name: str, subscribers: float, by_channel: dict[str, float] | None) -> Channel:
     channel = Channel(name=name)
     channel.info = replace(presence.channel_info(name), subscribers=int(subscribers))
-    channel.rate = None if by_channel is None else by_channel.get(name, 0.0)
+    channel.rate = None if by_channel is None else by_channel.get(name)
     return channel

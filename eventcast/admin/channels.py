@@ -96,7 +96,6 @@ class ChannelAdmin(Endpoints):
             "title": str(channel),
             "subtitle": None,
             "is_local": is_local(),
-            "charts": (("subscribers", gettext("Subscribers")), ("rate", gettext("Messages/s"))),
             "limit": str(conf.MAX_MESSAGE_SIZE),
             "may_publish": self.has_publish_permission(request),
             "may_disconnect": self.has_disconnect_permission(request),

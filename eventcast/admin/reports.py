@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from eventcast.admin import formats
 from eventcast.admin.changelist import LiveChangeList
-from eventcast.admin.recorder import Look, Point, recorder
+from eventcast.admin.recorder import ALL, Look, recorder
 from eventcast.engine import names, presence
 from eventcast.engine.subscribers import Subscriber
 from eventcast.security import refusals
@@ -36,7 +35,13 @@ def of_all(look: Look) -> dict[str, str]:
 
 
 def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
-    """The rows of the list for a query string, and the links to the list's pages, made by the admin's template."""
+    """The rows of the list for a query string, and the links to the list's pages, made by the admin's template.
+
+    Of the query string, ``after`` is the time of the last point in the charts.
+    """
+    query = request.GET.copy()
+    after = _number(str(query.pop("after", [""])[-1]))
+    request.GET = query  # type: ignore[assignment]  # the list takes no other parameters than its own
     changelist = cast(LiveChangeList, admin.get_changelist_instance(request))
     # A site may have added columns that are not plain text. They stay as they were when the page was loaded.
     columns = {name: getattr(admin, name) for name in map(str, changelist.list_display) if hasattr(admin, name)}
@@ -49,7 +54,14 @@ def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
     ]
     context = {"cl": changelist, "opts": changelist.opts}
     pagination = render_to_string("admin/eventcast/channel/pagination_of_list.html", context)
-    return {"rows": rows, "pagination": pagination, "totals": of_all(changelist.look), "more": more_of_list()}
+    totals = changelist.look.totals
+    return {
+        "rows": rows,
+        "pagination": pagination,
+        "totals": of_all(changelist.look),
+        "points": recorder.points(ALL, totals.subscribers, totals.figures.messages, after),
+        "more": more_of_list(),
+    }
 
 
 def more_of_list() -> str:
@@ -73,15 +85,13 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     :param query: ``p`` is the page's number; ``q`` is a text that peer, user or transport must contain; ``after`` is
         the time of the last point in the chart.
     """
-    recorder.keep_on()
-    page = max(1, round(_read(query, "p")))
+    page = max(1, round(_number(query.get("p", ""))))
     found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
     info = presence.channel_info(name)
     last, subscribers = info.last_message_at, info.subscribers - presence.watchers()[name]
-    now = Point(time.time(), subscribers, info.figures.messages)
     return {
-        # Numbers for the chart: counters and the times of their readings.
-        "points": [*recorder.points(name, _read(query, "after")), now],
+        # Numbers for the charts; the last one is of now.
+        "points": recorder.points(name, subscribers, info.figures.messages, _number(query.get("after", ""))),
         "cells": {
             "subscribers": formats.number(subscribers),
             "messages": formats.number(info.figures.messages),
@@ -95,10 +105,10 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     }
 
 
-def _read(query: QueryDict, name: str) -> float:
+def _number(text: str) -> float:
     """A number of the query string; 0 if it is missing, not a number, or out of range."""
     try:
-        value = float(query.get(name, 0))
+        value = float(text)
     except ValueError:
         return 0.0
     return value if 0 <= value < 1e12 else 0.0

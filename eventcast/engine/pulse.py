@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 TICK = 1.0
@@ -17,6 +18,9 @@ TICK = 1.0
 
 DEFAULT = 20.0
 """Seconds between two beats: without any, a client that has vanished would be a subscriber for ever."""
+
+beginnings: list[Callable[[], None]] = []
+"""Called on each event loop that gets a pulse: other timers begin with it."""
 
 
 class Peer(Protocol):
@@ -94,6 +98,8 @@ class Pulse:
     def __init__(self) -> None:
         self._rhythms: dict[tuple[float, float | None], Rhythm] = {}
         self._timer: asyncio.TimerHandle | None = None
+        for begin in beginnings:
+            begin()
 
     def rhythm(self, interval: float, timeout: float | None) -> Rhythm:
         """The rhythm with these times. Without an interval, as with ``--ping-interval 0``, it is :data:`DEFAULT`."""

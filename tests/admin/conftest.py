@@ -32,8 +32,7 @@ def url(page: str, *names: str) -> str:
 def clock() -> Clock:
     """The clock of the admin's recorder, before its first reading."""
     clock = Clock()
-    # Its thread goes on, so that there is one for all tests.
-    vars(recorder).update(vars(Recorder(clock)) | {"_thread": recorder._thread})
+    vars(recorder).update(vars(Recorder(clock)))
     return clock
 
 
@@ -44,7 +43,7 @@ class Room:
         self._loop = asyncio.new_event_loop()
         self._present: list[FakeSubscriber] = []
 
-    def enter(self, channel: str, subscriber: FakeSubscriber | None = None, **described: str) -> FakeSubscriber:
+    def enter(self, channel: Any, subscriber: FakeSubscriber | None = None, **described: str) -> FakeSubscriber:
         """A subscriber joins: this one, or one with this description."""
         subscriber = subscriber or FakeSubscriber(**described)
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 
 import pytest
 from django.test import Client
 
 from eventcast.admin import recorder
-from eventcast.admin.recorder import KEEP, SPAN, Recorder
+from eventcast.admin.recorder import FORGOTTEN, READINGS, Recorder
+from eventcast.engine.hub import current_hub
+from eventcast.engine.patterns import parse
 from tests.admin.conftest import Clock, Room, url
+from tests.fakes import FakeSubscriber, until
 
 
 @pytest.fixture
-def tape(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def tape(clock: Clock) -> Recorder:
     """A recorder that reads when a test says so."""
-    tape = Recorder(clock)
-    monkeypatch.setattr(tape, "_run", lambda: None)
-    return tape
+    return Recorder(clock)
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------
 
 
-def test_rate_is_unknown_at_the_first_look(tape: Recorder, room: Room) -> None:
+def test_rate_is_unknown_before_the_first_reading(tape: Recorder, room: Room) -> None:
     room.fill(["/a"])
     look = tape.look()
     assert (look.by_channel, look.overall, look.totals.subscribers) == (None, None, 1)
@@ -32,27 +33,28 @@ def test_rate_is_unknown_at_the_first_look(tape: Recorder, room: Room) -> None:
 def test_rate_counts_messages_since_the_last_reading(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a", "/b"])
     room.publish("/a", "before")
-    tape.look()
+    tape.record()
     clock.advance(4)
     room.publish("/a", "one", "two")
     look = tape.look()
-    assert (look.by_channel, look.overall) == ({"/a": 0.5}, 0.5)
+    assert (look.by_channel, look.overall) == ({"/a": 0.5, "/b": 0.0}, 0.5)
 
 
 def test_rate_is_not_measured_since_a_reading_just_now(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a"])
-    tape.look()
+    tape.record()
     clock.advance(2)
     room.publish("/a", "one")
     tape.record()
     clock.advance(0.5)
-    assert tape.look().overall == 0.4
+    look = tape.look()
+    assert (look.by_channel, look.overall) == ({"/a": 0.4}, 0.4)
 
 
 def test_rate_counts_from_zero_when_a_channel_begins_anew(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
     room.publish("/a", "one", "two", "three")
-    tape.look()
+    tape.record()
     room.leave(first)
     room.enter("/a")
     room.publish("/a", "four", "five")
@@ -61,80 +63,104 @@ def test_rate_counts_from_zero_when_a_channel_begins_anew(tape: Recorder, room: 
     assert (look.by_channel, look.overall) == ({"/a": 1.0}, 1.0)
 
 
+def test_rate_of_a_channel_beyond_the_limit_is_unknown(
+    tape: Recorder, room: Room, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LIMIT", 2)  # all together, and one channel
+    room.fill(["/a", "/b"])
+    tape.record()
+    clock.advance(2)
+    assert tape.look().by_channel == {"/a": 0.0}
+    assert [point.rate for point in tape.points("/b", 1, 0)] == [None]
+
+
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def test_points_hold_the_figures_of_each_reading(tape: Recorder, room: Room, clock: Clock) -> None:
+def test_points_hold_the_figures_of_each_reading_and_of_now(tape: Recorder, room: Room, clock: Clock) -> None:
     start = clock.now
     tape.record()
-    room.fill(["/a", "/a", "/b"])
+    room.fill(["/a", "/a"])
     clock.advance(10)
     tape.record()
     room.publish("/a", "one")
     for _ in range(2):
         clock.advance(10)
         tape.record()
-    assert tape.points("/a") == [(start, 0, 0), (start + 10, 2, 0), (start + 20, 2, 1), (start + 30, 2, 1)]
-    assert tape.points("/b") == [(start, 0, 0), (start + 10, 1, 0), (start + 20, 1, 0), (start + 30, 1, 0)]
+    clock.advance(5)
+    room.publish("/a", "two")
+    recorded = [(start + 10, 2, 0), (start + 20, 2, 0.1), (start + 30, 2, 0)]
+    assert tape.points("/a", 2, 2) == [*recorded, (start + 35, 2, 0.2)]
+    assert tape.points("/a", 2, 2, after=start + 20) == [recorded[-1], (start + 35, 2, 0.2)]
+    assert tape.points("/b", 0, 0) == [(start + 35, 0, 0)]
+    assert tape.points("", 2, 2)[:-1] == recorded
 
 
-def test_points_fall_to_zero_when_all_subscribers_have_left(tape: Recorder, room: Room, clock: Clock) -> None:
-    first = room.enter("/a")
+def test_points_have_no_rate_before_the_first_reading(tape: Recorder, clock: Clock) -> None:
+    assert tape.points("/a", 1, 7) == [(clock.now, 1, None)]
+
+
+def test_points_count_subscribers_by_patterns(tape: Recorder, room: Room, clock: Clock) -> None:
     tape.record()
-    room.leave(first)
+    room.enter("/a")
+    room.enter(parse("/<path:any>"))
     clock.advance(10)
     tape.record()
-    assert [point.subscribers for point in tape.points("/a")] == [1, 0]
+    assert [point.subscribers for point in tape.points("/a", 2, 0)] == [2, 2]
 
 
-def test_points_are_only_those_after_a_moment(tape: Recorder, clock: Clock) -> None:
-    start = clock.now
-    for _ in range(3):
+def test_points_cover_an_hour(tape: Recorder, room: Room, clock: Clock) -> None:
+    room.fill(["/a", "/a", "/b"])
+    for _ in range(2 * READINGS):
+        room.publish("/a", "one")
         tape.record()
         clock.advance(10)
-    assert [point.time for point in tape.points("/a", after=start)] == [start + 10, start + 20]
+    for name, subscribers, rates in (("/a", 2, {0.1}), ("/b", 1, {0})):
+        *points, _ = tape.points(name, 0, 0)
+        assert len(points) == READINGS
+        assert {point.rate for point in points} == rates
+        assert {point.subscribers for point in points} == {subscribers}
+    assert sys.getsizeof(tape._series["/a"].changes) < 5000
+    assert len(tape._series["/b"].changes) == 3
 
 
-def test_points_are_empty_before_the_first_reading(tape: Recorder) -> None:
-    assert tape.points("/a") == []
-
-
-def test_points_are_forgotten_after_some_minutes(tape: Recorder, room: Room, clock: Clock) -> None:
-    room.fill(["/a", "/a"])
-    for _ in range(100):
-        tape.record()
+def test_channel_without_subscribers_is_forgotten_after_minutes(tape: Recorder, room: Room, clock: Clock) -> None:
+    tape.record()
+    first = room.enter("/a")
+    clock.advance(10)
+    tape.record()
+    room.leave(first)
+    for _ in range(FORGOTTEN + 1):
         clock.advance(10)
-    points = tape.points("/a")
-    assert len(points) == SPAN / 10 + 1
-    assert {(point.subscribers, point.messages) for point in points} == {(2, 0)}
-
-
-def test_recording_goes_on_while_pages_are_opened(tape: Recorder, clock: Clock) -> None:
-    tape._looked = clock.now
+        tape.record()
+    assert {point.subscribers for point in tape.points("/a", 0, 0)} == {0, 1}
+    clock.advance(10)
     tape.record()
-    clock.advance(KEEP)
-    assert tape.forget_unless_wanted()
-    assert tape.points("/a")
+    assert len(tape.points("/a", 0, 0)) == 1
 
 
-def test_recording_ends_and_is_forgotten_after_the_last_page(tape: Recorder, clock: Clock) -> None:
-    tape._looked = clock.now
-    tape.record()
-    clock.advance(KEEP + 1)
-    assert not tape.forget_unless_wanted()
-    assert tape.points("/a") == []
+async def test_timer_records_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "INTERVAL", 0.0)
+    monkeypatch.setattr(recorder, "SLICE", 0.0)
+    monkeypatch.setattr(recorder, "SHORTEST", 0.0)
+    tape = Recorder()
+    subscribers = [FakeSubscriber() for _ in range(3)]
+    for number, subscriber in enumerate(subscribers):
+        await current_hub().subscribe(f"/{number}", subscriber)
+    tape.begin()
+    assert tape.points("/2", 1, 0)[:-1] == []  # the first slice has ended before it
+    await until(lambda: len(tape.points("/2", 1, 0)) > 2)
+    tape.begin = lambda: None  # type: ignore[method-assign]
+    for subscriber in subscribers:
+        current_hub().unsubscribe(subscriber)
 
 
-@pytest.mark.parametrize("page", ["totals", "list_figures", "changelist"])
-def test_one_thread_records_when_pages_are_opened(superuser: Client, page: str) -> None:
-    superuser.get(url(page))
-    superuser.get(url(page))
-    assert [thread.name for thread in threading.enumerate()].count("eventcast-recorder") == 1
-
-
-def test_chart_begins_with_what_was_recorded(superuser: Client, room: Room) -> None:
-    room.fill(["/a"])
-    recorder.recorder.record()  # as the recorder's thread does
-    first, *_, last = superuser.get(url("figures", "/a")).json()["points"]
-    assert first[0] < last[0]
-    assert superuser.get(url("figures", "/a"), {"after": last[0] + 3600}).json()["points"][0][0] > last[0]
+def test_chart_has_what_was_recorded_before_the_first_look(superuser: Client, room: Room, clock: Clock) -> None:
+    room.enter("/a")  # The timer begins with the event loop.
+    clock.advance(10)
+    recorder.recorder.record()
+    clock.advance(3)
+    for page in (url("figures", "/a"), url("list_figures")):
+        first, last = superuser.get(page).json()["points"]
+        assert last[0] - first[0] == 3
+        assert superuser.get(page, {"after": first[0]}).json()["points"] == [last]

@@ -1,6 +1,6 @@
 // A channel's page.
 
-import { Chart, GAP } from "./chart.js";
+import { after, show } from "./chart.js";
 import { fill, poll } from "./poll.js";
 
 const { format, gettext, language } = eventcastPage;
@@ -10,22 +10,9 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone; // in which the m
 
 // --- figures, charts and subscribers ---------------------------------------------------------------------------------
 
-const charts = { subscribers: new Chart($("chart-subscribers")), rate: new Chart($("chart-rate")) };
 const table = $("subscribers");
 const pattern = table.querySelector("template").content.firstElementChild;
-let last = null;
 let number = 1;
-
-function draw(points) {
-  for (const [time, subscribers, messages] of points) {
-    const elapsed = last ? time - last.time : Infinity;
-    if (elapsed < 1) continue; // A recorded point came just before: over less time, a rate is noise.
-    charts.subscribers.add(time, subscribers);
-    // A counter that has fallen began again at zero.
-    if (elapsed <= GAP) charts.rate.add(time, (messages - (messages < last.messages ? 0 : last.messages)) / elapsed);
-    last = { time, messages };
-  }
-}
 
 function showSubscribers(report) {
   const body = table.querySelector("tbody");
@@ -48,10 +35,10 @@ function showSubscribers(report) {
 }
 
 const refresh = poll(
-  () => `${page.dataset.figuresUrl}?${new URLSearchParams({ p: number, q: $("find").value, after: last?.time ?? 0, zone })}`,
+  () => `${page.dataset.figuresUrl}?${new URLSearchParams({ p: number, q: $("find").value, after: after(), zone })}`,
   (report) => {
     fill($("figures"), report.cells);
-    draw(report.points);
+    show(report.points);
     showSubscribers(report);
   },
   () => finish(),

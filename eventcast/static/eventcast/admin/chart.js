@@ -1,9 +1,9 @@
-// A small chart of the last minutes: a line, its area, and the value at the top.
+// The charts of the last hour, subscribers and messages per second: a line, its area, and the value at the top.
 
-const SPAN = 300; // s
+const SPAN = 3600; // s
 const WIDTH = 300;
 const HEIGHT = 100;
-export const GAP = 25; // s without a value are left blank: two and a half of the server's recording intervals
+const GAP = 25; // s without a value are left blank: two and a half of the server's recording intervals
 const SVG = "http://www.w3.org/2000/svg";
 
 function ceiling(value) {
@@ -11,42 +11,43 @@ function ceiling(value) {
   return power * [1, 2, 5, 10].find((step) => step * power >= value);
 }
 
-export class Chart {
-  constructor(figure) {
-    this.now = figure.querySelector("b");
-    this.top = figure.querySelector(".eventcast-top");
-    this.points = [];
-    [this.area, this.line] = ["area", "line"].map((name) => {
-      const path = document.createElementNS(SVG, "path");
-      path.setAttribute("class", `eventcast-${name}`);
-      figure.querySelector("svg").append(path);
-      return path;
-    });
-    this.format = new Intl.NumberFormat(document.documentElement.lang || undefined, { maximumFractionDigits: 1 });
-  }
+function chart(figure) {
+  const [shown, top] = [figure.querySelector("b"), figure.querySelector(".eventcast-top")];
+  const [area, line] = ["area", "line"].map((name) => {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("class", `eventcast-${name}`);
+    figure.querySelector("svg").append(path);
+    return path;
+  });
+  const { format } = new Intl.NumberFormat(document.documentElement.lang || undefined, { maximumFractionDigits: 1 });
 
-  // Times are in seconds and ascending.
-  add(time, value) {
-    this.points.push({ time, value });
-    while (this.points[0].time < time - SPAN - GAP) this.points.shift();
-    this.now.textContent = this.format.format(value);
-    this.draw(time);
-  }
-
-  draw(now) {
-    const top = ceiling(Math.max(1, ...this.points.map(({ value }) => value)));
-    this.top.textContent = this.format.format(top);
+  // Points are [time, value], times in seconds and ascending.
+  return (points, now) => {
+    if (points.length) shown.textContent = format(points.at(-1)[1]);
+    const highest = ceiling(Math.max(1, ...points.map(([, value]) => value)));
+    top.textContent = format(highest);
     const runs = [];
     let last = -Infinity;
-    for (const { time, value } of this.points) {
+    for (const [time, value] of points) {
       if (time - last > GAP) runs.push([]);
-      runs.at(-1).push([WIDTH * (1 - (now - time) / SPAN), HEIGHT * (1 - value / top)].map((at) => at.toFixed(1)));
+      runs.at(-1).push([WIDTH * (1 - (now - time) / SPAN), HEIGHT * (1 - value / highest)].map((at) => at.toFixed(1)));
       last = time;
     }
-    this.line.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
-    this.area.setAttribute(
-      "d",
-      runs.map((run) => `M${run[0][0]},${HEIGHT}L${run.join("L")}L${run.at(-1)[0]},${HEIGHT}Z`).join(""),
-    );
-  }
+    line.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
+    area.setAttribute("d", runs.map((run) => `M${run[0][0]},${HEIGHT}L${run.join("L")}L${run.at(-1)[0]},${HEIGHT}Z`).join(""));
+  };
+}
+
+const draw = ["subscribers", "rate"].map((name) => chart(document.getElementById(`eventcast-chart-${name}`)));
+let recorded = [];
+
+// The time of the last point that the server has recorded.
+export const after = () => recorded.at(-1)?.[0] ?? 0;
+
+// Points are [time, subscribers, messages per second or null]. The last one is of now, and gives way to the next answer.
+export function show(points) {
+  const [now] = points.at(-1);
+  recorded = [...recorded, ...points.slice(0, -1)].filter(([time]) => time > now - SPAN);
+  const all = [...recorded, points.at(-1)];
+  draw.forEach((each, index) => each(all.map((point) => [point[0], point[1 + index]]).filter(([, value]) => value != null), now));
 }

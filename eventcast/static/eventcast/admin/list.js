@@ -1,5 +1,6 @@
 // Keeps the list of channels up to date, with the rows that a reload of the page would show.
 
+import { after, show } from "./chart.js";
 import { fill, poll } from "./poll.js";
 
 const list = document.getElementById("eventcast-list");
@@ -60,9 +61,10 @@ async function fetchTable() {
 }
 
 poll(
-  () => list.dataset.url + location.search,
+  () => `${list.dataset.url}?${location.search.slice(1)}&after=${after()}`,
   async (report) => {
     fill(totals, report.totals);
+    show(report.points);
     if (links !== report.pagination) {
       links = report.pagination;
       const place = document.querySelector("#changelist .paginator");
