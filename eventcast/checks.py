@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from channels.exceptions import InvalidChannelLayerError
@@ -37,6 +38,9 @@ WORKERS = {
     "procrastinate.contrib.django",
 }
 """Apps of task queues, the workers of which are processes that do not serve."""
+
+LONGEST_READ = 5
+"""Seconds that a read of channels_redis waits for a message."""
 
 
 @register("eventcast")
@@ -147,10 +151,10 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
     try:
         layer = import_string(backend)
     except ImportError as error:
-        hint = "Is its package installed? 'eventcast[redis]' installs channels_redis."
+        hint = "Is its package installed? 'eventcast[redis]' installs those of eventcast.layers.RedisChannelLayer."
         return [Error(f"CHANNEL_LAYERS[{alias!r}] cannot be imported: {error}", hint=hint, id="eventcast.E003")]
     if backend == "channels_redis.core.RedisChannelLayer" and "capacity" not in layers[alias].get("CONFIG", {}):
-        hint = "Add 'channels_redis.pubsub.RedisPubSubChannelLayer' as 'eventcast', or set 'capacity' in 'CONFIG'."
+        hint = "Add 'eventcast.layers.RedisChannelLayer' as 'eventcast', or set 'capacity' in 'CONFIG'."
     elif (
         isinstance(layer, type)
         and issubclass(layer, StockInMemoryChannelLayer)
@@ -161,6 +165,29 @@ def check_layer(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list
         return []
     text = f"CHANNEL_LAYERS[{alias!r}] is {backend}, which drops messages silently above 100 unread ones."
     return [Warning(text, hint=hint, id="eventcast.W002")]
+
+
+@register("eventcast")
+def check_redis(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Each read of ``RedisChannelLayer`` of channels_redis may last as long as it waits for a message."""
+    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(conf.CHANNEL_LAYER, {})
+    if layer.get("BACKEND") != "channels_redis.core.RedisChannelLayer" or find_spec("redis") is None:
+        return []
+    import redis.connection
+
+    parse: Any = redis.connection.parse_url  # It has no types.
+    found: list[CheckMessage] = []
+    for host in layer.get("CONFIG", {}).get("hosts", ["redis://localhost:6379"]):
+        options: dict[str, Any] = host if isinstance(host, dict) else {"address": host} if isinstance(host, str) else {}
+        options = options | (parse(options["address"]) if "address" in options else {})
+        timeout = options.get("socket_timeout", LONGEST_READ if int(redis.VERSION[0]) >= 8 else None)
+        if timeout is not None and timeout <= LONGEST_READ:
+            text = (
+                f"channels_redis reads for {LONGEST_READ} s; redis-py ends that after {timeout:g} s and loses messages."
+            )
+            hint = "Use 'eventcast.layers.RedisChannelLayer', or write the host with 'socket_timeout': 30."
+            found.append(Warning(text, hint=hint, id="eventcast.W012"))
+    return found
 
 
 @register("eventcast")

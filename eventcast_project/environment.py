@@ -76,9 +76,9 @@ def channel_layers() -> dict[str, Any]:
         return {"eventcast": {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}}
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ImproperlyConfigured(f"{REDIS_URL} is not the URL of a Redis, such as redis://127.0.0.1:6379/0")
-    _require("channels_redis", "channels_redis", variable=REDIS_URL)
-    layer = "channels_redis.pubsub.RedisPubSubChannelLayer"
-    return {"eventcast": {"BACKEND": layer, "CONFIG": {"hosts": [url]}}}
+    for package in ("redis", "msgpack"):
+        _require(package, package, variable=REDIS_URL)
+    return {"eventcast": {"BACKEND": "eventcast.layers.RedisChannelLayer", "CONFIG": {"hosts": [url]}}}
 
 
 def eventcast_settings() -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tests.conftest import MakeApp
 OURS = {"BACKEND": "eventcast.layers.InMemoryChannelLayer"}
 STOCK = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 CORE: dict[str, Any] = {"BACKEND": "channels_redis.core.RedisChannelLayer"}
+PATIENT = {"address": "redis://127.0.0.1:6379/0", "socket_timeout": 30}
+SHARED = {"BACKEND": "eventcast.layers.RedisChannelLayer", "CONFIG": {"hosts": [PATIENT]}}
 PUBSUB = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
 GOOD_KEY = "0123456789abcdef"
 
@@ -94,7 +96,7 @@ def test_settings_of_the_tests_are_right() -> None:
 def test_ids_are_unique() -> None:
     source = "".join(Path(str(module.__file__)).read_text() for module in (checks, edits))
     used = re.findall(r'id="(eventcast\.[EW]\d{3})"', source)
-    assert len(used) == len(set(used)) == 21
+    assert len(used) == len(set(used)) == 22
 
 
 # --- EVENTCAST --------------------------------------------------------------------------------------------------------
@@ -237,9 +239,16 @@ def test_any_origin_is_a_warning_of_a_deployment(entries: list[str], expected: l
         ({"default": STOCK}, ["eventcast.W002"]),
         ({"eventcast": STOCK}, ["eventcast.W002"]),
         ({"default": STOCK, "eventcast": OURS}, []),
-        ({"default": CORE}, ["eventcast.W002"]),
-        ({"default": CORE | {"CONFIG": {"capacity": 10_000}}}, []),
-        ({"default": CORE, "eventcast": PUBSUB}, []),
+        ({"default": CORE | {"CONFIG": {"hosts": [PATIENT]}}}, ["eventcast.W002"]),
+        ({"default": CORE | {"CONFIG": {"capacity": 10_000, "hosts": [PATIENT]}}}, []),
+        ({"default": CORE | {"CONFIG": {"capacity": 10_000, "hosts": [PATIENT["address"]]}}}, ["eventcast.W012"]),
+        (
+            {"default": CORE | {"CONFIG": {"capacity": 10_000, "hosts": [PATIENT | {"socket_timeout": 5}]}}},
+            ["eventcast.W012"],
+        ),
+        ({"default": CORE | {"CONFIG": {"capacity": 10_000, "hosts": [PATIENT["address"] + "?socket_timeout=9"]}}}, []),
+        ({"default": SHARED}, []),
+        ({"default": CORE | {"CONFIG": {}}, "eventcast": PUBSUB}, []),
         ({"events": OURS}, ["eventcast.W006"]),
         ({"default": {"BACKEND": "no_such_package.Layer"}}, ["eventcast.E003"]),
     ],

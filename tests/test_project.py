@@ -215,7 +215,7 @@ def test_databases_refuse_rubbish_without_showing_it(monkeypatch: pytest.MonkeyP
     ("variable", "value", "package"),
     [
         ("DATABASE_URL", "postgres://db.example/events", "dj-database-url"),
-        ("EVENTCAST_REDIS_URL", "redis://127.0.0.1", "channels_redis"),
+        ("EVENTCAST_REDIS_URL", "redis://127.0.0.1", "redis"),
     ],
 )
 def test_optional_package_is_asked_for(
@@ -232,10 +232,9 @@ def test_channel_layer_is_memory_by_default() -> None:
 
 
 def test_channel_layer_is_redis_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("channels_redis")
     monkeypatch.setenv("EVENTCAST_REDIS_URL", "redis://127.0.0.1:6379/0")
     layer = environment.channel_layers()["eventcast"]
-    assert layer["BACKEND"] == "channels_redis.pubsub.RedisPubSubChannelLayer"
+    assert layer["BACKEND"] == "eventcast.layers.RedisChannelLayer"
     assert layer["CONFIG"] == {"hosts": ["redis://127.0.0.1:6379/0"]}
 
 
@@ -281,7 +280,6 @@ def test_deployment_checks_find_an_open_server() -> None:
 
 
 def test_redis_passes_the_checks() -> None:
-    pytest.importorskip("channels_redis")
     finished = manage("check", "--fail-level", "WARNING", EVENTCAST_REDIS_URL="redis://127.0.0.1:6379/0")
     assert finished.returncode == 0, finished.stderr
 

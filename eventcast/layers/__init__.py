@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+from typing import Any
 
 from channels import layers as channels_layers
 
@@ -10,6 +12,13 @@ from eventcast.conf import conf, setting_of_django
 from eventcast.layers.memory import InMemoryChannelLayer, LayerStatistics
 
 __all__ = ["InMemoryChannelLayer", "LayerStatistics", "get_layer", "is_local", "use_between_workers"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RedisChannelLayer":  # It needs packages that one process does without.
+        return importlib.import_module("eventcast.layers.redis").RedisChannelLayer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _default_layer: channels_layers.BaseChannelLayer = InMemoryChannelLayer()
 # Channels' manager would make two layers when two threads ask for the first time. The lock is reentrant, because making

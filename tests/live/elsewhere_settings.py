@@ -10,7 +10,7 @@ EVENTCAST = {name: os.environ[f"TEST_{name}"] for name in ("URL", "KEY") if f"TE
 if "TEST_REDIS" in os.environ:
     CHANNEL_LAYERS = {
         "eventcast": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "eventcast.layers.RedisChannelLayer",
             "CONFIG": {"hosts": [os.environ["TEST_REDIS"]]},
         },
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.live import servers
 
+OURS = "eventcast.layers.RedisChannelLayer"
 LAYERS = ["channels_redis.core.RedisChannelLayer", "channels_redis.pubsub.RedisPubSubChannelLayer"]
 
 
