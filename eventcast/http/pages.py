@@ -6,6 +6,7 @@ Templates of the site with the same names replace those of this package.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from eventcast.exceptions import Refused, Sentence
 from eventcast.security import admission
 
 HTML = "text/html"
+LOCALE = "django.middleware.locale.LocaleMiddleware"
 ROOT = Path(eventcast.__file__).parent
 
 
@@ -73,7 +75,14 @@ def start_page(request: HttpRequest) -> HttpResponse:
 
 
 def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    """The page of a refusal: its sentence, its code, and what one can do now."""
+    """The page of a refusal: its sentence, its code, and what one can do now. It is in the language that the site's
+    ``LocaleMiddleware`` finds, also where the door has refused the request before that."""
+    asked = LOCALE in settings.MIDDLEWARE and not hasattr(request, "LANGUAGE_CODE")
+    with override(get_language_from_request(request)) if asked else nullcontext():
+        return _refusal_page(request, refusal)
+
+
+def _refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
     wants_login = refusal.status in (401, 403) and request.method == "GET"
     context = {
         "refusal": refusal,

@@ -20,10 +20,12 @@ globalThis.eventcastViewer = (channel, options) => {
   const list = $("list");
   const title = document.title;
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
-  const precise = new Intl.DateTimeFormat(language, {
-    dateStyle: undefined, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
-    second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23", timeZoneName: "short",
+  // As the admin writes it in all languages, and Swedes: 2026-11-29 10:17:47.000 UTC+08:00.
+  const swedish = new Intl.DateTimeFormat("sv", {
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    fractionalSecondDigits: 3, timeZoneName: "longOffset",
   });
+  const precise = (at) => swedish.format(at).replace(",", ".").replace("GMT", "UTC").replace("\u2212", "-");
 
   // An entry is {data, at} for a message, at in ms; or {gap} with a text where messages are missing.
   let entries = []; // the oldest first
@@ -143,7 +145,7 @@ globalThis.eventcastViewer = (channel, options) => {
       : "+" + (ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`);
   }
 
-  const when = ({ at, since }) => [precise.format(at), gap(since)].filter(Boolean).join(", ");
+  const when = ({ at, since }) => [precise(at), gap(since)].filter(Boolean).join(", ");
 
   function item(entry) {
     const made = entry.gap ? document.createElement("li") : $("message").content.cloneNode(true).firstElementChild;
