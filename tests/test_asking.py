@@ -61,7 +61,7 @@ async def request(method: str, target: str, *headers: tuple[str, str], body: byt
 
 
 def row(name: str, subscribers: int, messages: int = 0, lost: int = 0) -> list[Any]:
-    return [name, subscribers, messages, messages * subscribers, lost, 0.0, 0]
+    return [name, subscribers, messages, messages * subscribers, lost, 0.0]
 
 
 def page(*channels: list[Any], patterns: Any = (), total: Any = (0, 0, 0, 0, 0), refused: Any = ()) -> dict[str, Any]:

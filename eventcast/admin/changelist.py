@@ -33,7 +33,7 @@ class LiveChangeList(ChangeList):
         """Choose the channels of this page."""
         self.look = recorder.look()
         by_channel = self.look.by_channel
-        everything = presence.audiences()
+        everything = presence.figure_of_all("subscribers")
         found = self._sort(self._search(everything), {"subscribers": everything, "rate": by_channel or {}})
         paginator = self.model_admin.get_paginator(request, cast(Any, found), self.list_per_page)
         self.result_count = len(found)

@@ -32,7 +32,7 @@ def publish(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> str:
     if isinstance(data, str) and is_typed:
         # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
         data = data.replace("\r\n", "\n")
-    count = presence.subscriber_count(name) - presence.watchers()[name]
+    count = presence.subscriber_count(name)
     if isinstance(data, str):
         size, sentence = len(data.encode(errors="replace")), _("Published a text message of {size} to {audience}.")
     else:
@@ -55,7 +55,7 @@ def disconnect(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> s
     """
     chosen = request.POST.get("subscriber", "")
     if chosen == "all":
-        count = presence.subscriber_count(name, patterns=False) - presence.watchers()[name]
+        count = presence.subscriber_count(name, patterns=False)
         result = _("Disconnected all subscribers: {}.").format(number(count))
         with _logged(admin, request, name, result):
             presence.disconnect(name)

@@ -138,24 +138,24 @@ class Recorder:
         if abs(now - before) < SHORTEST:
             return  # The timer of another event loop has just recorded.
         number += 1
-        totals = presence.totals(watchers=False)
+        totals = presence.totals()
         self._series.setdefault(ALL, Series(totals.figures.messages)).add(
             number, totals.subscribers, totals.figures.messages
         )
-        everywhere, watchers = hubs(), presence.watchers()
+        everywhere = hubs()
         new = (name for hub in everywhere for name in list(hub.channels) if name not in self._series)
         for name in [*self._series, *itertools.islice(new, max(0, LIMIT - len(self._series)))]:
             yield
             if name == ALL:
                 continue
-            messages, subscribers = 0, -watchers[name]
+            messages = subscribers = 0
             for hub in everywhere:
                 if (own := hub.channels.get(name)) is not None:
                     messages += own.messages
                 for local in hub.heard_by(name):
                     subscribers += local.count
             series = self._series.setdefault(name, Series())
-            series.add(number, max(0, subscribers), messages)
+            series.add(number, subscribers, messages)
             if series.is_over(number):
                 del self._series[name]
         # At the end: what a page reads meanwhile is up to the reading before.
@@ -165,7 +165,7 @@ class Recorder:
 
     def look(self) -> Look:
         """The totals of now, and the messages per second since a reading."""
-        now, totals, messages = self._clock(), presence.totals(watchers=False), presence.figure_of_all("messages")
+        now, totals, messages = self._clock(), presence.totals(), presence.figure_of_all("messages")
         if (base := self._base(now)) is None:
             return Look(totals)
         rates = ((name, self._rate(name, count, now, base)) for name, count in messages.items())

@@ -88,12 +88,12 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
     page = max(1, round(_number(query.get("p", ""))))
     found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
     info = presence.channel_info(name)
-    last, subscribers = info.last_message_at, info.subscribers - presence.watchers()[name]
+    last = info.last_message_at
     return {
         # Numbers for the charts; the last one is of now.
-        "points": recorder.points(name, subscribers, info.figures.messages, _number(query.get("after", ""))),
+        "points": recorder.points(name, info.subscribers, info.figures.messages, _number(query.get("after", ""))),
         "cells": {
-            "subscribers": formats.number(subscribers),
+            "subscribers": formats.number(info.subscribers),
             "messages": formats.number(info.figures.messages),
             "delivered": formats.number(info.figures.delivered),
             "lost": formats.number(info.figures.lost),

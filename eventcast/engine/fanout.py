@@ -66,12 +66,14 @@ class LocalChannel:
         "name",
         "pending",
         "scheduled",
+        "watchers",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.count = 0
         """Subscribers now."""
+        self.watchers = 0  # Pages of the admin that listen: they are no subscribers, in no figure and no answer.
         # As in Figures, since the channel has had subscribers:
         self.messages = self.delivered = self.lost = 0
         self.last_message_at = 0.0
@@ -117,7 +119,8 @@ class LocalChannel:
         """A subscriber comes; it hears what is published from now on."""
         subscriber.channel = self
         self._waiting[subscriber] = None
-        self.count += 1
+        self.count += not subscriber.watching
+        self.watchers += subscriber.watching
 
     def discard(self, subscriber: Subscriber) -> None:
         """A subscriber leaves, at once; nothing happens if it has left already."""
@@ -129,7 +132,8 @@ class LocalChannel:
             self._waiting.pop(subscriber, None)
         self.behind.discard(subscriber)
         subscriber.channel = None
-        self.count -= 1
+        self.count -= not subscriber.watching
+        self.watchers -= subscriber.watching
 
     def enter_lane(self, subscriber: Subscriber) -> None:
         """A waiting subscriber owes nothing any more."""

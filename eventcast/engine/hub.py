@@ -50,7 +50,6 @@ class Hub:
         self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.pulse = Pulse()
-        self.watchers: set[Subscriber] = set()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
         self._loop = weakref.ref(loop)
@@ -87,8 +86,6 @@ class Hub:
         else:
             channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
         channel.add(subscriber)
-        if subscriber.watching:
-            self.watchers.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Forget a subscriber that :meth:`subscribe` has let in. Nothing happens if it is forgotten already."""
@@ -96,7 +93,6 @@ class Hub:
         if subscriber.hub is not self or subscriber.reservation is None:
             return
         subscriber.release()
-        self.watchers.discard(subscriber)
         quotas.release(subscriber.reservation)
         subscriber.reservation = subscriber.hub = None
         if subscriber.on_end is not None:
@@ -104,7 +100,7 @@ class Hub:
             subscriber.on_end = None
         wanted = subscriber.wanted
         channel = self._channel_of(wanted)
-        if channel is not None and not channel.count:
+        if channel is not None and not channel.count and not channel.watchers:
             with past.lock:  # The figures of the process do not fall meanwhile.
                 if isinstance(wanted, Pattern):
                     self.patterns.remove(wanted)

@@ -1,5 +1,7 @@
 """Counts and figures of this process: its subscribers, and what passes. Readable from any thread.
 
+Pages of the admin that listen are no subscribers.
+
 What is marked as a question is what this process answers when another one asks, see ``eventcast.engine.asking``.
 """
 
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import operator
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,14 +35,11 @@ class ChannelInfo:
     """What has come to pass since it has had subscribers of its own without a break."""
     last_message_at: float = 0.0
     """When the last message came in that time, seconds since the epoch; 0 if none has."""
-    watchers: int = 0
-    """Pages of the admin among the subscribers."""
 
     def row(self) -> list[Any]:
         """The same in JSON's types."""
         figures = self.figures
-        counts = [figures.messages, figures.delivered, figures.lost, self.last_message_at, self.watchers]
-        return [self.channel, self.subscribers, *counts]
+        return [self.channel, self.subscribers, figures.messages, figures.delivered, figures.lost, self.last_message_at]
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> ChannelInfo:
@@ -58,7 +56,6 @@ class ChannelInfo:
             self.subscribers + other.subscribers,
             Figures(messages, mine.delivered + others.delivered, mine.lost + others.lost),
             max(self.last_message_at, other.last_message_at),
-            self.watchers + other.watchers,
         )
 
 
@@ -101,7 +98,6 @@ def channel_info(channel: str) -> ChannelInfo:
         subscriber_count(channel),
         sum((local.figures for local in found), Figures()),
         max((local.last_message_at for local in found), default=0.0),
-        watchers()[channel],
     )
 
 
@@ -196,22 +192,6 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
                 yield subscriber
 
 
-def watchers() -> Counter[str]:
-    """How many pages of the admin listen to each channel of this process."""
-    return Counter(each.wanted for each in _watchers() if isinstance(each.wanted, str))
-
-
-def audiences() -> dict[str, float]:
-    """The subscribers of each live channel. Pages of the admin do not count, nor channels that only they listen to."""
-    found = figure_of_all("subscribers")
-    for name, count in watchers().items():
-        if found.get(name, 0) > count:
-            found[name] -= count
-        else:
-            found.pop(name, None)
-    return found
-
-
 def disconnect(channel: str, id: int | None = None) -> int:
     """Close the subscriber with this ``id`` that hears ``channel``, or all of the channel's own; safe in any thread.
 
@@ -238,11 +218,8 @@ def _close(found: list[Subscriber]) -> None:
         subscriber.leave()
 
 
-def totals(*, watchers: bool = True) -> Totals:
-    """The figures of this process as a whole.
-
-    :param watchers: whether pages of the admin count as subscribers.
-    """
+def totals() -> Totals:
+    """The figures of this process as a whole."""
     with past.lock:
         here = [local for hub in hubs() for local in list(hub.channels.values())]
         everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
@@ -253,12 +230,4 @@ def totals(*, watchers: bool = True) -> Totals:
             lost=sum(local.lost for local in everywhere),
         )
     channels = {local.name for local in here if local.count}
-    return Totals(
-        channels=len(channels if watchers else audiences()),
-        subscribers=sum(local.count for local in everywhere) - (0 if watchers else len(_watchers())),
-        figures=figures,
-    )
-
-
-def _watchers() -> list[Subscriber]:
-    return [each for hub in hubs() for each in list(hub.watchers) if each.channel is not None]
+    return Totals(len(channels), sum(local.count for local in everywhere), figures)

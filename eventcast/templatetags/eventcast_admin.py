@@ -38,7 +38,7 @@ def eventcast_totals(context: template.Context) -> dict[str, Any]:
         return {}
     if not request.user.has_perm("eventcast.view_channel"):
         return {}
-    totals = presence.totals(watchers=False)
+    totals = presence.totals()
     return {
         "links": links,
         "channels": number_format(totals.channels, force_grouping=True),

@@ -70,15 +70,17 @@ def test_tail_has_the_published_messages(watcher: AsyncClient) -> None:
     async_to_sync(scene)()
 
 
-def test_tail_is_no_subscriber_for_the_admin(watcher: AsyncClient) -> None:
+def test_tail_is_no_subscriber(watcher: AsyncClient) -> None:
     async def scene() -> None:
         async with Stream(watcher):
-            assert presence.subscriber_count("/a") == 1
+            assert list(current_hub().channels) == ["/a"]
+            assert (presence.subscriber_count("/a"), presence.totals().subscribers) == (0, 0)
+            assert presence.live_channels() == []
             page = (await watcher.get(url("figures", "/a"))).json()
             assert (page["cells"]["subscribers"], page["rows"]) == ("0", [])
             listed = (await watcher.get(url("list_figures"))).json()
             assert (listed["rows"], listed["totals"]["channels"], listed["totals"]["subscribers"]) == ([], "0", "0")
-        await until(lambda: presence.subscriber_count("/a") == 0)
+        await until(lambda: not current_hub().channels)
 
     async_to_sync(scene)()
 
@@ -199,7 +201,7 @@ def test_websocket_of_the_admin_needs_the_permission_of_the_admin_only(watcher: 
     async def scene() -> None:
         connection = await watch(watcher)
         assert connection.sent[0] == {"type": "websocket.accept", "subprotocol": "eventcast.v1"}
-        assert presence.watchers() == {"/a": 1}
+        assert [each.watching for each in current_hub().subscribers()] == [True]
         await apublish("/a", "hello")
         await until(lambda: len(connection.heard) == 2)
         assert json.loads(connection.heard[1])["data"] == "hello"

@@ -217,13 +217,6 @@ async def test_tail_keeps_the_newest(office: Server, enter: Enter, http: Talk, c
     await expect(messages(page).first.locator(".text")).to_have_text("line 2999")
 
 
-async def test_page_that_is_closed_unsubscribes(office: Server, enter: Enter, http: Talk, channel: str) -> None:
-    page = await listen(await enter(office, page_of(channel)))
-    await http(office).wait_for_count(channel, 1)
-    await page.close()
-    await http(office).wait_for_count(channel, 0)
-
-
 async def test_charts_begin_before_the_page(office: Server, enter: Enter, connect: Connect, channel: str) -> None:
     await connect(office, channel)  # The server records from the first subscriber on, every ten seconds.
     page = await enter(office, LIST)
@@ -282,7 +275,7 @@ async def test_clerk_without_permissions_sees_nothing(
     assert await http(office).count(channel) == 1
 
 
-async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, http: Talk, channel: str) -> None:
+async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, channel: str) -> None:
     page = await listen(await enter(office, page_of(channel)))
     await page.context.set_offline(True)
     await expect(page.locator("#gone")).to_be_visible()
@@ -291,7 +284,6 @@ async def test_page_tells_its_user_of_the_logout(office: Server, enter: Enter, h
     await expect(page.locator("#eventcast-trouble")).to_contain_text("You are logged out")
     await expect(page.locator("#gone")).to_be_hidden()
     await expect(page.locator("#state")).to_have_text("Not connected")
-    await http(office).wait_for_count(channel, 0)
 
 
 async def test_page_tells_of_the_first_answer_that_does_not_come(office: Server, enter: Enter) -> None:
