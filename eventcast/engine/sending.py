@@ -20,7 +20,7 @@ from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 from eventcast.layers.cluster import ClusterLayer, connections
-from eventcast.layers.counting import Reach
+from eventcast.layers.counting import NOWHERE, Reach
 
 logger = SteadyLogger("eventcast.publish")
 
@@ -83,10 +83,17 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     return elsewhere.with_more(presence.subscriber_count(channel))
 
 
-def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> list[LocalChannel] | None:
-    """The local channels that hear ``channel``, if :func:`publish_in_memory` can be used now; None if a publisher has
-    to wait, for subscribers that have to catch up or for a channel layer of another project."""
-    if captures or not isinstance(layer, InMemoryChannelLayer):
+def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> tuple[list[LocalChannel], Reach] | None:
+    """What hears ``channel`` in this process and elsewhere, if :func:`publish_at_once` can be used now.
+
+    None if a publisher has to wait: for subscribers that have to catch up, for a count, or for a channel layer.
+    """
+    elsewhere: Reach | None = NOWHERE
+    if not isinstance(layer, InMemoryChannelLayer):
+        if not isinstance(layer, ClusterLayer):
+            return None
+        elsewhere = layer.reach_at_once(_groups(channel))
+    if captures or elsewhere is None:
         return None
     heard: list[LocalChannel] = []
     for hub in hubs():
@@ -96,18 +103,31 @@ def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> list[LocalCh
     for local in heard:
         if local.crowded:
             return None
-    return heard
+    return heard, elsewhere
 
 
-def publish_in_memory(
-    channel: str, data: Sequence[str | bytes], event_name: str, layer: Any, heard: list[LocalChannel]
+def publish_at_once(
+    channel: str,
+    data: Sequence[str | bytes],
+    event_name: str,
+    layer: Any,
+    heard: list[LocalChannel],
+    elsewhere: Reach = NOWHERE,
 ) -> int:
     """:func:`apublish_all` for names that were checked, without waiting.
 
-    :param heard: what :func:`heard_without_waiting` has returned just now.
+    :param heard, elsewhere: what :func:`heard_without_waiting` has returned just now.
+    :returns: the number of subscribers.
     """
-    _send_in_memory(layer, messages.to_layer(channel, [messages.check_data(each) for each in data], event_name))
-    return sum([local.count for local in heard])
+    event = messages.to_layer(channel, [messages.check_data(each) for each in data], event_name)
+    if isinstance(layer, InMemoryChannelLayer):
+        _send_in_memory(layer, event)
+    elif elsewhere is NOWHERE:
+        _send_in_memory(layer.local, event)
+    else:
+        layer.broadcast_at_once(_sends(event))
+        published.add(len(event["messages"]))
+    return sum([local.count for local in heard]) + elsewhere.subscribers
 
 
 def send(event: dict[str, Any]) -> None:
@@ -175,6 +195,11 @@ async def _send_by_layer(
             # Not the publisher's error: a publisher that tried again would send the message twice.
             logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(event["channel"]), error)
     return Reach()
+
+
+def _groups(channel: str) -> list[str]:
+    """The groups whose members hear a channel."""
+    return [names.group_name(channel), EVERYWHERE] if conf.PATTERN_SUBSCRIPTIONS else [names.group_name(channel)]
 
 
 def _sends(event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

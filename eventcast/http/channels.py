@@ -21,6 +21,7 @@ from eventcast.http.answers import Answer, Response, answer, described, note_ref
 from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.layers import get_layer, is_local
 from eventcast.layers.cluster import ClusterLayer
+from eventcast.layers.counting import Reach
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
@@ -50,11 +51,13 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
         name = names.channel_from_target(target)
         permit = admission.check_publish_at_once(request, name)
         layer = get_layer()
-        if permit is None or (heard := sending.heard_without_waiting(name, layer)) is None:
+        if permit is None or (known := sending.heard_without_waiting(name, layer)) is None:
             return None
+        heard, elsewhere = known
         event, found = event_of(request), payloads.messages_in(request)
         admission.check_rate(request, permit, len(found))
-        return _published(name, len(found), sending.publish_in_memory(name, found, event, layer, heard))
+        subscribers = sending.publish_at_once(name, found, event, layer, heard, elsewhere)
+        return _published(name, len(found), subscribers, _doubts(elsewhere))
     except Refused as refusal:
         return refused(request, refusal)
 
@@ -69,20 +72,24 @@ async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
     admission.check_rate(request, permit, len(found))
     minimal = _prefers_minimal(request)
     reach = await sending.apublish_checked(name, found, event, count=not minimal)
-    more = ""
+    more = _doubts(reach)
     if not is_local() and not isinstance(get_layer(), ClusterLayer):
         more = ', "scope": "process"'  # Other processes may have subscribers too, which are not counted.
-    if reach.missing:
-        more += f', "partial": true, "missing": {reach.missing}'
-    if reach.age:
-        more += f', "counted": {reach.age:.3f}'
-    if reach.degraded:
-        more += ', "degraded": true'
     if not minimal:
         return _published(name, len(found), reach.subscribers, more)
     answer = Answer(f'{{"channel": {_quoted(name)}, "messages": {len(found)}{more}}}'.encode(), status=202)
     answer.headers |= {"Cache-Control": "no-store", "Preference-Applied": "return=minimal"}
     return answer
+
+
+def _doubts(reach: Reach) -> str:
+    """What an answer says of a number of subscribers that is not exact."""
+    more = f', "partial": true, "missing": {reach.missing}' if reach.missing else ""
+    if reach.age:
+        more += f', "counted": {reach.age:.3f}'
+    if reach.degraded:
+        more += ', "degraded": true'
+    return more
 
 
 def _prefers_minimal(request: HttpRequest) -> bool:

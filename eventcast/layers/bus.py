@@ -66,6 +66,10 @@ class Bus(ABC):
         The future's exception is ``LayerUnavailable``. Its text says whether the payload may have been sent.
         """
 
+    def is_heard(self, topic: str) -> bool | None:
+        """Whether another process hears a topic, where :meth:`publish` is over at once; None if it may take a while."""
+        return None
+
     def publish_now(self, topic: str, payload: bytes) -> int:
         """:meth:`publish` without an event loop, in any thread of a process that has not started the bus.
 

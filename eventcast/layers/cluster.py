@@ -11,7 +11,7 @@ from typing import Any
 
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers.bus import TIMEOUT, Bus
-from eventcast.layers.counting import Reach, RecentCounts
+from eventcast.layers.counting import NOWHERE, Reach, RecentCounts
 from eventcast.layers.memory import InMemoryChannelLayer
 from eventcast.layers.peers import GROUP, PROCESS, Peers, logger
 
@@ -146,6 +146,26 @@ class ClusterLayer(Peers):
             return await self._at_home(self._broadcast, sends, count)
         await self._publish([(GROUP + group, message) for group, message in sends])
         return Reach()
+
+    def reach_at_once(self, groups: Sequence[str]) -> Reach | None:
+        """How many subscribers of other processes :meth:`broadcast_at_once` would reach, if it can be used now; None if
+        a publisher has to wait, for the bus or for a count."""
+        heard = False
+        for group in groups:
+            found = self.bus.is_heard(GROUP + group)
+            if found is None:
+                return None
+            heard = heard or found
+        if self._loop is None or self._loop is not asyncio.get_running_loop():
+            return None
+        return self._counts.last(groups[0]) if heard else NOWHERE
+
+    def broadcast_at_once(self, sends: Sends) -> None:
+        """:meth:`broadcast` without waiting, directly after :meth:`reach_at_once`."""
+        for group, message in sends:
+            if self.bus.is_heard(GROUP + group):
+                self.bus.publish(GROUP + group, self._pack(0, message))
+        self._deliver(sends)
 
     def broadcast_now(self, sends: Sends) -> None:
         """:meth:`broadcast` for a thread without an event loop."""

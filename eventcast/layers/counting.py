@@ -27,12 +27,17 @@ class Reach:
         return Reach(self.subscribers + subscribers, self.missing, self.age, self.degraded)
 
 
+NOWHERE = Reach()
+
+_UNCOUNTED = (0.0, 0, 0)
+
+
 class RecentCounts:
     """What was counted in this second. Groups that nothing is published to cost nothing."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._groups: dict[str, tuple[float, int, int]] = {}  # when it was counted, publishes since, subscribers
+        self._groups: dict[str, tuple[float, int, int]] = {}  # when counted, publishes with a count, subscribers
 
     def last(self, group: str) -> Reach | None:
         """The last count, if so many publishes went to the group in this second that it must do."""
@@ -40,12 +45,13 @@ class RecentCounts:
         if int(now) != self._second:
             self._second = int(now)
             self._groups.clear()
-        counted_at, publishes, subscribers = self._groups.get(group, (0.0, 0, 0))
-        self._groups[group] = (counted_at, publishes + 1, subscribers)
+        counted_at, publishes, subscribers = self._groups.get(group, _UNCOUNTED)
         return Reach(subscribers, age=now - counted_at) if publishes >= EXACT and counted_at else None
 
     def note(self, group: str, reach: Reach) -> Reach:
-        """Keep what was counted, if it is complete."""
+        """Note a publish with a count of its own, and keep the count if it is complete."""
+        counted_at, publishes, subscribers = self._groups.get(group, _UNCOUNTED)
         if not reach.missing:
-            self._groups[group] = (time.monotonic(), self._groups.get(group, (0.0, 0, 0))[1], reach.subscribers)
+            counted_at, subscribers = time.monotonic(), reach.subscribers
+        self._groups[group] = counted_at, publishes + 1, subscribers
         return reach

@@ -112,15 +112,20 @@ class MeshBus(Bus):
             return done
         message, crowded = frame(MESSAGE, topic, payload), False
         for link in links:
-            if link.owed < HIGH_WATER:
+            if link.owed < BOUND:
+                crowded = crowded or link.owed >= HIGH_WATER
                 link.put(message)
-            elif link.owed < BOUND:
-                link.put(message)
-                crowded = True
             else:
                 link.lose()
                 self.lost(topic, 1)
         return asyncio.ensure_future(self._wait_for_room(links)) if crowded else done
+
+    def is_heard(self, topic: str) -> bool | None:
+        links = self._wanting.get(topic, ())
+        for link in links:
+            if link.owed >= HIGH_WATER:
+                return None
+        return bool(links)
 
     async def _wait_for_room(self, links: Sequence[Link]) -> int:
         for link in links:

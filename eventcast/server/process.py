@@ -14,6 +14,8 @@ from typing import Any
 from eventcast.conf import conf
 from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.hub import Hub, current_hub
+from eventcast.layers import get_layer
+from eventcast.layers.cluster import ClusterLayer
 from eventcast.routing import EventcastRouter
 from eventcast.server.daphne import behind_the_door
 from eventcast.server.door import Door
@@ -62,36 +64,43 @@ def serve(
     """
 
     def begin() -> None:
-        loop, stopping = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+        loop = asyncio.get_running_loop()
         router = application if isinstance(application, EventcastRouter) else None
         rhythm = current_hub().pulse.rhythm(ping_interval, ping_timeout or None)
         door = Door(current_hub(), router, daphne.hand_over, rhythm, access_log)
 
         def stop(*, retired: bool = False) -> None:
-            if stopping:
-                stopping[0].cancel()  # A second signal: at once.
+            if len(tasks) > 1:
+                tasks[-1].cancel()  # A second signal: at once.
             else:
-                stopping.append(loop.create_task(_drain(door, daphne, worker, retired=retired)))
+                tasks.append(loop.create_task(_drain(door, daphne, layers, worker, retired=retired)))
 
-        def listen() -> None:
-            for sock in sockets:
-                door.listen(sock)
-            on_listening()
+        async def open_up() -> None:
+            for layer in layers:
+                await layer.start()
+            if worker is not None:
+                worker.join(stop)
+            if len(tasks) == 1:
+                for sock in sockets:
+                    door.listen(sock)
+                on_listening()
 
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 loop.add_signal_handler(getattr(signal, name), stop)
-        if worker is None:
-            listen()
-        else:
-            worker.join(listen, stop)
+        tasks = [loop.create_task(open_up())]
+        tasks[0].add_done_callback(lambda opened: opened.result())  # An error is one of the event loop's.
 
+    used = [get_layer(), *([worker.layer] if worker is not None else [])]
+    layers = [layer for layer in dict.fromkeys(used) if isinstance(layer, ClusterLayer)]
     daphne = behind_the_door(application, begin, action_logger=access_log, **options)
     keep_passes_short()
     daphne.run()
 
 
-async def _drain(door: Door, daphne: Any, worker: Worker | None, *, retired: bool) -> None:
+async def _drain(
+    door: Door, daphne: Any, layers: Sequence[ClusterLayer], worker: Worker | None, *, retired: bool
+) -> None:
     """Accept nothing more, answer what was asked, and close subscribers one after the other.
 
     :param retired: another worker has taken the place of this one: answer also what is still asked on connections that
@@ -118,8 +127,8 @@ async def _drain(door: Door, daphne: Any, worker: Worker | None, *, retired: boo
             await wait(end)
             door.close_idle()
         await wait(loop.time() + LAST_ANSWERS)
-        if worker is not None:
-            await worker.leave()
+        for layer in layers:
+            await layer.close()
     finally:
         daphne.stop()
 

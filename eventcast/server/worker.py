@@ -38,8 +38,9 @@ class Worker:
         self.sockets = sockets[: message["listeners"]]
         """What it listens on."""
         self._bus = MeshBus(_peers(message, sockets))
-        self._layer = ClusterLayer(self._bus)
-        use_between_workers(self._layer)
+        self.layer = ClusterLayer(self._bus)
+        """The layer between the workers."""
+        use_between_workers(self.layer)
 
     def _receive(self) -> tuple[Any, list[socket.socket]]:
         data, descriptors, *_ = socket.recv_fds(self._control, 65536, MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
@@ -47,21 +48,15 @@ class Worker:
             raise EOFError("The parent of this worker has ended.")
         return None if data == RETIRE else json.loads(data), [socket.socket(fileno=each) for each in descriptors]
 
-    def join(self, listen: Callable[[], None], stop: Callable[..., None]) -> None:
-        """Be linked with the other workers, then listen. On the event loop that serves.
+    def join(self, stop: Callable[..., None]) -> None:
+        """Listen to the parent, on the event loop that serves.
 
         :param stop: called once the parent has ended, or with ``retired=True`` when another worker takes over.
         """
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._control.setblocking(False)
-        self._joining = self._loop.create_task(self._join(listen))
-        self._joining.add_done_callback(lambda joining: joining.result())  # An error is one of the event loop's.
-
-    async def _join(self, listen: Callable[[], None]) -> None:
-        await self._layer.start()
         self._loop.add_reader(self._control.fileno(), self._hear)
-        listen()
 
     def serves(self) -> None:
         """Tell the parent that connections are accepted, and give signs of life from now on."""
@@ -94,10 +89,6 @@ class Worker:
     async def catch_up(self) -> None:
         """Receive what other workers have published until now. What they answer comes behind it."""
         await self._bus.subscribe(())
-
-    async def leave(self) -> None:
-        """Let what the other workers are owed leave."""
-        await self._layer.close()
 
 
 def _peers(message: dict[str, Any], sockets: list[socket.socket]) -> list[tuple[int, bool, socket.socket]]:
