@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
-from eventcast.admin.recorder import Look, recorder
+from eventcast.admin import everywhere
 from eventcast.engine import presence
 from eventcast.models import Channel
 
@@ -17,7 +17,7 @@ from eventcast.models import Channel
 class LiveChangeList(ChangeList):
     """Django's own list, with channels in place of a table's rows."""
 
-    look: Look
+    look: everywhere.AllChannels
     """The totals and rates of the same moment."""
 
     if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class LiveChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Choose the channels of this page."""
-        self.look = recorder.look()
-        by_channel = self.look.by_channel
-        everything = presence.figure_of_all("subscribers")
-        found = self._sort(self._search(everything), {"subscribers": everything, "rate": by_channel or {}})
+        self.look = everywhere.look(self._sorted_figures())
+        everything, rates = self.look.audiences, self.look.rates
+        known = self.look.figures | {"subscribers": everything, "rate": rates or {}}
+        found = self._sort(self._search(everything), known)
         paginator = self.model_admin.get_paginator(request, cast(Any, found), self.list_per_page)
         self.result_count = len(found)
         self.full_result_count = len(everything)
@@ -48,7 +48,14 @@ class LiveChangeList(ChangeList):
             page = paginator.get_page(self.page_num)
             self.page_num = page.number
             found = list(page.object_list)
-        self.result_list = [_channel(name, everything[name], by_channel) for name in found]
+        infos = everywhere.infos(found)
+        self.result_list = [_channel(infos[name], everything[name], rates) for name in found]
+
+    def _sorted_figures(self) -> list[str]:
+        """The figures that the list is sorted by and that not every look has."""
+        columns, shown = self.get_ordering_field_columns(), self.list_display
+        fields = {self.get_ordering_field(shown[number]) for number in columns if number < len(shown)}
+        return [figure for figure in get_args(presence.FigureName) if figure in fields and figure != "subscribers"]
 
     def _search(self, names: dict[str, float]) -> list[str]:
         words = self.query.lower().split()
@@ -60,16 +67,14 @@ class LiveChangeList(ChangeList):
             field = self.get_ordering_field(self.list_display[column]) if column < len(self.list_display) else None
             if field is None:
                 continue
-            if field in get_args(presence.FigureName) and field not in known:
-                known[str(field)] = presence.figure_of_all(cast(presence.FigureName, field))
             # A channel that has just begun is not in all of them. (A key function written in C takes half the time.)
             values = defaultdict(float, known[str(field)]).__getitem__ if field in known else None
             names.sort(key=values, reverse=way == "desc")
         return names
 
 
-def _channel(name: str, subscribers: float, by_channel: dict[str, float] | None) -> Channel:
-    channel = Channel(name=name)
-    channel.info = replace(presence.channel_info(name), subscribers=int(subscribers))
-    channel.rate = None if by_channel is None else by_channel.get(name)
+def _channel(info: presence.ChannelInfo, subscribers: float, rates: dict[str, float] | None) -> Channel:
+    channel = Channel(name=info.channel)
+    channel.info = replace(info, subscribers=int(subscribers))
+    channel.rate = None if rates is None else rates.get(info.channel)
     return channel

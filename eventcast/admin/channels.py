@@ -13,12 +13,12 @@ from django.contrib.admin.utils import quote, unquote
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_lazy
 
-from eventcast.admin import formats, operations, reports
+from eventcast.admin import everywhere, formats, operations, reports
 from eventcast.admin.changelist import LiveChangeList
 from eventcast.admin.endpoints import Endpoints
-from eventcast.admin.recorder import recorder
 from eventcast.conf import conf
 from eventcast.engine import names
+from eventcast.engine.asking import own_name
 from eventcast.exceptions import InvalidChannel
 from eventcast.layers import is_local
 from eventcast.models import Channel
@@ -81,9 +81,9 @@ class ChannelAdmin(Endpoints):
         """The list of live channels."""
         context = {
             "title": gettext("Live channels"),
-            "totals": reports.of_all(recorder.look()),
+            "totals": reports.of_all(everywhere.look()),
             "more": reports.more_of_list(),
-            "is_local": is_local(),
+            "knows_all": is_local() or bool(own_name()),
         }
         return super().changelist_view(request, context | (extra_context or {}))
 
@@ -95,7 +95,7 @@ class ChannelAdmin(Endpoints):
         context = {
             "title": str(channel),
             "subtitle": None,
-            "is_local": is_local(),
+            "knows_all": is_local() or bool(own_name()),
             "limit": str(conf.MAX_MESSAGE_SIZE),
             "may_publish": self.has_publish_permission(request),
             "may_disconnect": self.has_disconnect_permission(request),

@@ -14,8 +14,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
-from eventcast.admin import formats, operations, reports
-from eventcast.admin.recorder import recorder
+from eventcast.admin import everywhere, formats, operations, reports
 from eventcast.exceptions import Refused, StreamingUnavailable
 from eventcast.http import answers, pages
 from eventcast.http.formats import FORMATS, NDJSON
@@ -85,7 +84,7 @@ class Endpoints(Base):
     def totals_view(self, request: HttpRequest) -> HttpResponse:
         """The totals of all channels."""
         self.require(self.has_view_permission(request))
-        return JsonResponse({"totals": reports.of_all(recorder.look())})
+        return JsonResponse({"totals": reports.of_all(everywhere.look())})
 
     def list_figures_view(self, request: HttpRequest) -> HttpResponse:
         """The rows of one page of the list; the query string is that of the list."""

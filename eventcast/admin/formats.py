@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 UNKNOWN = "–"
 
@@ -21,6 +22,12 @@ def number(value: float) -> str:
     whole = int(value)
     # Most of the hundreds of numbers on a page are small, and Django's function takes ten times as long for them.
     return str(whole) if -1000 < whole < 1000 else str(number_format(whole, force_grouping=True))
+
+
+def partial(text: str, missing: int) -> str:
+    """A number that some processes are not in."""
+    sentence = ngettext("{number}, without {missing} process", "{number}, without {missing} processes", missing)
+    return sentence.format(number=text, missing=missing) if missing else text
 
 
 def per_second(value: float | None) -> str:

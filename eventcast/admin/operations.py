@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from eventcast.admin.formats import number
+from eventcast.admin import everywhere
+from eventcast.admin.formats import number, partial
 from eventcast.engine import presence, publishing
+from eventcast.engine.asking import ask_now, question
 from eventcast.exceptions import MissingData
 from eventcast.http import payloads
 from eventcast.models import Channel
@@ -32,7 +35,7 @@ def publish(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> str:
     if isinstance(data, str) and is_typed:
         # Browsers end each line of a form's field with CRLF (HTML standard section 4.10.21.4).
         data = data.replace("\r\n", "\n")
-    count = presence.subscriber_count(name)
+    count = everywhere.infos([name])[name].subscribers
     if isinstance(data, str):
         size, sentence = len(data.encode(errors="replace")), _("Published a text message of {size} to {audience}.")
     else:
@@ -55,22 +58,28 @@ def disconnect(admin: ModelAdmin[Channel], request: HttpRequest, name: str) -> s
     """
     chosen = request.POST.get("subscriber", "")
     if chosen == "all":
-        count = presence.subscriber_count(name, patterns=False)
-        result = _("Disconnected all subscribers: {}.").format(number(count))
+        answers = ask_now("own_subscribers", name=name)
+        result = _("Disconnected all subscribers: {}.").format(partial(number(sum(answers.found)), answers.missing))
         with _logged(admin, request, name, result):
-            presence.disconnect(name)
+            everywhere.disconnect(name)
         return result
-    if not (chosen.isascii() and chosen.isdecimal() and len(chosen) < 20):
+    if not re.fullmatch(r"([0-9a-f]{1,32}-)?[0-9]{1,19}", chosen):
         raise MissingData("The field 'subscriber' is the number of a subscriber, or 'all'.")
-    found = presence.subscriber(name, int(chosen))
+    found = everywhere.guest(name, chosen)
     if found is None:
         return _("That subscriber has left already.")
     user = found.user and _("user {}").format(found.user)
     known = ", ".join(text for text in (found.peer, user, found.transport) if text)
     result = _("Disconnected subscriber {id} ({known}).").format(id=found.id, known=known)
     with _logged(admin, request, name, result):
-        presence.disconnect(name, found.id)
+        everywhere.disconnect(name, chosen)
     return result
+
+
+@question
+def own_subscribers(name: str) -> int:
+    """The subscribers of a channel in this process that "Disconnect all" closes."""
+    return presence.subscriber_count(name, patterns=False)
 
 
 def log_key(name: str) -> str:

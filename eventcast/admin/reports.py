@@ -9,12 +9,11 @@ from django.http import HttpRequest, QueryDict
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from eventcast.admin import formats
+from eventcast.admin import everywhere, formats
 from eventcast.admin.changelist import LiveChangeList
-from eventcast.admin.recorder import ALL, Look, recorder
+from eventcast.admin.everywhere import AllChannels, Guest
 from eventcast.engine import names, presence
-from eventcast.engine.subscribers import Subscriber
-from eventcast.security import refusals
+from eventcast.engine.asking import ask_now
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -25,11 +24,11 @@ PAGE = 100
 """Subscribers on a page, and patterns below the list."""
 
 
-def of_all(look: Look) -> dict[str, str]:
+def of_all(look: AllChannels) -> dict[str, str]:
     """The totals of all channels."""
     return {
         "channels": formats.number(look.totals.channels),
-        "subscribers": formats.number(look.totals.subscribers),
+        "subscribers": formats.partial(formats.number(look.totals.subscribers), look.missing),
         "rate": formats.per_second(look.overall),
     }
 
@@ -54,18 +53,18 @@ def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
     ]
     context = {"cl": changelist, "opts": changelist.opts}
     pagination = render_to_string("admin/eventcast/channel/pagination_of_list.html", context)
-    totals = changelist.look.totals
     return {
         "rows": rows,
         "pagination": pagination,
         "totals": of_all(changelist.look),
-        "points": recorder.points(ALL, totals.subscribers, totals.figures.messages, after),
+        "points": everywhere.points_of_all(after),
         "more": more_of_list(),
     }
 
 
 def more_of_list() -> str:
     """What stands below the list, as HTML: the patterns that have subscribers, and the refusals by their codes."""
+    found = ask_now("page", prefix=None, after="", limit=1, mount="/", everything=True).found
     patterns = [
         {
             "pattern": names.printable(info.channel),
@@ -73,9 +72,10 @@ def more_of_list() -> str:
             "messages": formats.number(info.figures.messages),
             "lost": formats.number(info.figures.lost),
         }
-        for info in presence.live_patterns(limit=PAGE)
-    ]
-    refused = [(code, formats.number(count)) for code, count in Counter(refusals.counts()).most_common()]
+        for info in presence.joined(row for each in found for row in each["patterns"]).values()
+    ][:PAGE]
+    counts = sum((Counter(each["refused"]) for each in found), Counter[str]())
+    refused = [(code, formats.number(count)) for code, count in counts.most_common()]
     return render_to_string("admin/eventcast/channel/more_of_list.html", {"patterns": patterns, "refused": refused})
 
 
@@ -86,22 +86,23 @@ def of_channel(name: str, query: QueryDict) -> dict[str, Any]:
         the time of the last point in the chart.
     """
     page = max(1, round(_number(query.get("p", ""))))
-    found = presence.subscribers(name, limit=PAGE + 1, offset=(page - 1) * PAGE, matching=query.get("q", ""))
-    info = presence.channel_info(name)
+    matching, after = query.get("q", ""), _number(query.get("after", ""))
+    report = everywhere.report(name, offset=(page - 1) * PAGE, limit=PAGE + 1, matching=matching, after=after)
+    info = report.info
     last = info.last_message_at
     return {
         # Numbers for the charts; the last one is of now.
-        "points": recorder.points(name, info.subscribers, info.figures.messages, _number(query.get("after", ""))),
+        "points": report.points,
         "cells": {
-            "subscribers": formats.number(info.subscribers),
+            "subscribers": formats.partial(formats.number(info.subscribers), report.missing),
             "messages": formats.number(info.figures.messages),
             "delivered": formats.number(info.figures.delivered),
             "lost": formats.number(info.figures.lost),
             "last_message": f"{formats.ago(last)} ({formats.moment(last)})" if last else formats.UNKNOWN,
         },
-        "rows": [_subscriber(subscriber) for subscriber in found[:PAGE]],
+        "rows": [_subscriber(guest) for guest in report.guests[:PAGE]],
         "page": page,
-        "more": len(found) > PAGE,
+        "more": len(report.guests) > PAGE,
     }
 
 
@@ -114,7 +115,7 @@ def _number(text: str) -> float:
     return value if 0 <= value < 1e12 else 0.0
 
 
-def _subscriber(subscriber: Subscriber) -> dict[str, Any]:
+def _subscriber(subscriber: Guest) -> dict[str, Any]:
     return {
         "id": subscriber.id,
         "cells": {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eventcast.engine.background import BackgroundLoop
+from eventcast.engine.hub import running_loop
 from eventcast.layers import get_layer
 from eventcast.layers.cluster import ClusterLayer, connections
 
@@ -40,7 +41,7 @@ class Answers:
     scope: str = "process"
     """``"process"`` if only this one was asked, else ``"all"``."""
     degraded: bool = False
-    """Whether the others could not be asked, because the bus between the processes does not work."""
+    """Whether the bus between the processes does not work now."""
 
     def as_json(self) -> dict[str, Any]:
         """How far the figures of an answer reach."""
@@ -48,6 +49,12 @@ class Answers:
         if self.missing:
             found |= {"partial": True, "missing": self.missing}
         return found | {"degraded": True} if self.degraded else found
+
+
+def own_name() -> str:
+    """The name of this process among those that are asked; empty if it is asked alone."""
+    layer = get_layer()
+    return layer.id if isinstance(layer, ClusterLayer) else ""
 
 
 def _connect(layer: ClusterLayer) -> None:
@@ -62,7 +69,7 @@ def _answer(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
     return function(**asked)
 
 
-async def ask(name: str, **asked: Any) -> Answers:
+async def ask(name: str, /, **asked: Any) -> Answers:
     """Ask all live processes, and wait for at most 250 ms."""
     layer = get_layer()
     if not isinstance(layer, ClusterLayer):
@@ -71,14 +78,14 @@ async def ask(name: str, **asked: Any) -> Answers:
     return Answers(found, missing, "all", layer.degraded)
 
 
-def ask_now(name: str, **asked: Any) -> Answers:
-    """The same for a thread without a running event loop."""
-    if not isinstance(get_layer(), ClusterLayer):
+def ask_now(name: str, /, **asked: Any) -> Answers:
+    """The same in a thread. On that of a running event loop, which must not wait, this process is asked alone."""
+    if not isinstance(get_layer(), ClusterLayer) or running_loop() is not None:
         return Answers([_questions[name](**asked)])
     return _background.run(ask(name, **asked))
 
 
-def tell(name: str, **asked: Any) -> Any:
+def tell(name: str, /, **asked: Any) -> Any:
     """Ask all without waiting for the others, on the thread of a running event loop. Returns this process's answer."""
     if isinstance(get_layer(), ClusterLayer):
         _background.start(_ask_and_forget(name, asked))

@@ -19,6 +19,10 @@ from eventcast.engine.closing import OPERATOR
 from eventcast.engine.figures import Figures, past
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
+from eventcast.layers import is_local
+
+MOST = 10_000
+"""Channels that a process names to another one that wants to know all."""
 
 FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_message_at"]
 
@@ -190,6 +194,19 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
                 continue
             if not text or text in f"{subscriber.peer}\n{subscriber.user}\n{subscriber.transport}".lower():
                 yield subscriber
+
+
+def largest(found: dict[str, float]) -> dict[str, float]:
+    """What this process names to others, if it is not alone: the :data:`MOST` channels with the most subscribers."""
+    if is_local() or len(found) <= MOST:
+        return found
+    return {name: found[name] for name in heapq.nlargest(MOST, found, found.__getitem__)}
+
+
+@question
+def overview() -> tuple[int, list[str]]:
+    """The number of subscribers, and the channels that they listen to."""
+    return totals().subscribers, list(largest(figure_of_all("subscribers")))
 
 
 def disconnect(channel: str, id: int | None = None) -> int:

@@ -10,7 +10,7 @@ from django.utils.formats import number_format
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
 
-from eventcast.engine import presence
+from eventcast.engine.asking import ask_now
 from eventcast.http import pages
 
 register = template.Library()
@@ -38,10 +38,11 @@ def eventcast_totals(context: template.Context) -> dict[str, Any]:
         return {}
     if not request.user.has_perm("eventcast.view_channel"):
         return {}
-    totals = presence.totals()
+    found = ask_now("overview").found
+    subscribers, channels = sum(count for count, _ in found), len({name for _, names in found for name in names})
     return {
         "links": links,
-        "channels": number_format(totals.channels, force_grouping=True),
-        "subscribers": number_format(totals.subscribers, force_grouping=True),
+        "channels": number_format(channels, force_grouping=True),
+        "subscribers": number_format(subscribers, force_grouping=True),
         "rate": "–",
     }
