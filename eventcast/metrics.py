@@ -116,7 +116,7 @@ def _numbers() -> Iterator[tuple[str, str, float]]:
     text = "Messages broadcast here, once for each channel or pattern with subscribers."
     yield "messages_total", text, total.figures.messages
     yield "deliveries_total", "Messages times the subscribers that got them.", total.figures.delivered
-    yield "lost_total", "Messages times the subscribers that were too slow for them.", total.figures.lost
+    yield "lost_total", "Messages times the subscribers that did not get them.", total.figures.lost
     layer, bus = get_layer(), None
     if isinstance(layer, ClusterLayer):
         layer, bus = layer.local, layer

@@ -80,12 +80,12 @@ class FakeSubscriber(Subscriber):
         """What the client has got."""
         return [message.data for message in self.messages]
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: Batch) -> int:
         self.messages += batch.messages
-        return True
+        return len(batch)
 
-    def close(self, closing: Closing) -> None:
-        self.closed, self.close_code = True, closing.code
+    def end_with(self, closing: Closing) -> None:
+        self.close_code = closing.code
 
 
 class StuckSubscriber(FakeSubscriber):
@@ -95,7 +95,7 @@ class StuckSubscriber(FakeSubscriber):
         super().__init__(**described)
         self.pending = pending
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: Batch) -> int:
         self.pending += len(batch.piece(self.form).data)
         self.note_pending()
         return super().write(batch)
@@ -109,7 +109,7 @@ class StuckSubscriber(FakeSubscriber):
 class FailingSubscriber(FakeSubscriber):
     """A subscriber with a bug: whatever is written, it raises."""
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: Batch) -> int:
         raise RuntimeError("a bug")
 
 

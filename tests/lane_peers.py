@@ -36,7 +36,7 @@ class Peer(Subscriber):
         self.mood = mood
         self.received = bytearray()
         self.kept = bytearray()
-        self.handed = 0
+        self.handed = self.owed = 0
         self.writes = 0
         self.dead = False
         self.wrongs: list[str] = []
@@ -62,16 +62,16 @@ class Peer(Subscriber):
 
     def write_rest(self, batch: Batch, taken: int) -> None:
         self._note("write_rest")
-        self.keep(batch.piece(self.form).data[taken:])
+        self.keep(batch.piece(self.form).data[taken:], len(batch))
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: Batch) -> int:
         self._note("write")
         self.handed += len(batch)
-        self.keep(batch.piece(self.form).data)
-        return True
+        self.keep(batch.piece(self.form).data, len(batch))
+        return 0
 
-    def close(self, closing: Closing) -> None:
-        self.closed = True
+    def end_with(self, closing: Closing) -> None:
+        pass
 
     def ping(self) -> None:
         """The connection writes something of its own."""
@@ -81,13 +81,18 @@ class Peer(Subscriber):
         """The client reads; what was pending has left."""
         self.received += self.kept
         self.kept.clear()
-        self.pending = 0
+        if self.channel is not None:
+            self.channel.delivered += self.owed
+        self.pending = self.owed = 0
         self.note_progress()
         self.ready()
 
-    def keep(self, data: bytes) -> None:
+    def keep(self, data: bytes, messages: int = 0) -> None:
         if self.dead:
+            self.handed -= messages
+            self.lose(messages)
             return
+        self.owed += messages
         self.kept += data
         self.pending = len(self.kept)
         self.note_pending()

@@ -130,7 +130,8 @@ class World:
             member.subscriber.handed if isinstance(member.subscriber, Peer) else len(member.subscriber.messages)
             for member in self.members
         ]
-        assert self.channel.delivered == sum(handed)
+        owed = sum(member.subscriber.owed for member in self.members if isinstance(member.subscriber, Peer))
+        assert self.channel.delivered + owed == sum(handed)
         assert self.channel.lost == sum(member.subscriber.lost for member in self.members)
         assert self.channel.messages == self.published
         assert self.channel.count == len(self.present()) == len(list(self.channel))

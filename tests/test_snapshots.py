@@ -220,7 +220,7 @@ async def test_what_is_kept_meanwhile_has_a_bound(gate: Gate, monkeypatch: pytes
     gate.ready.set()
     with pytest.raises(LayerUnavailable):
         await entering
-    assert subscriber.lost == 1
+    assert subscriber.lost == 2
 
 
 # --- the decorator ----------------------------------------------------------------------------------------------------

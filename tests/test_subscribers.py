@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from eventcast.engine import subscribers
-from eventcast.engine.closing import TOO_SLOW
+from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.forms import Batch
 from eventcast.engine.messages import Message
@@ -58,17 +58,6 @@ def test_deliver_past_the_bound_gives_a_subscriber_time_to_catch_up(monkeypatch:
     assert [subscriber.deliver(batch(110)) for _ in range(3)] == [1, 1, 1]
     monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
     assert subscriber.deliver(batch(110)) == 0
-
-
-def test_deliver_to_a_connection_that_is_over_is_no_loss() -> None:
-    class Over(FakeSubscriber):
-        def write(self, batch: Batch) -> bool:
-            return False
-
-    subscriber, channel = Over(), LocalChannel("/a")
-    channel.add(subscriber)
-    assert subscriber.deliver(batch(10)) == 0
-    assert (channel.count, channel.lost, subscriber.lost) == (0, 0, 0)
 
 
 # --- past it: close ---------------------------------------------------------------------------------------------------
@@ -222,6 +211,15 @@ def test_subscriber_without_a_channel_stays_without(method: str) -> None:
     assert subscriber.channel is None
 
 
+def test_close_leaves_the_channel_and_acts_once() -> None:
+    subscriber = stuck()
+    channel = subscriber.channel
+    assert channel is not None
+    subscriber.close(TOO_SLOW)
+    subscriber.close(OPERATOR)
+    assert (channel.count, subscriber.closed, subscriber.close_code) == (0, True, TOO_SLOW.code)
+
+
 def test_leave_twice_counts_once() -> None:
     subscriber = stuck()
     channel = subscriber.channel
@@ -240,7 +238,7 @@ def test_repr_of_a_subscriber_that_left_names_no_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "arguments"), [("write", [batch(2)]), ("write_rest", [batch(2), 0]), ("close", [TOO_SLOW])]
+    ("method", "arguments"), [("write", [batch(2)]), ("write_rest", [batch(2), 0]), ("end_with", [TOO_SLOW])]
 )
 def test_subscriber_leaves_writing_to_subclasses(method: str, arguments: list[Any]) -> None:
     with pytest.raises(NotImplementedError):

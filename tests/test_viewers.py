@@ -67,7 +67,7 @@ def publish_thousand(subscriber: Subscriber) -> None:
 
 def check_figures(subscriber: Subscriber, channel: LocalChannel, heard: int) -> None:
     """What was lost is counted, and nothing is counted twice."""
-    assert (subscriber.lost, channel.lost) == (1000 - heard, 1000 - heard)
+    assert (subscriber.lost, channel.lost, channel.delivered) == (1000 - heard, 1000 - heard, heard)
     assert not subscriber.closed
 
 

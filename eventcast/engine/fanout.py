@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from eventcast.engine.figures import Figures
+from eventcast.engine.figures import Account
 from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
 from eventcast.engine.logs import SteadyLogger
@@ -42,7 +42,7 @@ BACKLOG_LIMIT = 16 * 1024 * 1024
 """Bytes that may wait for their turn on one channel; what is published beyond is lost, and counted."""
 
 
-class LocalChannel:
+class LocalChannel(Account):
     """A channel as this process knows it: its subscribers here, what is waiting to be written to them, its figures.
 
     :param name: the channel's name, or the text of a pattern.
@@ -50,6 +50,7 @@ class LocalChannel:
 
     __slots__ = (
         "_batch",
+        "_kept",
         "_lanes",
         "_overrun",
         "_todo",
@@ -59,10 +60,7 @@ class LocalChannel:
         "backlog",
         "behind",
         "count",
-        "delivered",
         "last_message_at",
-        "lost",
-        "messages",
         "name",
         "pending",
         "scheduled",
@@ -70,12 +68,11 @@ class LocalChannel:
     )
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.count = 0
         """Subscribers now."""
         self.watchers = 0  # Pages of the admin that listen: they are no subscribers, in no figure and no answer.
-        # As in Figures, since the channel has had subscribers:
-        self.messages = self.delivered = self.lost = 0
         self.last_message_at = 0.0
         """When the last message came, seconds since the epoch; 0 if none has."""
         self.pending: deque[list[Message]] = deque()
@@ -92,13 +89,9 @@ class LocalChannel:
         self._batch: Batch | None = None
         self._todo: list[Subscriber] = []
         self._todo_cursor = 0
+        self._kept = 0  # Subscribers whose sockets did not take all, in the stride under way.
         self._overrun = False  # One line in the log for a burst of losses.
         self._writing = False
-
-    @property
-    def figures(self) -> Figures:
-        """The figures as one record."""
-        return Figures(self.messages, self.delivered, self.lost)
 
     def __iter__(self) -> Iterator[Subscriber]:
         for lane in list(self._lanes.values()):
@@ -222,7 +215,7 @@ class LocalChannel:
                 more = pending.popleft()
                 messages += more
                 size += sum([len(message.payload) for message in more])
-        batch = Batch(messages)
+        batch = Batch(messages, self)
         self.backlog -= batch.size
         self._batch = batch
         for lane in self._lanes.values():
@@ -248,7 +241,8 @@ class LocalChannel:
                 position += 1
             lane.cursor = position
             missed = sum(start <= each < position for each in lane.missed) if lane.missed else 0
-            self.delivered += (position - start - missed) * len(batch)
+            self.delivered += (position - start - missed - self._kept) * len(batch)
+            self._kept = 0
             if position < end and time.monotonic() >= deadline:
                 return False
         return True
@@ -257,11 +251,12 @@ class LocalChannel:
         """Leave to the subscriber what its socket did not take."""
         subscriber = lane.subscribers[position]
         lane.cursor = position + 1  # It has had this batch: leave_lane() must not line it up for it again.
+        self._kept += 1
         if subscriber is not None:
             try:
                 subscriber.write_rest(batch, taken)
             except Exception:
-                self._leave_out(subscriber)
+                self._leave_out(subscriber, batch)
 
     def _write_waiting(self, batch: Batch, deadline: float) -> bool:
         while self._todo_cursor < len(self._todo):
@@ -271,20 +266,21 @@ class LocalChannel:
                 try:
                     self.delivered += subscriber.deliver(batch)
                 except Exception:
-                    self._leave_out(subscriber)
+                    self._leave_out(subscriber, batch)
             if self._todo_cursor % WAITING_STRIDE == 0 and time.monotonic() >= deadline:
                 return self._todo_cursor >= len(self._todo)
         return True
 
     @staticmethod
-    def _leave_out(subscriber: Subscriber) -> None:
+    def _leave_out(subscriber: Subscriber, batch: Batch) -> None:
         # Nothing one subscriber does may stop the others from hearing.
         logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)  # noqa: LOG014
+        subscriber.lose(len(batch))
         subscriber.leave()
 
     def _finish(self) -> None:
         for lane in self._lanes.values():
             lane.finish()
         self._batch = None
-        self._todo, self._todo_cursor = [], 0
+        self._todo, self._todo_cursor, self._kept = [], 0, 0
         self._overrun = self._overrun and bool(self.pending)

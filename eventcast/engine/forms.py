@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eventcast.engine import notices
+from eventcast.engine.figures import Account
 from eventcast.engine.messages import Message, encode_frame
 
 
@@ -80,20 +81,29 @@ class Piece:
     """Bytes that are written to many subscribers. Each that could not take them keeps a reference, never a copy.
 
     :param messages: how many messages they are; 0 for pings and the like.
+    :param account: the channel that counts them as delivered or lost; None if they were not published.
     :param lost: how many lost messages they stand for, if they are the notice of a loss.
     :param binary: whether they are one binary message, where each message is sent by itself.
     :param overhead: bytes that count beside them.
     """
 
-    __slots__ = ("binary", "data", "holders", "lost", "messages", "size")
+    __slots__ = ("account", "binary", "data", "holders", "lost", "messages", "size")
 
     def __init__(
-        self, data: bytes, messages: int = 0, *, lost: int = 0, binary: bool = False, overhead: int = 0
+        self,
+        data: bytes,
+        messages: int = 0,
+        account: Account | None = None,
+        *,
+        lost: int = 0,
+        binary: bool = False,
+        overhead: int = 0,
     ) -> None:
         self.data = data
         self.size = len(data) + overhead
         """Bytes that count where what a client owes is bounded."""
         self.messages = messages
+        self.account = account
         self.lost = lost
         self.binary = binary
         self.holders = 0
@@ -104,12 +114,14 @@ class Batch:
     """Messages that leave together: what piled up on a channel while it was being fanned out goes in one write.
 
     :param messages: at least one, in the order in which they are delivered.
+    :param account: the channel that they were published to.
     """
 
-    __slots__ = ("_pieces", "_singles", "messages", "size")
+    __slots__ = ("_pieces", "_singles", "account", "messages", "size")
 
-    def __init__(self, messages: list[Message]) -> None:
+    def __init__(self, messages: list[Message], account: Account | None = None) -> None:
         self.messages = messages
+        self.account = account
         self.size = sum(len(message.payload) for message in messages)
         """Bytes of all payloads."""
         self._pieces: dict[Form, Piece] = {}
@@ -122,7 +134,7 @@ class Batch:
         """All messages in one form: made when the first subscriber needs it, then shared."""
         piece = self._pieces.get(form)
         if piece is None:
-            piece = self._pieces[form] = Piece(form.encode(self.messages), len(self.messages))
+            piece = self._pieces[form] = Piece(form.encode(self.messages), len(self.messages), self.account)
         return piece
 
     def singles(self, form: Form, overhead: int) -> list[Piece]:
@@ -130,7 +142,7 @@ class Batch:
         singles = self._singles.get(form)
         if singles is None:
             singles = self._singles[form] = [
-                Piece(form.encode([each]), 1, binary=each.binary and form is PAYLOADS, overhead=overhead)
+                Piece(form.encode([each]), 1, self.account, binary=each.binary and form is PAYLOADS, overhead=overhead)
                 for each in self.messages
             ]
         return singles

@@ -62,7 +62,7 @@ class Hub:
     def __del__(self) -> None:
         # The event loop has ended before its subscribers: the figures of the process do not fall, its places are free.
         for channel in [*self.channels.values(), *self.patterns]:
-            past.add(channel.figures)
+            channel.retire()
             for place in [each.reservation for each in channel if each.reservation is not None]:
                 quotas.release(place)
         self._memberships.forget()
@@ -99,18 +99,15 @@ class Hub:
             subscriber.on_end()
             subscriber.on_end = None
         wanted = subscriber.wanted
-        channel = self._channel_of(wanted)
+        channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count and not channel.watchers:
             with past.lock:  # The figures of the process do not fall meanwhile.
                 if isinstance(wanted, Pattern):
                     self.patterns.remove(wanted)
                 else:
                     del self.channels[wanted]
-                past.add(channel.figures)
+                channel.retire()
         self._memberships.leave(_joined_for(wanted))
-
-    def _channel_of(self, wanted: str | Pattern) -> LocalChannel | None:
-        return self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
 
     def heard_by(self, name: str) -> list[LocalChannel]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
@@ -234,7 +231,6 @@ class Hub:
         found = self.subscribers()
         for subscriber in found:
             subscriber.close(GOING_AWAY)
-            subscriber.leave()
         return found
 
 

@@ -73,9 +73,7 @@ class PendingMemory:
                 subscriber.skip(0)
                 if self.total <= limit or subscriber.pending <= FAREWELL:
                     continue
-            subscriber.lose(1)
             subscriber.close(TOO_MUCH)
-            subscriber.leave()
             if subscriber.pending > FAREWELL:
                 subscriber.abort()
 

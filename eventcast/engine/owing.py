@@ -35,7 +35,7 @@ class OwingSubscriber(Subscriber):
 
     def owe_first(self, message: Message) -> None:
         """Owe a message before all that were published: to a client that is not written to yet."""
-        piece = Piece(self.form.encode([message]), 1, binary=message.binary and self.form is PAYLOADS)
+        piece = Piece(self.form.encode([message]), binary=message.binary and self.form is PAYLOADS)
         if self._owed is None:
             self._owed = deque()
         # Behind what is no message, such as a greeting.
@@ -49,14 +49,24 @@ class OwingSubscriber(Subscriber):
             self.hub.memory.hold(piece, self)
 
     def _settle(self, piece: Piece) -> None:
-        """A piece is owed no more. The caller counts what is pending."""
+        """The client has taken a piece. The caller counts what is pending."""
+        if piece.account is not None:
+            piece.account.settle(delivered=piece.messages)
+        if self.hub is not None:
+            self.hub.memory.release(piece)
+
+    def _drop(self, piece: Piece) -> None:
+        """The client will not get a piece. The caller counts what is pending."""
+        self.lost += piece.messages
+        if piece.account is not None:
+            piece.account.settle(lost=piece.messages)
         if self.hub is not None:
             self.hub.memory.release(piece)
 
     def _settle_all(self) -> None:
-        """Nothing is owed any more."""
+        """Nothing is owed any more: what the client has not taken is lost."""
         for piece in self._owed or ():
-            self._settle(piece)
+            self._drop(piece)
         self._owed, self._begun, self.pending = None, 0, 0
         if self.hub is not None:
             self.hub.memory.forget(self)
@@ -87,20 +97,20 @@ class OwingSubscriber(Subscriber):
             self._settle_all()
         self.note_progress()
 
-    def drop_oldest(self, excess: int) -> int:
+    def drop_oldest(self, excess: int) -> bool:
         owed = self._owed
         if not owed:
-            return 0
+            return False
         # Pieces without messages, such as answers to pings, stay before the notice.
-        kept, dropped, missing = [owed.popleft() for _ in range(self._begun)], 0, 0
+        kept, dropped, missing = [owed.popleft() for _ in range(self._begun)], False, 0
         while owed and excess > 0:
             piece = owed.popleft()
             if piece.messages or piece.lost:
-                dropped += piece.messages
+                dropped = dropped or piece.messages > 0
                 missing += piece.messages + piece.lost
                 excess -= piece.size
                 self.pending -= piece.size
-                self._settle(piece)
+                self._drop(piece)
             else:
                 kept.append(piece)
         if missing:

@@ -232,7 +232,6 @@ def disconnect(channel: str, id: int | None = None) -> int:
 def _close(found: list[Subscriber]) -> None:
     for subscriber in found:
         subscriber.close(OPERATOR)
-        subscriber.leave()
 
 
 def totals() -> Totals:

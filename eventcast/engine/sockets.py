@@ -85,14 +85,12 @@ class SocketSubscriber(OwingSubscriber):
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def write(self, batch: Batch) -> bool:
-        if self.closed or self._socket is None:
-            return False
+    def write(self, batch: Batch) -> int:
+        piece = batch.piece(self.form)
         if self._opened:
-            self._write_piece(batch.piece(self.form), 0)
-        else:
-            self._owe(batch.piece(self.form))
-        return True
+            return piece.messages if self._write_piece(piece) else 0
+        self._owe(piece)
+        return 0
 
     def write_rest(self, batch: Batch, taken: int) -> None:
         if not self.closed and self._socket is not None:
@@ -101,20 +99,24 @@ class SocketSubscriber(OwingSubscriber):
     def write_bytes(self, data: bytes) -> None:
         """Write bytes that are for this client alone, behind what is owed."""
         if self._socket is not None:
-            self._write_piece(Piece(data), 0)
+            self._write_piece(Piece(data))
 
-    def _write_piece(self, piece: Piece, taken: int) -> None:
+    def _write_piece(self, piece: Piece) -> bool:
+        """Write a piece behind what is owed; returns whether all of it has left."""
+        taken = 0
         if self._owed is None:
             try:
                 taken = self.send(piece.data)
             except BlockingIOError:
-                taken = 0
+                pass
             except OSError:
+                self.lose(piece.messages)
                 self.connection_lost()
-                return
+                return False
             if taken == len(piece.data):
-                return
+                return True
         self._keep(piece, taken)
+        return False
 
     def _keep(self, piece: Piece, taken: int) -> None:
         """Owe the client a piece, of which the socket took some bytes."""
@@ -181,7 +183,7 @@ class SocketSubscriber(OwingSubscriber):
         while len(self._owed) > self._begun:
             piece = self._owed.pop()
             self.pending -= len(piece.data)
-            self._settle(piece)
+            self._drop(piece)
         if not self._owed:
             self._nothing_owed()
 

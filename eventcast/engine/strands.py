@@ -70,8 +70,8 @@ class Strand(Subscriber):
         self.pending = self._carrier.pending
         return super().deliver(batch)
 
-    def write(self, batch: Batch) -> bool:
-        written = not self.closed and self._carrier.write(batch)
+    def write(self, batch: Batch) -> int:
+        written = self._carrier.write(batch)
         self.pending = self._carrier.pending
         self.note_pending()
         return written
@@ -83,9 +83,7 @@ class Strand(Subscriber):
     def flush(self) -> None:
         self._carrier.flush()
 
-    def close(self, closing: Closing) -> None:
-        if self.closed:
-            return
+    def end_with(self, closing: Closing) -> None:
         if closing.code == TRY_AGAIN_LATER:
             self._carrier.close(closing)  # The client reads nothing: it would not be told.
         else:

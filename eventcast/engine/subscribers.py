@@ -14,7 +14,8 @@ The rules:
   :data:`PATIENCE` seconds: a client that reads has caught up by then.
 - A *viewer*, such as the page of a channel, is never closed for being slow: it loses the oldest of what it is owed,
   and is told how many messages are missing where they are missing. It holds up publishers no longer than others.
-- Each message that a subscriber does not get is counted, in the subscriber's figures and in its channel's.
+- Each message is counted once for each subscriber of its time, in the figures of the channel: as ``delivered`` when the
+  socket, or the server, has its last byte, or as ``lost`` when it is dropped. Until then the message is owed.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Subscriber:
         self.pending = 0
         """Bytes owed to its client."""
         self.lost = 0
-        """Messages it did not get because it was too slow."""
+        """Messages it did not get: it was too slow, or gone before it had taken them."""
         self.losing = False
         """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
         self.closed = False
@@ -130,10 +131,10 @@ class Subscriber:
 
     # --- what a way of writing has to do ----------------------------------------------------------------------------
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: Batch) -> int:
         """Pass messages on after everything written before. Never blocks; never raises for a client that is gone.
 
-        :returns: False if the connection is over and nothing is passed on.
+        :returns: how many messages have left; the rest is owed.
         """
         raise NotImplementedError
 
@@ -141,8 +142,8 @@ class Subscriber:
         """Keep what :attr:`send` did not take of a batch. Only subscribers with a ``send`` are asked."""
         raise NotImplementedError
 
-    def close(self, closing: Closing) -> None:
-        """Close the connection, with a close frame if it has such; nothing is written after it."""
+    def end_with(self, closing: Closing) -> None:
+        """Write the last bytes, such as a close frame, and end the connection. Called by :meth:`close`, once."""
         raise NotImplementedError
 
     def flush(self) -> None:
@@ -154,25 +155,29 @@ class Subscriber:
     def release(self) -> None:
         """The connection is over: forget what is owed."""
 
-    def drop_oldest(self, excess: int) -> int:
+    def drop_oldest(self, excess: int) -> bool:
         """Take so many bytes of the oldest messages out of what is owed, and put a notice of the loss in their place.
 
-        :returns: how many messages were taken out.
+        :returns: whether there were any.
         """
-        return 0
+        return False
 
-    # --- what the channel asks --------------------------------------------------------------------------------------
+    # --- what is asked of it ----------------------------------------------------------------------------------------
+
+    def close(self, closing: Closing) -> None:
+        """Leave the channel and close the connection. Nothing happens if it is closed already."""
+        if not self.closed:
+            self.closed = True
+            self.leave()  # What a channel writes straight to the socket would follow the close frame.
+            self.end_with(closing)
 
     def deliver(self, batch: Batch) -> int:
-        """Take a batch, within the bound; returns how many messages were taken."""
+        """Take a batch, within the bound; returns how many messages have left."""
         if self.pending > conf.SUBSCRIBER_BUFFER and not self.holds_up(time.monotonic()):
             if not self.viewer:
                 return self._overflow(batch)
             self.skip(conf.SUBSCRIBER_BUFFER // 2)
-        if not self.write(batch):
-            self.leave()  # The connection has been closed: that is no loss.
-            return 0
-        return len(batch)
+        return self.write(batch)
 
     def holds_up(self, now: float) -> bool:
         """Whether publishers should still wait for this subscriber, which is behind."""
@@ -210,10 +215,8 @@ class Subscriber:
 
     def skip(self, room: int) -> None:
         """Drop the oldest messages owed until at most ``room`` bytes are, and put a notice in their place."""
-        lost = self.drop_oldest(self.pending - room)
-        if lost:
+        if self.drop_oldest(self.pending - room):
             self._log_loss("Dropping the oldest messages for")
-            self.lose(lost)
 
     def _overflow(self, batch: Batch) -> int:
         """Apply the policy to a batch for which there is no room."""
@@ -222,7 +225,6 @@ class Subscriber:
         self.lose(len(batch))
         if not drop:
             self.close(TOO_SLOW)
-            self.leave()
         return 0
 
     def _log_loss(self, what: str) -> None:
@@ -237,7 +239,7 @@ class Subscriber:
             self.losing = True
 
     def lose(self, messages: int) -> None:
-        """Count messages that the subscriber does not get."""
+        """Count messages that the subscriber does not get, and that were not owed."""
         self.lost += messages
         if self.channel is not None:
             self.channel.lost += messages

@@ -39,7 +39,6 @@ def _ending_streams(hub: Hub, kinds: tuple[type[Subscriber], ...], handler: Call
         for subscriber in hub.subscribers():
             if isinstance(subscriber, kinds):
                 subscriber.close(GOING_AWAY)
-                subscriber.leave()
 
     def handle(*arguments: Any) -> Any:
         hub.call(end_streams)

@@ -137,10 +137,7 @@ class SocketStream(SocketSubscriber, Carrier):
         if self._unasked > MAX_UNASKED:
             self.connection_lost()
 
-    def close(self, closing: Closing) -> None:
-        if self.closed or self._socket is None:
-            return
-        self.closed = True
+    def end_with(self, closing: Closing) -> None:
         if not self._opened:
             return
         if closing.code == TRY_AGAIN_LATER:
@@ -178,17 +175,12 @@ class ResponseStream(Carrier):
     def transport(self) -> str:  # type: ignore[override]
         return self._format.name
 
-    def write(self, batch: Batch) -> bool:
-        if self.closed:
-            return False
+    def write(self, batch: Batch) -> int:
         self._owe(batch.piece(self.form))
         self._news.set()
-        return True
+        return 0
 
-    def close(self, closing: Closing) -> None:
-        if self.closed:
-            return
-        self.closed = True
+    def end_with(self, closing: Closing) -> None:
         if closing.code == TRY_AGAIN_LATER and self._task is not None:
             self._settle_all()
             self._task.cancel()  # It waits for a client that reads nothing.

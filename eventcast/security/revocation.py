@@ -141,7 +141,6 @@ def close(subscribers: Iterable[Subscriber], closing: Closing) -> None:
             continue
         logger.info("Closing %r of user %s: %s", subscriber, names.quoted(subscriber.user), closing.reason)
         subscriber.close(closing)
-        subscriber.leave()
 
 
 # --- revocations that handshakes under way must hear of --------------------------------------------------------------

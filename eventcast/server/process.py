@@ -142,7 +142,6 @@ async def _say_goodbye(hub: Hub, seconds: float) -> None:
             channel.advance(float("inf"))  # What was published before is heard.
         for subscriber in leaving:
             subscriber.close(GOING_AWAY)
-            subscriber.leave()
         if number + 1 < groups:
             await asyncio.sleep(PACE)
 

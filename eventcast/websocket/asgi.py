@@ -56,13 +56,11 @@ class ASGIWebSocket(OwingSubscriber):
             self._server_task.cancel()  # It was closed during the handshake.
         self._wake()
 
-    def write(self, batch: Batch) -> bool:
-        if self.closed:
-            return False
+    def write(self, batch: Batch) -> int:
         for piece in batch.singles(self.form, OVERHEAD):
             self._owe(piece)
         self._wake()
-        return True
+        return 0
 
     def tell(self, text: str) -> None:
         """Send a text that is for this client alone, behind what is owed."""
@@ -73,12 +71,11 @@ class ASGIWebSocket(OwingSubscriber):
         """The ASGI events with which the connection ends."""
         return [{"type": "websocket.close", "code": closing.code, "reason": closing.reason}]
 
-    def close(self, closing: Closing) -> None:
-        if not self.closed:
-            self._stop()
-            self._goodbye = closing
-            if self._opened and self._server_task is not None:
-                self._server_task.cancel()
+    def end_with(self, closing: Closing) -> None:
+        self._stop()
+        self._goodbye = closing
+        if self._opened and self._server_task is not None:
+            self._server_task.cancel()
 
     async def finish(self) -> None:
         """Send the close frame, in the task that serves the connection, after :meth:`close` has cancelled it."""

@@ -144,14 +144,12 @@ class WebSocketConnection(SocketSubscriber):
         except TooManyFrames as refusal:
             refusals.note(refusals.SUBSCRIBE, refusal, repr(self), what=" frames")
             self.close(ONLY_LISTENS)
-            self.leave()
 
     def _fail(self, rule: BrokenRule) -> None:
         """Tell the client which rule it has broken, and read nothing more."""
         self._deaf, self._reader = True, None
         if rule.code == MESSAGE_TOO_BIG:
             refusals.count("message_too_large")
-        self.leave()
         self.close(Closing(rule.code, rule.reason))
 
     # --- publishing -------------------------------------------------------------------------------------------------
@@ -180,11 +178,7 @@ class WebSocketConnection(SocketSubscriber):
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def close(self, closing: Closing) -> None:
-        if self.closed or self._socket is None:
-            return
-        self.closed = True
-        self.leave()  # What a channel writes straight to the socket would follow the close frame.
+    def end_with(self, closing: Closing) -> None:
         if not self._opened:
             return
         if self._inbox and not self._deaf:  # What was sent before a rule was broken is published.

@@ -117,7 +117,6 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
         except TooManyFrames as refusal:
             refusals.note(refusals.SUBSCRIBE, refusal, repr(subscriber), what=" frames")
             subscriber.close(ONLY_LISTENS)
-            subscriber.leave()
 
 
 def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:

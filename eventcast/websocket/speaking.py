@@ -94,4 +94,3 @@ class Speaker:
         refusals.note(refusals.PUBLISH, refusal, client, what=" a message on a socket")
         code = MESSAGE_TOO_BIG if isinstance(refusal, MessageTooLarge) else POLICY_VIOLATION
         subscriber.close(Closing(code, refusal.detail))
-        subscriber.leave()

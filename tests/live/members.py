@@ -1,4 +1,4 @@
-"""Subscribers by any of five ways that note what they hear, all alike; for messages of letters only."""
+"""Subscribers by any of six ways that note what they hear, all alike; for messages of letters only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import eventcast.client
 from eventcast.exceptions import ServerUnreachable
 from tests.live.clients import WebSocket
+from tests.live.http_client import Headers
 from tests.live.waiting import TIMEOUT
 
 SMALL_BUFFER = 8192
@@ -50,7 +51,7 @@ class Member:
 
 
 class WebSocketMember(Member):
-    def __init__(self, websocket: WebSocket, unwrap: Callable[[str], str]) -> None:
+    def __init__(self, websocket: WebSocket, unwrap: Callable[[str], str | None]) -> None:
         super().__init__()
         self._websocket = websocket
         self._unwrap = unwrap
@@ -59,7 +60,8 @@ class WebSocketMember(Member):
 
     def append(self, message: str | bytes) -> None:
         assert isinstance(message, str)
-        self.heard.append(self._unwrap(message))
+        if (found := self._unwrap(message)) is not None:
+            self.heard.append(found)
 
     def transport(self) -> asyncio.Transport:
         return self._websocket.transport
@@ -167,9 +169,16 @@ def _line(line: bytes) -> str | None:
     return str(json.loads(line)["data"]) if line else None
 
 
-async def _websocket(port: int, target: str, reads: bool, unwrap: Callable[[str], str]) -> Member:
+def _v1(frame: str) -> str | None:
+    found = json.loads(frame)
+    return None if "type" in found else str(found["data"])
+
+
+async def _websocket(
+    port: int, target: str, reads: bool, unwrap: Callable[[str], str | None], headers: Headers = ()
+) -> Member:
     buffer = None if reads else SMALL_BUFFER
-    return WebSocketMember(await WebSocket.connect(port, target, receive_buffer=buffer), unwrap)
+    return WebSocketMember(await WebSocket.connect(port, target, headers=headers, receive_buffer=buffer), unwrap)
 
 
 async def _stream(port: int, target: str, reads: bool, accept: str) -> Member:
@@ -186,11 +195,11 @@ async def _stream(port: int, target: str, reads: bool, accept: str) -> Member:
     return member
 
 
-WAYS = ("websocket", "sse", "ndjson", "pattern", "listener")
+WAYS = ("websocket", "viewer", "sse", "ndjson", "pattern", "listener")
 
 
 async def join(port: int, way: str, channel: str, pattern: str, *, reads: bool = True) -> Member:
-    """Subscribe to a channel by one of five ways, or to a pattern if that is the way."""
+    """Subscribe to a channel by one of six ways, or to a pattern if that is the way."""
     if way == "listener" and reads:
         return await ClientMember.start(port, channel)
     if way == "sse":
@@ -200,6 +209,8 @@ async def join(port: int, way: str, channel: str, pattern: str, *, reads: bool =
     elif way == "pattern":
         target = f"/-/subscribe?pattern={quote(pattern)}"
         member = await _websocket(port, target, reads, lambda envelope: str(json.loads(envelope)["data"]))
+    elif way == "viewer":
+        member = await _websocket(port, channel, reads, _v1, [("Sec-WebSocket-Protocol", "eventcast.v1")])
     else:
         member = await _websocket(port, channel, reads, str)
     if not reads:

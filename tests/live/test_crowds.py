@@ -23,6 +23,7 @@ from tests.live import crowds, servers
 from tests.live.bodies import MIB
 from tests.live.conftest import Start, Talk
 from tests.live.http_client import HTTP
+from tests.live.inside import SETTINGS
 from tests.live.servers import ROOT, Server, Starter
 from tests.live.waiting import until
 
@@ -131,15 +132,15 @@ async def test_clients_that_never_read_have_one_bound_together(
     start_server: Starter, text: str, start: Start, http: Talk
 ) -> None:
     env = {"EVENTCAST_MAX_PENDING_BYTES": str(PENDING), "EVENTCAST_SUBSCRIBER_BUFFER": str(128 * MIB)}
-    server = start(start_server, env=env)
+    server = start(start_server, env=env | SETTINGS)
     sockets = crowds.connect_all(server, crowds.stream_request("/crowd"), STREAMS)
     sockets += crowds.connect_all(server, crowds.websocket_request("/crowd"), WEBSOCKETS)
     speaker = http(server)
     assert await speaker.count("/crowd") == STREAMS + WEBSOCKETS
 
     async def all_are_written() -> bool:
-        total = (await speaker.request("GET", "/-/channels")).json()["total"]
-        return bool(total["delivered"] + total["lost"] >= 10 * WEBSOCKETS)
+        held = (await speaker.request("GET", "/admin/inside/held")).json()
+        return bool(held["delivered and lost"] + held["owed"] >= 10 * WEBSOCKETS)
 
     watch = Watch(server.memory)
     before = watch.highest
@@ -147,7 +148,7 @@ async def test_clients_that_never_read_have_one_bound_together(
         async with publishing_elsewhere(server) as waits:
             for _ in range(10):
                 await speaker.post("/crowd", text, timeout=60)
-            await until(all_are_written, "all is delivered or lost", 60)
+            await until(all_are_written, "all is delivered, lost or owed", 60)
     finally:
         highest = watch.stop()
     crowds.close_all(sockets)
