@@ -20,6 +20,7 @@ from eventcast.http import answers, pages
 from eventcast.http.formats import FORMATS, NDJSON
 from eventcast.http.streams import Stream
 from eventcast.models import Channel
+from eventcast.security.authorization import asking
 from eventcast.security.authorization.sessions import Viewers
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class Endpoints(Base):
         if getattr(request, "scope", None) is None:
             refusal = StreamingUnavailable("Streams need an ASGI server, such as Daphne.")
             return answers.refused(request, refusal).for_django()
-        permit = Viewers().permit("subscribe", request, channel.name)
+        viewers = Viewers()
+        permit = asking.permit_of(viewers, viewers.can_subscribe, request, channel.name)
         return cast(HttpResponseBase, Stream(request, channel.name, FORMATS[NDJSON], permit, viewer=True).for_django())
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

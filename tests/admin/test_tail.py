@@ -12,6 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient, override_settings
 
+from eventcast.admin import ChannelAdmin
 from eventcast.engine import presence
 from eventcast.engine.hub import current_hub
 from eventcast.engine.publishing import apublish
@@ -222,6 +223,30 @@ def test_websocket_of_the_admin_is_refused_without_the_permission(
     async def scene() -> None:
         await sync_to_async(happen)(watcher)
         assert "websocket.accept" not in (await watch(watcher)).types()
+
+    async_to_sync(scene)()
+
+
+@pytest.mark.django_db(transaction=True)
+@override_settings(EVENTCAST={"RECHECK_INTERVAL": 1})
+def test_websocket_of_the_admin_asks_the_registered_class(client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site's own ``has_view_permission`` holds for it, at first and later."""
+    monkeypatch.setattr(revocation, "TICK", 0.01)
+    allowed = {"ann"}
+    may_view = lambda self, request, obj=None: request.user.username in allowed  # noqa: E731
+    monkeypatch.setattr(ChannelAdmin, "has_view_permission", may_view)
+
+    async def scene() -> None:
+        ann, bob = AsyncClient(), AsyncClient()
+        ann.cookies = (await sync_to_async(client_of)(username="ann")).cookies
+        bob.cookies = (await sync_to_async(client_of)("view", username="bob")).cookies
+        assert "websocket.accept" not in (await watch(bob)).types()
+        connection = await watch(ann)
+        assert connection.types() == ["websocket.accept", "websocket.send"]
+        allowed.clear()
+        assert connection.task is not None
+        await asyncio.wait({connection.task}, timeout=20)
+        assert connection.sent[-1]["code"] == 3000
 
     async_to_sync(scene)()
 

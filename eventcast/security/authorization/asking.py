@@ -119,9 +119,9 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
         # A coroutine that is not awaited, or a queryset, would count as a yes.
         raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
     if authorization.uses_database or "HTTP_COOKIE" in request.META:
-        permit = await in_thread(_permit, authorization, method, request, wanted)
+        permit = await in_thread(permit_of, authorization, method, request, wanted)
     else:
-        permit = _permit(authorization, method, request, wanted)
+        permit = permit_of(authorization, method, request, wanted)
     if answer:
         return permit
     if permit.user:
@@ -129,7 +129,7 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     raise Unauthorized("Log in, or send a key or a token, to {action}.", action=described(action, wanted))
 
 
-def _permit(
+def permit_of(
     authorization: Authorization, method: Callable[..., Any], request: HttpRequest, wanted: str | Pattern
 ) -> Permit:
     """The permit of a client to which a class of the site's own says yes."""

@@ -14,7 +14,7 @@ from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Unauthorized
 from eventcast.security import users
 from eventcast.security.authorization import grants
-from eventcast.security.authorization.base import Action, ByAction, described
+from eventcast.security.authorization.base import Action, Authorization, ByAction, described
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.users import AUTHENTICATED, STAFF, SessionClaim
 
@@ -25,10 +25,6 @@ WORDS = (None, ANYBODY, AUTHENTICATED, STAFF, OWNER)
 FIELDS = ("path", "publish", "subscribe")
 USER, ANY_USER = "<user.pk>", "<str:user_pk>"
 """Stands in the path of an entry for the primary key of the user that the channels are for; and what that matches."""
-
-
-VIEWING = (STAFF, "eventcast.view_channel")
-"""The requirements on a user that watches channels in the admin."""
 
 
 class Entry(NamedTuple):
@@ -98,12 +94,21 @@ class Sessions(ByAction):
         return grants.problems_of_entries("SESSIONS", conf.SESSIONS, _problems, FIELDS)
 
 
-class Viewers(Sessions):
-    """The staff that may view channels in the admin may watch every channel there, whatever ``AUTHORIZATION`` says."""
+class Viewers(Authorization):
+    """A user that sees the channels in an admin site may watch each of them there, whatever ``AUTHORIZATION`` says."""
 
-    def deciding(self, wanted: str | Pattern) -> list[Entry]:
-        installed = apps.is_installed("django.contrib.admin")
-        return [Entry("", None, each) for each in VIEWING] if installed else []
+    def can_subscribe(self, request: HttpRequest, channel: str) -> bool:
+        """Whether an admin site would show its user the channel's page."""
+        if not apps.is_installed("django.contrib.admin"):
+            return False
+        from django.contrib.admin.sites import all_sites
+
+        channels = apps.get_model("eventcast", "Channel")
+        return any(
+            site.has_permission(request) and site.get_model_admin(channels).has_view_permission(request)
+            for site in list(all_sites)
+            if site.is_registered(channels)
+        )
 
 
 def publish_to(user: Any, name: str, data: Any, **options: Any) -> int | None:
