@@ -5,6 +5,7 @@ import re
 import pytest
 from django.test import RequestFactory, override_settings
 
+from eventcast.authorization import Authorization
 from eventcast.exceptions import ReservedChannel, Unauthorized
 from eventcast.http.answers import refused
 from eventcast.http.pages import channel_page, content_security_policy, refusal_page
@@ -104,6 +105,41 @@ def test_page_of_a_refusal_has_no_login_where_none_helps() -> None:
     with override_settings(LOGIN_URL="/login/"):
         assert "/login/" not in refusal_page(RequestFactory().get("/a"), Unauthorized("Send a key.")).content.decode()
         assert "/login/" not in refusal_page(RequestFactory().get("/a"), ReservedChannel("No.")).content.decode()
+
+
+BOTH = {"subscribe": "eventcast.authorization.Sessions", "publish": "eventcast.authorization.Tokens"}
+RULES = [
+    ("/team/<path:any>", "eventcast.authorization.Sessions"),
+    ("/api/<path:any>", "eventcast.authorization.Tokens"),
+    ("/both/<path:any>", BOTH),
+    ("/mixed/<path:any>", "tests.test_pages.Mixed"),
+    ("/shut/<path:any>", {}),
+]
+
+
+class Mixed(Authorization):
+    """A class of a site, which may know keys and users."""
+
+
+@pytest.mark.parametrize(
+    ("name", "login", "key"),
+    [
+        ("/team/a", True, False),
+        ("/api/a", False, True),
+        ("/both/a", True, False),
+        ("/mixed/a", True, True),
+        ("/shut/a", False, False),
+        ("/a", False, False),
+        ("/api/<path:any>", False, True),
+    ],
+)
+def test_page_of_a_channel_offers_what_may_let_in(name: str, login: bool, key: bool) -> None:
+    settings = {"AUTHORIZATION": "eventcast.authorization.Rules", "RULES": RULES}
+    with override_settings(EVENTCAST=settings, LOGIN_URL="/login/"):
+        found = channel_page(RequestFactory().get("/a"), name, Unauthorized("No."), many="<" in name).content.decode()
+    form = re.search(r'<form id="key-form"[^>]*>', found)
+    assert form is not None
+    assert ("/login/?next" in found, " hidden" not in form[0]) == (login, key)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from django.views.i18n import JSONCatalog
 
 import eventcast
 from eventcast.conf import conf
-from eventcast.engine import names
+from eventcast.engine import names, patterns
 from eventcast.exceptions import Refused, Sentence
 from eventcast.security import admission
 
@@ -43,6 +43,7 @@ def channel_page(
     :param refusal: the reason why this request may not listen. The page then asks for a login, or for a key or token,
         which its script sends with everything that it asks for.
     """
+    by_login, by_key = admission.ways_in(patterns.parse(name) if many else name)
     context = {
         "name": name,
         "printable": names.printable(name),
@@ -51,9 +52,8 @@ def channel_page(
         "limit": str(conf.MAX_MESSAGE_SIZE),
         "refusal": refusal,
         "detail": translated(refusal.detail) if refusal else "",
-        # Before a login no key is asked for where only a login helps (see LoggedOut).
-        "takes_key": refusal is None or "Bearer" in refusal.headers.get("WWW-Authenticate", ""),
-        "login": login_url(request),
+        "takes_key": by_key,
+        "login": login_url(request) if by_login else "",
         "admin": _reverse("admin:eventcast_channel_changelist"),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())
@@ -83,7 +83,7 @@ def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
 
 
 def _refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    wants_login = refusal.status in (401, 403) and request.method == "GET"
+    wants_login = refusal.status in (401, 403) and request.method == "GET" and admission.cookies_count()
     context = {
         "refusal": refusal,
         "detail": translated(refusal.detail),
@@ -97,9 +97,7 @@ def _refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
 
 
 def login_url(request: HttpRequest) -> str:
-    """The site's login page (``LOGIN_URL``), which leads back here; empty if the site has none, or no login helps."""
-    if not admission.cookies_count():
-        return ""
+    """The site's login page (``LOGIN_URL``), which leads back here; empty if the site has none."""
     url = resolve_url(settings.LOGIN_URL)
     if url == global_settings.LOGIN_URL and not _is_page(url):
         return ""  # Django's default, where nothing is, or a channel.

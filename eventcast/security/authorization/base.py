@@ -68,6 +68,10 @@ class Authorization:
         """
         return users.name_of(getattr(request, "user", None))
 
+    def deciders(self, action: Action, wanted: str | Pattern) -> list[Authorization]:
+        """The authorizations that all have to allow this: itself, where it asks no others."""
+        return [self]
+
     @classmethod
     def problems(cls) -> list[str]:
         """What is wrong with its settings, for ``manage.py check``: a sentence each."""

@@ -42,14 +42,19 @@ class Rules(ByAction):
 
         :raises Unauthorized, Forbidden: one of them refuses, or none decides.
         """
-        asked = [rule[action] for rule in grants.deciding(self._rules, wanted)]
-        deciders = [each for each in asked if each is not None]
-        if not asked or len(deciders) < len(asked):
+        deciders = self.deciders(action, wanted)
+        if not deciders:
             raise Forbidden("No rule allows a client to {action}.", action=described(action, wanted))
         (first, *others) = deciders
         if not others and isinstance(first, ByAction) and asking.is_immediate(first):
             return first.permit(action, request, wanted)
         return _permit_of_all(deciders, action, request, wanted)
+
+    def deciders(self, action: Action, wanted: str | Pattern) -> list[Authorization]:
+        """Those of the rules that decide; none where one of these rules allows nothing."""
+        asked = [rule[action] for rule in grants.deciding(self._rules, wanted)]
+        found = [each for each in asked if each is not None]
+        return found if len(found) == len(asked) else []
 
     @classmethod
     def problems(cls) -> list[str]:

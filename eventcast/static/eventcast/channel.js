@@ -66,7 +66,7 @@
 
   function refuse({ code, message, status }) {
     if (!wasOpen) $("refusal").dataset.status = status; // There is nothing to read yet.
-    $("refusal").hidden = $("key-form").hidden = false;
+    $("refusal").hidden = false;
     $("refusal-detail").textContent = message;
     $("refusal-code").textContent = code;
     $("gone").hidden = true;
