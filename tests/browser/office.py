@@ -90,5 +90,5 @@ def page_of(name: str) -> str:
 
 
 async def listen(page: Page) -> Page:
-    await expect(page.locator("#state")).to_have_text("Live")
+    await expect(page.locator(".state[data-state=open]")).to_be_visible()
     return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -35,71 +36,97 @@ STILL = """() => {
 }"""
 
 
+LOOKS = {
+    "en-US": [("light", 1280), ("dark", 320)],
+    "zh-CN": [("dark", 1280), ("light", 320)],
+}
+"""The looks in which each page is checked, by the language of the browser."""
+
+
+@pytest.fixture(params=LOOKS)
+def locale(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def check(npm_packages: Path) -> Check:
-    """Holds a page to axe's rules, in each scheme and width."""
+def check(npm_packages: Path, locale: str) -> Check:
+    """Holds a page to axe's rules, in the looks of the language."""
     source = (npm_packages / "axe-core/axe.min.js").read_text()
 
     async def check(page: Page) -> None:
         found: dict[str, list[str]] = {}
+        assert await page.evaluate("document.documentElement.lang") in (["zh-hans"] if locale == "zh-CN" else ["en"])
         await page.evaluate(source + "; undefined")
         # A transition would be judged in the middle of its colours.
         await page.evaluate(STILL)
-        for width in (1280, 320):
+        for scheme, width in LOOKS[locale]:
             await page.set_viewport_size({"width": width, "height": 800})
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
-            for scheme in ("light", "dark"):
-                await page.emulate_media(color_scheme=scheme)
-                if problems := await page.evaluate(RUN):
-                    found[f"{scheme}, {width}"] = problems
+            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            if problems := await page.evaluate(RUN):
+                found[f"{scheme}, {width}"] = problems
         assert found == {}
 
     return check
 
 
-async def test_start_page(visit: Visit, server: Server, channel: str, connect: Connect, check: Check) -> None:
+async def test_start_page(
+    visit: Visit, server: Server, channel: str, connect: Connect, locale: str, check: Check
+) -> None:
     for name in ("a", "b"):
         await connect(server, f"{channel}/{name}")
-    page = await visit(server.url)
+    page = await visit(server.url, locale=locale)
     await expect(page.locator("#tree a").first).to_be_visible()
     await check(page)
 
 
-async def test_channel_page(visit: Visit, server: Server, channel: str, http: Talk, check: Check) -> None:
-    page = await open_channel(visit, server, channel)
-    await check(page)
+async def test_channel_page(visit: Visit, server: Server, channel: str, http: Talk, locale: str, check: Check) -> None:
+    page = await open_channel(visit, server, channel, locale=locale)
     for text in ('{"a": [1, true, "b", null]}', "text", ""):
         await http(server).post(channel, text)
     await http(server).post(channel, b"\x00", "application/octet-stream")
     await expect(page.locator("#list li")).to_have_count(4)
     await page.locator("#list .line").last.click()
     await page.locator("#pause").click()
-    await page.get_by_role("textbox", name="Message").fill("{")
+    await page.locator("#data").fill("{")
     await check(page)
     await page.locator("#keys").click()
     await check(page)
-    await page.get_by_role("button", name="Close").click()
+    await page.locator("#help form button").click()
     await page.evaluate("dispatchEvent(new Event('offline'))")
     await page.evaluate("document.getElementById('refusal').hidden = false")
     await check(page)
 
 
-async def test_page_of_a_refusal(visit: Visit, server: Server, check: Check) -> None:
-    await check(await visit(f"{server.url}/-/nothing"))
+@pytest.mark.parametrize("target", ["/-/subscribe?pattern=/a/<b>", "/-/nothing"])
+async def test_pages_without_messages(visit: Visit, server: Server, target: str, locale: str, check: Check) -> None:
+    await check(await visit(server.url + target, locale=locale))
 
 
 @pytest.mark.parametrize("target", ["/admin/", LIST])
 async def test_pages_of_the_admin(
-    office: Server, enter: Enter, connect: Connect, channel: str, target: str, check: Check
+    office: Server, enter: Enter, connect: Connect, channel: str, target: str, locale: str, check: Check
 ) -> None:
     await connect(office, channel)
-    page = await enter(office, target)
+    page = await enter(office, target, locale=locale)
     await expect(page.locator("[data-figure=rate]")).not_to_have_text("–")
     await check(page)
 
 
-async def test_channel_in_the_admin(office: Server, enter: Enter, http: Talk, channel: str, check: Check) -> None:
-    page = await listen(await enter(office, page_of(channel)))
+async def test_channel_in_the_admin(
+    office: Server, enter: Enter, connect: Connect, http: Talk, channel: str, locale: str, check: Check
+) -> None:
+    await connect(office, channel)
+    page = await listen(await enter(office, page_of(channel), locale=locale, timezone_id="Asia/Kolkata"))
     await http(office).post(channel, '{"a": [1, true, "b", null]}')
     await page.locator("#list .line").click()
+    # All times of the page are in the zone of its reader, and not in that of the server.
+    for place in ("#list .when", "[data-figure=last_message]", "tbody [data-figure=connected]"):
+        await expect(page.locator(place)).to_have_text(re.compile(r"\d\d:\d\d:\d\d(\.\d{3})? UTC\+05:30"))
+    await check(page)
+
+
+async def test_history_in_the_admin(office: Server, enter: Enter, channel: str, locale: str, check: Check) -> None:
+    page = await enter(office, page_of(channel).replace("change", "history"), locale=locale)
+    await expect(page.locator("#content")).to_contain_text("UTC")
     await check(page)

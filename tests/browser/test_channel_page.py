@@ -38,7 +38,7 @@ async def unfold(page: Page) -> Locator:
 
 async def open_channel(visit: Visit, server: Server, target: str, **options: object) -> Page:
     page = await visit(server.url + target, **options)
-    await expect(page.locator("#state")).to_have_text("Live")
+    await expect(page.locator(".state[data-state=open]")).to_be_visible()
     return page
 
 
