@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.utils import ConnectionDoesNotExist
 
-from eventcast.engine import names
-from eventcast.engine.publishing import apublish, publish
+from eventcast.engine import names, publishing
+from eventcast.engine.publishing import apublish, publish, publish_many
 from eventcast.exceptions import InvalidMessage
 from eventcast.layers import InMemoryChannelLayer
 from tests.fakes import FlakyLayer, layer_in_use, until
@@ -114,8 +114,6 @@ async def test_apublish_on_commit_returns_none() -> None:
 
 @pytest.mark.django_db
 def test_on_commit_waits_for_the_database_that_is_named() -> None:
-    from django.db.utils import ConnectionDoesNotExist
-
     with pytest.raises(ConnectionDoesNotExist):
         publish("/a", "x", on_commit=True, using="another")
 
@@ -133,6 +131,69 @@ async def test_on_commit_works_on_a_running_loop_with_another_layer() -> None:
     assert before == []
 
 
-async def test_publish_on_commit_on_a_running_loop_says_what_to_write() -> None:
-    with pytest.raises(SynchronousOnlyOperation, match=r"await eventcast\.apublish"):
-        publish("/a", "x", on_commit=True)
+class Recorded:
+    """A road to a server elsewhere."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, events: Sequence[dict[str, Any]], *, on_loop: bool) -> int | None:
+        self.sent += events
+        return None
+
+    async def asend(self, events: Sequence[dict[str, Any]]) -> int | None:
+        raise AssertionError("the publisher does not wait")
+
+
+def by_publish(**options: Any) -> None:
+    assert publish("/a", "x", on_commit=True, **options) is None
+
+
+def by_publish_many(**options: Any) -> None:
+    assert publish_many([("/a", "x")], on_commit=True, **options) is None
+
+
+SYNCHRONOUS = pytest.mark.parametrize("publish_one", [by_publish, by_publish_many])
+
+
+@SYNCHRONOUS
+async def test_on_commit_in_async_code_sends_at_once(publish_one: Callable[..., None]) -> None:
+    with layer_in_use(RecordingLayer()) as layer:
+        publish_one()
+        assert [event["messages"] for event in layer.sent] == [["x"]]
+
+
+@SYNCHRONOUS
+async def test_on_commit_in_async_code_sends_at_once_by_another_layer(publish_one: Callable[..., None]) -> None:
+    with layer_in_use(FlakyLayer()) as layer:
+        publish_one()
+        await until(lambda: layer.calls == ["group_send", "group_send"])
+
+
+@SYNCHRONOUS
+@pytest.mark.usefixtures("own_hubs")
+async def test_on_commit_in_async_code_sends_at_once_to_a_server(
+    publish_one: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road = Recorded()
+    monkeypatch.setattr(publishing.elsewhere, "road", lambda: road)
+    publish_one()
+    assert len(road.sent) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_on_commit_in_async_code_waits_for_a_transaction_that_django_was_told_to_allow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with layer_in_use(RecordingLayer()) as layer:
+        with transaction.atomic():
+            by_publish()
+            before = len(layer.sent)
+        assert (before, len(layer.sent)) == (0, 1)
+    connection.close()
+
+
+async def test_on_commit_in_async_code_refuses_a_database_that_is_not_there() -> None:
+    with pytest.raises(ConnectionDoesNotExist):
+        by_publish(using="another")

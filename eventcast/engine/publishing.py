@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
 
 from eventcast.engine import messages, names, presence, sending
@@ -66,6 +65,8 @@ def publish(
     :param event: the name of the event, such as ``"paid"``: ``event`` of Server-Sent Events and in lines of JSON. Plain
         WebSockets do not show it.
     :param on_commit: wait for the database transaction; nothing is sent if it is rolled back. ``data`` is encoded now.
+        Without a transaction the message is sent at once. An ``async def`` has none, unless Django was told to let it
+        (``DJANGO_ALLOW_ASYNC_UNSAFE``); :func:`apublish` waits for that of the synchronous code around it.
     :param using: the database alias of that transaction; default: the default database.
     :param fail_silently: return ``None`` when the message cannot be delivered. The log says why. A wrong name or
         message is an error nevertheless.
@@ -78,8 +79,6 @@ def publish(
     :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and on the thread of a
         running event loop with a layer other than the in-memory one, this is logged instead.
     :raises Refused, ServerUnreachable: likewise of the server of ``EVENTCAST["URL"]``.
-    :raises SynchronousOnlyOperation: with ``on_commit`` on the thread of a running event loop, which has no
-        transaction.
     """
     return _publish([_event(channel, data, event)], on_commit, using, fail_silently)
 
@@ -135,12 +134,14 @@ async def apublish_many(
 
 
 def _publish(events: Sequence[dict[str, Any]], on_commit: bool, using: str | None, fail_silently: bool) -> int | None:
-    if on_commit:
-        if running_loop() is not None:
-            raise SynchronousOnlyOperation("In async def, write await eventcast.apublish(…, on_commit=True) instead.")
+    if not on_commit:
+        return _send(events, fail_silently)
+    if running_loop() is None or transaction.get_connection(using).in_atomic_block:
         _after_commit(events, using, fail_silently)
-        return None
-    return _send(events, fail_silently)
+    else:
+        # Outside a transaction Django's on_commit() asks the database, which it lets no asynchronous code do.
+        _send(events, fail_silently=True)
+    return None
 
 
 async def _apublish(
