@@ -121,7 +121,8 @@ def test_serve_shows_urls_and_a_curl_line(server: Serving) -> None:
     address = f"127.0.0.1:{server.port}"
     assert f"ws://{address}/any/path" in server.banner
     assert f"open first  http://{address}/\n" in server.banner
-    assert f"http://{address}/admin/ (manage.py createsuperuser makes a user)" in server.banner
+    assert f"http://{address}/admin/\n" in server.banner
+    assert re.search(r"manage.py createsuperuser makes one, in the database .*sqlite3\n", server.banner)
     assert f"curl -d data=hello http://{address}/any/path" in server.banner
 
 
@@ -299,8 +300,16 @@ def test_serve_refuses_a_setting_that_means_nothing(refuse: Refuse) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [(conf.AUTHORIZATION, "everybody"), ("mysite.live.Members", "mysite.live.Members")]
+    ("path", "expected", "curl"),
+    [
+        (conf.AUTHORIZATION, "everybody", "curl -d data=hello http"),
+        ("mysite.live.Members", "mysite.live.Members", "curl -H 'Authorization: Bearer KEY' -d data=hello http"),
+        ("eventcast.authorization.Sessions", "eventcast.authorization.Sessions", ""),
+    ],
 )
-def test_banner_names_the_authorization(path: str, expected: str) -> None:
-    with override_settings(EVENTCAST={"AUTHORIZATION": path}):
-        assert f"open to     {expected} (AUTHORIZATION)" in _banner([], "many")
+def test_banner_names_the_authorization(path: str, expected: str, curl: str) -> None:
+    with override_settings(EVENTCAST={"AUTHORIZATION": path}), socket.create_server(("127.0.0.1", 0)) as listening:
+        banner = _banner([listening], "many")
+    assert f"open to     {expected} (AUTHORIZATION)" in banner
+    assert curl in banner
+    assert ("curl" in banner) is bool(curl)

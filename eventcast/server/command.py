@@ -176,20 +176,26 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
     prefix = _mount() or "/"
     admin = _reverse("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
+    curl = "curl -d data=hello" if conf.AUTHORIZATION == OPEN else "curl -H 'Authorization: Bearer KEY' -d data=hello"
+    by_key = conf.AUTHORIZATION != "eventcast.authorization.Sessions"  # which takes logins only
     for address in (each.getsockname() for each in sockets):
         if isinstance(address, str):
-            lines.append(f"  try         curl --unix-socket {address} -d data=hello http://localhost{prefix}any/path")
+            lines += (
+                [f"  try         {curl} --unix-socket {address} http://localhost{prefix}any/path"] if by_key else []
+            )
             continue
         authority = f"{_reachable(address[0])}:{address[1]}"
         lines += [
             f"  open first  http://{authority}{prefix}{'' if _has_start_page(prefix) else 'any/path'}",
             f"  subscribe   ws://{authority}{prefix}any/path",
             f"  publish     http://{authority}{prefix}any/path",
-            *([f"  admin       http://{authority}{admin} (manage.py createsuperuser makes a user)"] if admin else []),
-            f"  try         curl -d data=hello http://{authority}{prefix}any/path",
+            *([f"  admin       http://{authority}{admin}"] if admin else []),
+            *([f"  try         {curl} http://{authority}{prefix}any/path"] if by_key else []),
         ]
+    database = settings.DATABASES.get("default", {}).get("NAME")
     lines += [
         "",
+        *([f"  users       manage.py createsuperuser makes one, in the database {database}"] if admin else []),
         f"  host names  {', '.join(settings.ALLOWED_HOSTS) or 'those of this machine'} (ALLOWED_HOSTS)",
         f"  open to     {'everybody' if conf.AUTHORIZATION == OPEN else conf.AUTHORIZATION} (AUTHORIZATION)",
         *([f"  workers     {workers}"] if workers else []),
