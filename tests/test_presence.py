@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import eventcast
-from eventcast.engine import presence, publishing, sending
+from eventcast.engine import asking, presence, publishing, sending
 from eventcast.engine.figures import Figures
 from eventcast.engine.hub import current_hub
 from tests.fakes import FakeSubscriber, StuckSubscriber, until
@@ -35,7 +35,7 @@ def leave(room: dict[str, list[FakeSubscriber]], channel: str) -> None:
 
 
 def names(**options: object) -> list[str]:
-    return [info.channel for info in presence.live_channels(**options)]  # type: ignore[arg-type]
+    return presence.live_channels(**options)  # type: ignore[arg-type]
 
 
 # --- counts -----------------------------------------------------------------------------------------------------------
@@ -114,8 +114,13 @@ async def test_live_channels_page_by_page_are_all() -> None:
 
 
 @pytest.mark.usefixtures("room")
-async def test_live_channels_have_their_counts() -> None:
-    assert {info.channel: info.subscribers for info in presence.live_channels(limit=2)} == {"/a": 2, "/a/": 1}
+async def test_infos_have_the_counts_of_channels() -> None:
+    answers = await asking.ask("infos", channels=["/a/", "/a", "/silent"])
+    assert [(info.channel, info.subscribers) for info in presence.infos_in(answers)] == [
+        ("/a", 2),
+        ("/a/", 1),
+        ("/silent", 0),
+    ]
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from django.contrib.admin.views.main import ChangeList
@@ -49,7 +48,7 @@ class LiveChangeList(ChangeList):
             self.page_num = page.number
             found = list(page.object_list)
         infos = everywhere.infos(found)
-        self.result_list = [_channel(infos[name], everything[name], rates) for name in found]
+        self.result_list = [_channel(infos[name], rates) for name in found]
 
     def _sorted_figures(self) -> list[str]:
         """The figures that the list is sorted by and that not every look has."""
@@ -73,8 +72,8 @@ class LiveChangeList(ChangeList):
         return names
 
 
-def _channel(info: presence.ChannelInfo, subscribers: float, rates: dict[str, float] | None) -> Channel:
+def _channel(info: presence.ChannelInfo, rates: dict[str, float] | None) -> Channel:
     channel = Channel(name=info.channel)
-    channel.info = replace(info, subscribers=int(subscribers))
+    channel.info = info
     channel.rate = None if rates is None else rates.get(info.channel)
     return channel

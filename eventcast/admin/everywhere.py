@@ -96,7 +96,7 @@ def all_points(after: float) -> list[Any]:
 
 def infos(names: list[str]) -> dict[str, presence.ChannelInfo]:
     """Some channels, in the order of their names."""
-    return presence.joined(row for rows in ask_now("infos", channels=names).found for row in rows)
+    return {info.channel: info for info in presence.infos_in(ask_now("infos", channels=names))}
 
 
 # --- one channel ------------------------------------------------------------------------------------------------------

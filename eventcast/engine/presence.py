@@ -107,7 +107,7 @@ def channel_info(channel: str) -> ChannelInfo:
 
 @question
 def infos(channels: list[str]) -> list[list[Any]]:
-    """The rows of some channels."""
+    """The rows of some channels. Subscribers to patterns hear channels that have no other subscribers here, too."""
     return [channel_info(name).row() for name in channels]
 
 
@@ -119,13 +119,13 @@ def joined(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
     return dict(sorted(found.items()))
 
 
-def info_of(channel: str, answers: Answers) -> ChannelInfo:
-    """What all processes that have answered the question ``infos`` know of a channel."""
-    return joined(row for rows in answers.found for row in rows)[channel]
+def infos_in(answers: Answers) -> list[ChannelInfo]:
+    """What all processes that have answered the question ``infos`` know, in the order of the names."""
+    return list(joined(row for rows in answers.found for row in rows).values())
 
 
-def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[ChannelInfo]:
-    """The channels that have subscribers in this process, in the order of their names.
+def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
+    """The names of the channels that have subscribers in this process, in their order.
 
     :param prefix: only those whose names begin with it.
     :param after: only those whose names come after it: the last one of the page before.
@@ -137,7 +137,7 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
         for name, local in list(hub.channels.items())
         if local.count and name > after and name.startswith(prefix)
     }
-    return [channel_info(name) for name in heapq.nsmallest(limit, names)]
+    return heapq.nsmallest(limit, names)
 
 
 def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:

@@ -161,7 +161,8 @@ async def listen_or_ask(request: HttpRequest, name: str) -> Response:
     else:
         await admission.check_view(request, name)
         answers = await asking.ask("infos", channels=[name])
-        response = answer(described(presence.info_of(name, answers)) | answers.as_json())
+        (info,) = presence.infos_in(answers)
+        response = answer(described(info) | answers.as_json())
     patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
     return response
 

@@ -81,27 +81,28 @@ async def list_channels(request: HttpRequest) -> Answer:
         mount=mount,
         everything=everything,
     )
-    channels = list(presence.joined(row for found in answers.found for row in found["channels"]).values())
-    shown = channels[: int(limit)]
+    # The first names of all are among the first of each.
+    names = sorted({name for found in answers.found for name in found["channels"]})
+    shown, more = names[: int(limit)], len(names) > int(limit)
+    infos = await asking.ask("infos", channels=shown)
     by_pattern = presence.joined(row for found in answers.found for row in found["patterns"]).values()
     said: dict[str, Any] = {
-        "channels": [described(info) for info in shown],
-        "next": shown[-1].channel if len(channels) > len(shown) else None,
+        "channels": [described(info) for info in presence.infos_in(infos)],
+        "next": shown[-1] if more else None,
         "patterns": [_described_pattern(info) for info in by_pattern],
     }
     if everything:
         live, subscribers, *counts = map(sum, zip(*(found["total"] for found in answers.found), strict=True))
         said["total"] = {"channels": live, "subscribers": subscribers} | asdict(Figures(*counts))
         said["refused"] = dict(sum((Counter(found["refused"]) for found in answers.found), Counter[str]()))
-    return answer(said | answers.as_json())
+    return answer(said | answers.as_json() | infos.as_json())
 
 
 @asking.question
 def page(prefix: str | None, after: str, limit: int, mount: str, everything: bool) -> dict[str, Any]:
-    """What the list of channels has of this process. The first names of all are among the first of each."""
-    channels = [] if prefix is None else presence.live_channels(prefix=prefix, after=after, limit=limit)
+    """What the list of channels has of this process."""
     found: dict[str, Any] = {
-        "channels": [info.row() for info in channels],
+        "channels": [] if prefix is None else presence.live_channels(prefix=prefix, after=after, limit=limit),
         "patterns": [info.row() for info in presence.live_patterns(prefix=mount, limit=LARGEST_PAGE)],
     }
     if everything:
