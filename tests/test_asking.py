@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.signals import user_logged_out
+from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest
 
 import eventcast
 from eventcast.engine import asking, presence
@@ -212,6 +215,15 @@ async def test_disconnect_says_in_the_log_that_processes_are_missing(
     others.silence()
     assert await eventcast.adisconnect(user="li") == 0
     assert "1 processes have not answered" in caplog.text
+
+
+async def test_log_out_closes_subscribers_of_the_session_in_all_processes(others: Others) -> None:
+    told = list[Any]()
+    others.layers[0].answer("end_session", told.append)
+    request = HttpRequest()
+    request.session = SessionStore("a-session")
+    await asyncio.to_thread(user_logged_out.send, sender=None, request=request, user=None)
+    await until(lambda: told == [{"session_key": "a-session"}])
 
 
 def test_questions_have_names_of_their_own() -> None:

@@ -148,6 +148,16 @@ async def test_ask_asks_all_processes(layers: list[ClusterLayer], switch: Switch
     assert await layers[0].ask("add", {"to": 10}, timeout=0.01) == ([10, 11], 1)
 
 
+async def test_question_is_not_longer_under_way_than_answers_may_take(
+    layers: list[ClusterLayer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers[0].answer("n", lambda data: 1)
+    late: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(layers[0].bus, "publish", lambda topic, payload: late)
+    assert (await layers[0].ask("n", timeout=0.01))[0] == [1]
+    late.set_exception(LayerUnavailable("The bus has not answered."))
+
+
 async def test_question_that_a_process_does_not_know_is_missing(
     layers: list[ClusterLayer], caplog: pytest.LogCaptureFixture
 ) -> None:

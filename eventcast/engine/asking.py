@@ -86,7 +86,7 @@ def ask_now(name: str, /, **asked: Any) -> Answers:
 
 
 def tell(name: str, /, **asked: Any) -> Any:
-    """Ask all without waiting for the others, on the thread of a running event loop. Returns this process's answer."""
+    """Ask all without waiting for the others, on any thread. Returns this process's answer."""
     if isinstance(get_layer(), ClusterLayer):
         _background.start(_ask_and_forget(name, asked))
     return _questions[name](**asked)

@@ -119,17 +119,20 @@ class Peers(BaseChannelLayer):
         return await self._at_home(self._ask, name, data, timeout)
 
     async def _ask(self, name: str, data: Any, timeout: float) -> tuple[list[Any], int]:
-        own = [self._answering[name](data)]
-        number = self._questions.open()
-        try:
-            receivers = await self.bus.publish(ALL, self._pack(number, ["ask", name, data])) if self.bus.up else None
-        except LayerUnavailable:
-            receivers = None
-        if receivers is None:
-            self._questions.close(number)
+        own, loop = [self._answering[name](data)], asyncio.get_running_loop()
+        if not self.bus.up:
             return own, len(self._heartbeats.others())
-        answers, missing = await self._questions.wait(number, receivers, timeout)
-        return own + answers, missing
+        number, end = self._questions.open(), loop.time() + timeout
+        asking = self.bus.publish(ALL, self._pack(number, ["ask", name, data]))
+        try:
+            await asyncio.wait({asking}, timeout=timeout)  # A bus that hangs takes longer to say so.
+            if not asking.done() or asking.exception() is not None:
+                asking.add_done_callback(_forget)
+                return own, len(self._heartbeats.others())
+            answers, missing = await self._questions.wait(number, asking.result(), max(0.0, end - loop.time()))
+            return own + answers, missing
+        finally:
+            self._questions.close(number)
 
     def processes(self) -> list[Process]:
         """The processes that live, this one first."""

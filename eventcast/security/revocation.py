@@ -4,7 +4,7 @@
   with a permit that can end.
 - Claims, such as a session, are rechecked every ``RECHECK_INTERVAL`` seconds: equal claims once, in a thread, and
   spread over that time, so that thousands of them are no burst.
-- A log-out in this process, and :func:`disconnect`, close their subscribers at once.
+- A log-out, and :func:`disconnect`, close their subscribers at once, in all processes.
 - What is revoked during a handshake is revoked: admission notes the number of revocations before it asks, in
   ``Permit.revocations``, and :func:`watch` applies those that came since.
 """
@@ -180,8 +180,13 @@ def _rests_on(is_over: Callable[[Claim], bool]) -> Revocation:
 def logged_out(sender: Any = None, request: Any = None, **kwargs: Any) -> None:
     """A user logs out: close the subscribers of that session. A receiver of Django's ``user_logged_out``."""
     session_key = getattr(getattr(request, "session", None), "session_key", None)
-    if session_key is None:
-        return
+    if session_key is not None:
+        asking.tell("end_session", session_key=session_key)
+
+
+@asking.question
+def end_session(session_key: str) -> None:
+    """Close the subscribers of this process that a session has let in."""
 
     def is_over(claim: Claim) -> bool:
         return isinstance(claim, SessionClaim) and claim.session_key == session_key
