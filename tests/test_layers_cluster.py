@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers import heartbeats
+from eventcast.layers import counting, heartbeats
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.counting import EXACT, Reach
 from tests.shared_bus import SharedBus, Switch
@@ -39,6 +41,11 @@ async def join(layer: ClusterLayer, group: str = "g") -> list[dict[str, Any]]:
     layer.receive_with(channel, heard.append)
     await layer.group_add(group, channel)
     return heard
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, module: Any, now: float) -> None:
+    """Stop the clock of one module, and not that of the event loop."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 async def settle() -> None:
@@ -124,18 +131,34 @@ async def test_count_says_how_many_processes_have_not_answered(layers: list[Clus
     assert await layers[0].broadcast([("g", {})], count=True) == Reach(1, missing=1)
 
 
+async def test_process_that_is_gone_is_not_waited_for(
+    layers: list[ClusterLayer], switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for layer in layers:
+        await join(layer)
+    switch.buses[1].deaf = True  # It was cut off, and is still subscribed.
+    began = time.monotonic()
+    for later in (3, 6, 9):
+        set_clock(monkeypatch, heartbeats, began + later)
+        for layer in (layers[0], layers[2]):
+            layer._heartbeats.stop()
+            layer._heartbeats._beat(asyncio.get_running_loop())
+        await settle()
+    assert await layers[0].broadcast([("g", {})], count=True) == Reach(1)
+
+
 async def test_counts_at_a_high_rate_are_those_of_the_last_second(
     layers: list[ClusterLayer], switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventcast.layers.counting.time.monotonic", lambda: 1.5)
+    set_clock(monkeypatch, counting, 1.5)
     await join(layers[1])
     layers[1].count_with = lambda message: 7
     assert [await layers[0].broadcast([("g", {})], count=True) for _ in range(EXACT)] == [Reach(7)] * EXACT
-    monkeypatch.setattr("eventcast.layers.counting.time.monotonic", lambda: 1.75)
+    set_clock(monkeypatch, counting, 1.75)
     switch.published.clear()
     assert await layers[0].broadcast([("g", {})], count=True) == Reach(7, age=0.25)
     assert switch.published == ["group.g"]
-    monkeypatch.setattr("eventcast.layers.counting.time.monotonic", lambda: 2.0)
+    set_clock(monkeypatch, counting, 2.0)
     assert await layers[0].broadcast([("g", {})], count=True) == Reach(7)
 
 
@@ -181,17 +204,17 @@ async def test_processes_know_each_other_by_their_heartbeats(
     await layers[0].close()
     await settle()
     assert len(layers[1].processes()) == 2
-    now = heartbeats.time.monotonic()
-    monkeypatch.setattr("eventcast.layers.heartbeats.time.monotonic", lambda: now + heartbeats.GONE + 1)
+    now = time.monotonic()
+    set_clock(monkeypatch, heartbeats, now + heartbeats.GONE + 1)
     assert len(layers[1].processes()) == 1
 
 
 async def test_bus_that_returns_no_heartbeat_is_suspected(
     layers: list[ClusterLayer], switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = heartbeats.time.monotonic()
+    now = time.monotonic()
     for later in (3, 6, 9, 12):
-        monkeypatch.setattr("eventcast.layers.heartbeats.time.monotonic", lambda later=later: now + later)
+        set_clock(monkeypatch, heartbeats, now + later)
         layers[0]._heartbeats._beat(asyncio.get_running_loop())
         await settle()
     assert len(switch.buses[0].suspicions) == (0 if switch.returns else 2)

@@ -216,7 +216,7 @@ class ClusterLayer(Peers):
                     receivers += result
             if known is not None:
                 return known
-            answers, missing = await self._questions.wait(number, receivers)
+            answers, missing = await self._questions.wait(number, self._heartbeats.living(receivers))
         except LayerUnavailable as error:
             if any(isinstance(result, int) and result for result in results):
                 raise LayerUnavailable("Only subscribers of patterns have got the message.") from error

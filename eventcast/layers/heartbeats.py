@@ -24,7 +24,7 @@ class Process:
 
     id: str
     about: dict[str, Any]
-    heard_at: float = field(default_factory=time.monotonic)
+    heard_at: float = field(default_factory=lambda: time.monotonic())
     """When its last heartbeat came, by the monotonic clock."""
 
 
@@ -42,13 +42,14 @@ class Heartbeats:
         self._works = works
         self._processes: dict[str, Process] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._returned_at = self._sent_at = 0.0
+        self._returned_at = self._sent_at = self._works_since = 0.0
+        self._returns = False  # Whether the bus returns to a process what it has published.
         self.lag = 0.0
         """Seconds that the last heartbeat of this process took to come back; 0 if the bus does not return them."""
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._returned_at = time.monotonic()
+        self._returned_at = self._works_since = time.monotonic()
         self._beat(asyncio.get_running_loop())
 
     def stop(self) -> None:
@@ -65,7 +66,7 @@ class Heartbeats:
 
     def note_return(self) -> None:
         """This process's own heartbeat has come back."""
-        self._returned_at = time.monotonic()
+        self._returned_at, self._returns = time.monotonic(), True
         self.lag = self._returned_at - self._sent_at
 
     def others(self) -> list[Process]:
@@ -75,10 +76,17 @@ class Heartbeats:
             self._processes.pop(process.id, None)
         return list(self._processes.values())
 
+    def living(self, receivers: int) -> int:
+        """How many of those that receive a message can answer: a process whose machine was cut off remains subscribed
+        for minutes, and is gone by its heartbeats."""
+        if time.monotonic() - self._works_since < 2 * INTERVAL:
+            return receivers  # Not all others have been heard of yet.
+        return min(receivers, len(self.others()) + self._returns)
+
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(INTERVAL, self._beat, loop)
         if not self._works():
-            self._returned_at = time.monotonic()
+            self._returned_at = self._works_since = time.monotonic()
             return
         self._sent_at = time.monotonic()
         self._send()

@@ -129,7 +129,8 @@ class Peers(BaseChannelLayer):
             if not asking.done() or asking.exception() is not None:
                 asking.add_done_callback(_forget)
                 return own, len(self._heartbeats.others())
-            answers, missing = await self._questions.wait(number, asking.result(), max(0.0, end - loop.time()))
+            living = self._heartbeats.living(asking.result())
+            answers, missing = await self._questions.wait(number, living, max(0.0, end - loop.time()))
             return own + answers, missing
         finally:
             self._questions.close(number)
