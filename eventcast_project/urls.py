@@ -7,6 +7,9 @@ from django.urls import include, path
 
 from eventcast.http import views
 
+admin.site.site_header = admin.site.site_title = "eventcast"
+admin.site.login_template = "eventcast/login.html"
+
 urlpatterns = [
     path("", views.start, name="eventcast_start"),
     path("admin", views.slash_for_browsers),

@@ -98,7 +98,7 @@ async def test_channel_page(visit: Visit, server: Server, channel: str, http: Ta
     await check(page)
 
 
-@pytest.mark.parametrize("target", ["/-/subscribe?pattern=/a/<b>", "/-/nothing"])
+@pytest.mark.parametrize("target", ["/-/subscribe?pattern=/a/<b>", "/-/nothing", "/admin/login/"])
 async def test_pages_without_messages(visit: Visit, server: Server, target: str, locale: str, check: Check) -> None:
     await check(await visit(server.url + target, locale=locale))
 

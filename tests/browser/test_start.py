@@ -46,6 +46,7 @@ async def test_start_page_leads_to_the_admin(visit: Visit, server: Server) -> No
     page = await visit(server.url)
     await page.get_by_role("link", name="Admin").click()
     await expect(page).to_have_url(f"{server.url}/admin/login/?next=/admin/")
+    await expect(page.locator("#content")).to_contain_text("createsuperuser")
     await page.goto(f"{server.url}/admin")
     await expect(page).to_have_url(f"{server.url}/admin/login/?next=/admin/")
 
