@@ -58,7 +58,7 @@ def test_line_yields_messages_and_nothing_else() -> None:
     frames = [HELLO, text, '{"type": "heartbeat"}', lost, binary, '{"type": "of tomorrow"}']
     assert [found.take(frame) for frame in frames] == [None, "x", None, None, b"\xff", None]
     assert missed == [3]
-    assert found.patience == 30
+    assert found.patience == 28
 
 
 def test_line_of_a_pattern_yields_records() -> None:

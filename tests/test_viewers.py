@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import AsyncRequestFactory, override_settings
 
-from eventcast.engine import subscribers
+from eventcast.engine import notices, subscribers
 from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, FRAMES, LINE_EVENTS, LINE_FRAMES, LINES, PAYLOADS, Batch
@@ -172,7 +172,7 @@ async def test_viewer_holds_up_publishers_no_more_until_it_has_taken_all(monkeyp
     ],
 )
 def test_notice_has_the_form_of_the_stream(form: Any, expected: bytes) -> None:
-    assert form.lost(3) == expected
+    assert form.notice("lost", notices.lost(3)) == expected
 
 
 def test_singles_are_made_once() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from eventcast.exceptions import UndecodableMessage
 
-PATIENCE = 1.5
-"""Heartbeats without anything from the server after which a connection is dead."""
+PATIENCE = 1.4
+"""Heartbeats without anything from the server after which a connection is dead: by default 28 seconds."""
 
 _ERRORS = (ValueError, LookupError, TypeError, AttributeError)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eventcast.engine import notices
 from eventcast.engine.figures import Account
 from eventcast.engine.messages import Message, encode_frame
 
@@ -31,10 +30,6 @@ class Form:
         encode = self._encode
         data = encode(messages[0]) if len(messages) == 1 else b"".join(map(encode, messages))
         return self.wrap(data)
-
-    def lost(self, count: int) -> bytes:
-        """What a viewer gets in the place of ``count`` messages that it has lost, see ``Subscriber.viewer``."""
-        return self.notice("lost", notices.lost(count))
 
     def notice(self, kind: str, text: str) -> bytes:
         """The bytes of a notice."""

@@ -8,7 +8,6 @@ one hub for each event loop; everything in it happens on that loop, but for read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 import weakref
@@ -216,19 +215,16 @@ class Hub:
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function on the hub's event loop, a moment later. Safe in any thread."""
-        loop = self._loop()
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # closed: it has no subscribers
-                loop.call_soon_threadsafe(function, *arguments)
+        self.incoming.call(function, *arguments)
 
     def subscribers(self) -> list[Subscriber]:
         """All subscribers of this loop."""
         return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
 
-    def say_goodbye(self) -> list[Subscriber]:
-        """The server stops: let no subscriber in any more and close all, with a reason. Returns them."""
+    def say_goodbye(self, *kinds: type[Subscriber]) -> list[Subscriber]:
+        """The server stops: let no subscriber in any more and close all, or those of some kinds. Returns them."""
         self.stopping = True
-        found = self.subscribers()
+        found = [each for each in self.subscribers() if isinstance(each, kinds or Subscriber)]
         for subscriber in found:
             subscriber.close(GOING_AWAY)
         return found

@@ -69,9 +69,9 @@ class Incoming:
                 self._size += size
                 self._events.append(event)
         if fits:
-            self._call(self.take)
+            self.call(self.take)
         else:
-            self._call(self._lose, event)
+            self.call(self._lose, event)
 
     def take(self) -> None:
         """Accept all that waits. On the loop."""
@@ -93,11 +93,12 @@ class Incoming:
         if loop is None or not loop.is_running() or not self._answered.is_set():
             return False
         answered = self._answered = threading.Event()
-        self._call(answered.set)
+        self.call(answered.set)
         return answered.wait(STALLED)
 
-    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function on the loop, a moment later."""
         loop = self._loop()
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # closed
+            with contextlib.suppress(RuntimeError):  # closed: it has no subscribers
                 loop.call_soon_threadsafe(function, *arguments)

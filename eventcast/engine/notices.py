@@ -69,11 +69,14 @@ def bye(closing: Closing, **about: Any) -> str:
     return _encode({"type": "bye", "code": closing.code, "reason": closing.reason, "retry": retry} | about)
 
 
-def refused(refusal: Refused, **about: Any) -> str:
-    """The same for a subscription that does not begin, where an HTTP status cannot say so."""
+def refused(refusal: Refused, detail: str, **about: Any) -> str:
+    """The same for a subscription that does not begin, where an HTTP status cannot say so.
+
+    :param detail: that of the refusal, in the client's language.
+    """
     after = refusal.retry_after
     retry: tuple[float, float] | None = SOON if after is None else (after, 1.5 * after)
     if 400 <= refusal.status < 500 and refusal.status not in PASSING:
         retry = None
-    said = {"type": "bye", "code": refusal.code, "status": refusal.status, "reason": refusal.detail, "retry": retry}
+    said = {"type": "bye", "code": refusal.code, "status": refusal.status, "reason": detail, "retry": retry}
     return _encode(said | about)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from eventcast.engine import notices
 from eventcast.engine.forms import PAYLOADS, Piece
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
@@ -114,7 +115,7 @@ class OwingSubscriber(Subscriber):
             else:
                 kept.append(piece)
         if missing:
-            notice = Piece(self.form.lost(missing), lost=missing)
+            notice = Piece(self.form.notice("lost", notices.lost(missing)), lost=missing)
             self._hold(notice)
             owed.appendleft(notice)
         owed.extendleft(reversed(kept))

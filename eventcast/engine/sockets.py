@@ -93,8 +93,7 @@ class SocketSubscriber(OwingSubscriber):
         return 0
 
     def write_rest(self, batch: Batch, taken: int) -> None:
-        if not self.closed and self._socket is not None:
-            self._keep(batch.piece(self.form), taken)
+        self._keep(batch.piece(self.form), taken)
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes that are for this client alone, behind what is owed."""
@@ -252,7 +251,12 @@ class SocketSubscriber(OwingSubscriber):
     # --- the pulse --------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Send something that shows whether the client is still there. Called by the pulse, on an idle connection."""
+        if not self.closed and not self.pending:
+            self.write_bytes(self.sign_of_life())
+
+    def sign_of_life(self) -> bytes:
+        """What an idle client gets, and answers if its rhythm wants that."""
+        raise NotImplementedError
 
 
 def _take_nothing(data: bytes) -> int:

@@ -119,9 +119,8 @@ class Subscriber:
         """Whether it is a page of the admin, which the admin does not count. To be set before it is let in."""
         self.viewer = False
         """Whether it loses its oldest messages when it is slow, in place of its connection. To be set before it is let
-        in, for a client that understands the notice of a loss: ``form.lost(count)`` stands, in order, where ``count``
-        messages are missing. That is the text ``{"type":"lost","messages":3,"reason":"slow"}``: a text frame of a
-        WebSocket, an event ``lost``, or a line of JSON. One notice may count what several bursts have lost."""
+        in, for a client that knows ``notices.lost(count)``: the notice stands, in order, where ``count`` messages are
+        missing. One may count what several bursts have lost."""
         self._behind_since = 0.0
 
     @property

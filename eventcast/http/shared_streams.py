@@ -14,6 +14,7 @@ from eventcast.engine import names, notices
 from eventcast.engine.hub import current_hub
 from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import Refused, ReservedChannel
+from eventcast.http import pages
 from eventcast.http.answers import note_refused
 from eventcast.http.formats import KEEP_ALIVE, Format
 from eventcast.http.streams import Stream, check_streams
@@ -38,21 +39,25 @@ class SharedStream(Stream):
             if isinstance(found, Permit):
                 subscriber.tell("hello", notices.hello(name, KEEP_ALIVE, found.expires_at, publish=False))
             else:
-                subscriber.tell("bye", notices.refused(found, channel=name))
+                self._refuse(subscriber, name, found)
         try:
             for name, strand in strands.items():
                 try:
                     await snapshots.let_in(strand, self.request, name, admitted[name])
                 except Refused as refusal:
-                    note_refused("GET", name, refusal, subscribes=True)
                     if not strand.closed:
                         strand.closed = True
-                        subscriber.tell("bye", notices.refused(refusal, channel=name))
+                        self._refuse(subscriber, name, refusal)
         except BaseException:
             for strand in strands.values():
                 strand.end()
             raise
         subscriber.carry(list(strands.values()))
+
+    def _refuse(self, subscriber: Carrier, name: str, refusal: Refused) -> None:
+        note_refused("GET", name, refusal, subscribes=True)
+        detail = pages.translated_for(self.request, refusal.detail)
+        subscriber.tell("bye", notices.refused(refusal, detail, channel=name))
 
 
 def _strand(carrier: Carrier, request: HttpRequest, permit: Permit) -> Strand:
@@ -75,7 +80,6 @@ async def _check(request: HttpRequest, name: str) -> Permit | Refused:
             raise ReservedChannel("There is no channel here beside that of the request.")
         return await admission.check_subscribe(request, name)
     except Refused as refusal:
-        note_refused("GET", name, refusal, subscribes=True)
         return refusal
 
 

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.subscribers import Subscriber
 
@@ -34,14 +33,8 @@ def end_when_stopping(*kinds: type[Subscriber]) -> None:
 
 
 def _ending_streams(hub: Hub, kinds: tuple[type[Subscriber], ...], handler: Callable[..., Any]) -> Callable[..., Any]:
-    def end_streams() -> None:
-        hub.stopping = True
-        for subscriber in hub.subscribers():
-            if isinstance(subscriber, kinds):
-                subscriber.close(GOING_AWAY)
-
     def handle(*arguments: Any) -> Any:
-        hub.call(end_streams)
+        hub.call(hub.say_goodbye, *kinds)
         return handler(*arguments)
 
     handle.ends_streams_of = hub  # type: ignore[attr-defined]

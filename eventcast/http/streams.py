@@ -150,9 +150,8 @@ class SocketStream(SocketSubscriber, Carrier):
         if self._owed is None:
             self.connection_lost()
 
-    def beat(self) -> None:
-        if not self.closed and not self.pending:
-            self.write_bytes(self.form.wrap(self._format.keep_alive))
+    def sign_of_life(self) -> bytes:
+        return self.form.wrap(self._format.keep_alive)
 
 
 class ResponseStream(Carrier):

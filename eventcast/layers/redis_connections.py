@@ -7,6 +7,8 @@ transport, because a publish through its client would cost more than all the res
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,6 +22,10 @@ LIMIT = 64 * 1024 * 1024
 
 BATCH = 500
 """Topics in one command. Redis serves no other client meanwhile."""
+
+
+DROP = struct.pack("ii", 1, 0)
+"""``SO_LINGER`` without time."""
 
 
 class _Connection(asyncio.Protocol):
@@ -61,9 +67,10 @@ class _Connection(asyncio.Protocol):
         self._out.clear()
 
     def end(self) -> None:
-        """Close it. What was not sent yet is dropped."""
+        """Close it. What was not sent yet is dropped, by the kernel too: it would send it when a network is back."""
         self._lose = lambda reason: None
         if not self._loop.is_closed():
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DROP)
             self._transport.abort()
         self._opened._writer = self._opened._reader = None
 

@@ -195,10 +195,5 @@ class WebSocketConnection(SocketSubscriber):
     def last_bytes_written(self) -> None:
         """The client answers the close frame, or is cut off a moment later."""
 
-    def beat(self) -> None:
-        if not self.closed and not self.pending:
-            self.write_bytes(self.sign_of_life())
-
     def sign_of_life(self) -> bytes:
-        """What an idle client gets, and answers."""
         return PING_FRAME

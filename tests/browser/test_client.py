@@ -31,8 +31,8 @@ globalThis.listen = (url, options) => eventcast(url, options)
 SOCKETS = """
 globalThis.sockets = [];
 globalThis.WebSocket = class extends EventTarget {
-  protocol = globalThis.chosen ?? "";
   constructor(url, offered) { super(); this.url = url; this.offered = offered; sockets.push(this); }
+  open() { this.onopen(); this.say({ type: "hello" }); }
   say(...frames) { for (const frame of frames) this.onmessage({ data: JSON.stringify(frame) }); }
   end(code = 1006, reason = "") { this.onclose({ code, reason }); }
   close() { this.closed = true; }
@@ -140,7 +140,7 @@ async def test_client_falls_back_to_a_stream(
 
 async def test_client_does_not_fall_back_once_a_websocket_was_open(visit: Visit, server: Server) -> None:
     page = await open_page(visit, server, before=SOCKETS)
-    await page.evaluate("async () => { await listen('/a'); sockets[0].onopen(); sockets[0].end(1001); }")
+    await page.evaluate("async () => { await listen('/a'); sockets[0].open(); sockets[0].end(1001); }")
     await page.evaluate("() => { dispatchEvent(new Event('online')); sockets[1].end(); }")
     assert await page.evaluate("states.map(({ transport }) => transport)") == [
         "websocket", "websocket", None, "websocket", None,
@@ -187,7 +187,7 @@ async def test_waits_are_spread_evenly(visit: Visit, server: Server) -> None:
 
 async def test_client_reconnects_when_the_wait_is_over(visit: Visit, server: Server) -> None:
     page = await open_still_page(visit, server, before=SOCKETS + "Math.random = () => 0.5;")
-    await page.evaluate("async () => { await listen('/a'); sockets[0].onopen(); sockets[0].end(1001, 'bye'); }")
+    await page.evaluate("async () => { await listen('/a'); sockets[0].open(); sockets[0].end(1001, 'bye'); }")
     assert await page.evaluate("states.at(-1)") == {
         "state": "waiting",
         "delay": 2250,
@@ -221,7 +221,7 @@ async def test_only_a_steady_connection_makes_waits_short_again(
             sockets[number].end();
             dispatchEvent(new Event('online'));
         }
-        sockets[3].onopen();
+        sockets[3].open();
     }""")
     await page.clock.run_for(lasted)
     await page.evaluate("sockets[3].end()")
@@ -244,7 +244,8 @@ async def test_client_reconnects_at_once_when_the_network_or_the_reader_is_back(
 
 async def test_client_that_an_operator_disconnected_is_in_no_hurry(visit: Visit, server: Server) -> None:
     page = await open_still_page(visit, server, before=SOCKETS + "Math.random = () => 0;")
-    await page.evaluate(f"() => {{ listen('/a'); sockets[0].onopen(); sockets[0].end(3000); {HURRIES[0]}; }}")
+    kicked = "sockets[0].say({ type: 'bye', code: 3000, retry: [15, 30] }); sockets[0].end(3000);"
+    await page.evaluate(f"() => {{ listen('/a'); sockets[0].open(); {kicked} {HURRIES[0]}; }}")
     assert await page.evaluate("[sockets.length, states.at(-1).delay]") == [1, 15_000]
     await page.clock.run_for(15_000)
     assert await page.evaluate("sockets.length") == 2
@@ -280,7 +281,7 @@ async def test_close_in_any_state_leaves_nothing_behind(visit: Visit, server: Se
         """wanted => {
         const channel = listen('/a');
         channel.on('state', (state) => state == wanted && sockets.length && channel.close());
-        sockets[0].onopen();
+        sockets[0].open();
         sockets[0].end();
     }""",
         state,

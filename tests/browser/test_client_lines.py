@@ -16,7 +16,6 @@ pytestmark = LOOP
 # Fake WebSockets of a server that speaks eventcast.v1.
 V1 = (
     """
-globalThis.chosen = "eventcast.v1";
 globalThis.hello = { type: "hello", server: "eventcast/1", heartbeat: 20, channel: "/a", publish: false };
 globalThis.begin = () => { listen("/a"); sockets[0].onopen(); sockets[0].say(hello); };
 """
@@ -57,9 +56,9 @@ async def test_silent_line_is_dead_within_30_seconds(visit: Visit, server: Serve
     page = await open_line(visit, server)
     await page.clock.run_for(19_000)
     await page.evaluate("sockets[0].say({ type: 'heartbeat' })")
-    await page.clock.run_for(29_000)
+    await page.clock.run_for(27_000)
     assert await page.evaluate(LAST) == ["open", 1, False]
-    await page.clock.run_for(1_000)
+    await page.clock.run_for(1_500)
     assert await page.evaluate(LAST) == ["waiting", 1, True]
     assert await page.evaluate("errors[0].message") == "No sign of life"
     await page.clock.run_for(4_000)
@@ -153,31 +152,3 @@ async def test_client_of_a_full_channel_is_told_so_and_comes_back_later(
     await http(server).wait_for_count("/a", 0)
     await page.evaluate("dispatchEvent(new Event('online'))")
     await is_open(page)
-
-
-# --- streams, where no WebSocket opens --------------------------------------------------------------------------------
-
-
-async def test_ninth_channel_without_websockets_does_not_freeze_the_page(
-    visit: Visit, server: Server, channel: str
-) -> None:
-    page = await open_page(visit, server, before=NO_WEBSOCKETS)
-    await page.evaluate("path => { for (let number = 0; number < 9; number++) listen(path + number); }", channel)
-    await page.wait_for_function("errors.length == 5")
-    assert "4 channels at most" in await page.evaluate("errors[0].message")
-    assert (await page.evaluate("path => eventcast(path).send('hello')", channel))["messages"] == 1
-
-
-async def test_hidden_page_gives_its_stream_back(visit: Visit, server: Server, channel: str, http: Talk) -> None:
-    hidden = "Object.defineProperty(document, 'hidden', {get: () => globalThis.away ?? false});"
-    page = await open_page(visit, server, before=NO_WEBSOCKETS + hidden)
-    await page.evaluate("path => { listen(path); }", channel)
-    await is_open(page, "stream")
-    await page.clock.install()
-    turn = "away => { globalThis.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
-    await page.evaluate(turn, True)
-    await page.clock.run_for(10_000)
-    await http(server).wait_for_count(channel, 0)
-    assert await page.evaluate("states.at(-1).state") == "waiting"
-    await page.evaluate(turn, False)
-    await is_open(page, "stream")

@@ -47,12 +47,12 @@ declare namespace eventcast {
     data?: string;
   }
 
-  /** What the server says beside a message. A server without the subprotocol `eventcast.v1` says nothing. */
+  /** What the server says beside a message. */
   interface About {
     /** When the server got the message: seconds since 1970. */
-    time?: number;
+    time: number;
     /** The channel that it was published to. */
-    channel?: string;
+    channel: string;
     /** The name of its event, if it was published with one. */
     event?: string;
   }
@@ -92,7 +92,7 @@ declare namespace eventcast {
     lost: (lost: Lost) => void;
   }
 
-  /** Channels with the same URL share one connection. */
+  /** Channels with the same URL share a WebSocket. Where none opens, those of a host and a token share a stream. */
   interface Channel<Data = any> {
     readonly url: string;
     readonly state: State;
