@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import counting, heartbeats
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.counting import EXACT, Reach
+from tests.fakes import until
 from tests.shared_bus import SharedBus, Switch
 
 
@@ -169,6 +171,19 @@ async def test_ask_asks_all_processes(layers: list[ClusterLayer], switch: Switch
     assert (answers[0], sorted(answers), missing) == (10, [10, 11, 12], 0)
     switch.buses[2].deaf = True
     assert await layers[0].ask("add", {"to": 10}, timeout=0.01) == ([10, 11], 1)
+
+
+async def test_slow_question_is_answered_in_threads(
+    layers: list[ClusterLayer], caplog: pytest.LogCaptureFixture
+) -> None:
+    layers[0].answer("n", lambda data: threading.get_ident(), in_thread=True)
+    layers[1].answer("n", lambda data: threading.get_ident(), in_thread=True)
+    layers[2].answer("n", lambda data: threading.get_ident(), in_thread=True)
+    answers, missing = await layers[0].ask("n", timeout=20)
+    assert (len(answers), threading.get_ident() in answers, missing) == (3, False, 0)
+    layers[2].answer("n", lambda data: 1 // 0, in_thread=True)
+    await layers[0].ask("n", timeout=0.01)
+    await until(lambda: "The question 'n' of another process could not be answered." in caplog.text)
 
 
 async def test_question_is_not_longer_under_way_than_answers_may_take(

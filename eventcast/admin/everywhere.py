@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from eventcast.admin.recorder import ALL, INTERVAL, Point, recorder
 from eventcast.engine import presence
-from eventcast.engine.asking import Answers, ask_now, own_name, question
+from eventcast.engine.asking import Answers, ask_now, own_name, question, slow_question
 from eventcast.engine.figures import Figures
 from eventcast.engine.subscribers import Subscriber
 from eventcast.layers import is_local
@@ -60,7 +60,7 @@ def look(figures: Iterable[str] = ()) -> AllChannels:
     )
 
 
-@question
+@slow_question
 def channels_now(figures: list[str]) -> dict[str, Any]:
     """All channels of this process."""
     now, everything = recorder.look(), presence.figure_of_all("subscribers")

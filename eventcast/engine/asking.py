@@ -5,7 +5,9 @@ With a channel layer of one process, or of another project, this process is aske
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from eventcast.layers.cluster import ClusterLayer, connections
 Answering = TypeVar("Answering", bound=Callable[..., Any])
 
 _questions: dict[str, Callable[..., Any]] = {}
+_slow: set[str] = set()
 _background = BackgroundLoop("eventcast.questions")
 
 
@@ -28,6 +31,12 @@ def question(function: Answering) -> Answering:
     """
     _questions[function.__name__] = function
     return function
+
+
+def slow_question(function: Answering) -> Answering:
+    """The same for what takes long with many channels: it is called in a thread, so that messages get their turn."""
+    _slow.add(function.__name__)
+    return question(function)
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,10 @@ def own_name() -> str:
 
 def _connect(layer: ClusterLayer) -> None:
     for name, function in _questions.items():
-        layer.answer(name, functools.partial(_answer, function))
+        if name in _slow:
+            layer.answer(name, functools.partial(_answer_as_json, function), in_thread=True)
+        else:
+            layer.answer(name, functools.partial(_answer, function))
 
 
 connections.append(_connect)
@@ -69,12 +81,23 @@ def _answer(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
     return function(**asked)
 
 
+def _answer_as_json(function: Callable[..., Any], asked: dict[str, Any]) -> bytes:
+    # Decoding it on the event loop would take long, too.
+    return json.dumps(function(**asked)).encode()
+
+
+def _read(found: list[Any]) -> list[Any]:
+    return [json.loads(each) if isinstance(each, bytes) else each for each in found]
+
+
 async def ask(name: str, /, **asked: Any) -> Answers:
     """Ask all live processes, and wait for at most 250 ms."""
     layer = get_layer()
     if not isinstance(layer, ClusterLayer):
         return Answers([_questions[name](**asked)])
     found, missing = await layer.ask(name, asked)
+    if name in _slow:
+        found = await asyncio.to_thread(_read, found)
     return Answers(found, missing, "all", layer.degraded)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eventcast.engine import patterns
-from eventcast.engine.asking import Answers, ask, question
+from eventcast.engine.asking import Answers, ask, question, slow_question
 from eventcast.engine.closing import OPERATOR
 from eventcast.engine.figures import Figures, past
 from eventcast.engine.hub import hubs
@@ -203,7 +203,7 @@ def largest(found: dict[str, float]) -> dict[str, float]:
     return {name: found[name] for name in heapq.nlargest(MOST, found, found.__getitem__)}
 
 
-@question
+@slow_question
 def overview() -> tuple[int, list[str]]:
     """The number of subscribers, and the channels that they listen to."""
     return totals().subscribers, list(largest(figure_of_all("subscribers")))

@@ -98,7 +98,7 @@ async def list_channels(request: HttpRequest) -> Answer:
     return answer(said | answers.as_json() | infos.as_json())
 
 
-@asking.question
+@asking.slow_question
 def page(prefix: str | None, after: str, limit: int, mount: str, everything: bool) -> dict[str, Any]:
     """What the list of channels has of this process."""
     found: dict[str, Any] = {

@@ -47,6 +47,8 @@ class Peers(BaseChannelLayer):
         self.losses: Counter[str] = Counter()
         """Messages that the bus has dropped, by group."""
         self._answering: dict[str, Callable[[Any], Any]] = {}
+        self._in_threads: set[str] = set()
+        self._replies: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owed: dict[str, list[tuple[int, int]]] = {}
         """Counts for other processes that leave at the end of this turn of the event loop."""
@@ -107,25 +109,35 @@ class Peers(BaseChannelLayer):
             return await function(*arguments)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*arguments), home))
 
-    def answer(self, name: str, function: Callable[[Any], Any]) -> None:
+    def answer(self, name: str, function: Callable[[Any], Any], *, in_thread: bool = False) -> None:
         """Answer questions with this name by a function of what was asked.
 
-        It is called on the event loop. Both are made of JSON's types, and the answer's size has a bound.
+        It is called on the event loop. Both are made of JSON's types or bytes, and the answer's size has a bound.
+
+        :param in_thread: call it in a thread instead, because it takes long.
         """
         self._answering[name] = function
+        if in_thread:
+            self._in_threads.add(name)
+
+    async def _answer(self, name: str, data: Any) -> Any:
+        function = self._answering[name]
+        return await asyncio.to_thread(function, data) if name in self._in_threads else function(data)
 
     async def ask(self, name: str, data: Any = None, *, timeout: float = questions.TIMEOUT) -> tuple[list[Any], int]:
         """The answers of all live processes, this one's first; and how many have not answered in time."""
         return await self._at_home(self._ask, name, data, timeout)
 
     async def _ask(self, name: str, data: Any, timeout: float) -> tuple[list[Any], int]:
-        own, loop = [self._answering[name](data)], asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         if not self.bus.up:
-            return own, len(self._heartbeats.others())
+            return [await self._answer(name, data)], len(self._heartbeats.others())
         number, end = self._questions.open(), loop.time() + timeout
         asking = self.bus.publish(ALL, self._pack(number, ["ask", name, data]))
         try:
-            await asyncio.wait({asking}, timeout=timeout)  # A bus that hangs takes longer to say so.
+            own = [await self._answer(name, data)]
+            # A bus that hangs takes longer to say so.
+            await asyncio.wait({asking}, timeout=max(0.0, end - loop.time()))
             if not asking.done() or asking.exception() is not None:
                 asking.add_done_callback(_forget)
                 return own, len(self._heartbeats.others())
@@ -179,11 +191,22 @@ class Peers(BaseChannelLayer):
                 self._questions.add(asked, count)
         elif kind == "ask":
             name, data = content
-            self._tell(PROCESS + sender, ["answer", number, self._answering[name](data)])
+            if name in self._in_threads and self._loop is not None:
+                reply = self._loop.create_task(self._reply(sender, number, name, data))
+                self._replies.add(reply)  # The event loop itself keeps only weak references.
+                reply.add_done_callback(self._replies.discard)
+            else:
+                self._tell(PROCESS + sender, ["answer", number, self._answering[name](data)])
         elif kind == "answer":
             self._questions.add(*content)
         else:
             self._receive_sent(*content)
+
+    async def _reply(self, sender: str, number: int, name: str, data: Any) -> None:
+        try:
+            self._tell(PROCESS + sender, ["answer", number, await self._answer(name, data)])
+        except Exception:
+            logger.exception("The question %r of another process could not be answered.", name)
 
     def _owe(self, sender: str, number: int, count: int) -> None:
         if not self._owed and self._loop is not None:
