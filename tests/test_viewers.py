@@ -90,6 +90,22 @@ async def test_websocket_that_does_not_read_keeps_the_newest(connections: Connec
     assert subscriber.lost > 100
 
 
+async def test_page_of_the_admin_is_in_no_figure(connections: Connections) -> None:
+    subscriber, client = await connections.connect("/a", reads=False)
+    channel = subscriber.channel
+    assert channel is not None
+    subscriber.leave()
+    subscriber.viewer = subscriber.watching = True
+    channel.add(subscriber)
+    for number in range(1000):
+        publish("/a", text(number))
+    client.start()
+    await until(lambda: not subscriber.pending)
+    publish("/a", "straight to the socket")
+    assert subscriber.lost > 100
+    assert (channel.count, channel.messages, channel.delivered, channel.lost) == (0, 1001, 0, 0)
+
+
 async def test_websocket_of_another_server_keeps_the_newest() -> None:
     heard, open_again = [], asyncio.Event()
 

@@ -129,9 +129,9 @@ class LocalChannel(Account):
         self.watchers -= subscriber.watching
 
     def enter_lane(self, subscriber: Subscriber) -> None:
-        """A waiting subscriber owes nothing any more."""
+        """A waiting subscriber owes nothing any more. A page of the admin goes on waiting: it is in no figure."""
         send = subscriber.send
-        if send is not None and subscriber.position < 0 and subscriber.channel is self:
+        if send is not None and not subscriber.watching and subscriber.position < 0 and subscriber.channel is self:
             del self._waiting[subscriber]
             lane = self._lanes.get(subscriber.form)
             if lane is None:

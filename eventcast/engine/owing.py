@@ -51,7 +51,7 @@ class OwingSubscriber(Subscriber):
 
     def _settle(self, piece: Piece) -> None:
         """The client has taken a piece. The caller counts what is pending."""
-        if piece.account is not None:
+        if piece.account is not None and not self.watching:
             piece.account.settle(delivered=piece.messages)
         if self.hub is not None:
             self.hub.memory.release(piece)
@@ -59,7 +59,7 @@ class OwingSubscriber(Subscriber):
     def _drop(self, piece: Piece) -> None:
         """The client will not get a piece. The caller counts what is pending."""
         self.lost += piece.messages
-        if piece.account is not None:
+        if piece.account is not None and not self.watching:
             piece.account.settle(lost=piece.messages)
         if self.hub is not None:
             self.hub.memory.release(piece)

@@ -116,7 +116,7 @@ class Subscriber:
         self.closed = False
         """Whether the connection was closed from this side."""
         self.watching = False
-        """Whether it is a page of the admin, which the admin does not count. To be set before it is let in."""
+        """Whether it is a page of the admin, which is in no figure. To be set before it is let in."""
         self.viewer = False
         """Whether it loses its oldest messages when it is slow, in place of its connection. To be set before it is let
         in, for a client that knows ``notices.lost(count)``: the notice stands, in order, where ``count`` messages are
@@ -171,12 +171,13 @@ class Subscriber:
             self.end_with(closing)
 
     def deliver(self, batch: Batch) -> int:
-        """Take a batch, within the bound; returns how many messages have left."""
+        """Take a batch, within the bound; returns how many messages are delivered."""
         if self.pending > conf.SUBSCRIBER_BUFFER and not self.holds_up(time.monotonic()):
             if not self.viewer:
                 return self._overflow(batch)
             self.skip(conf.SUBSCRIBER_BUFFER // 2)
-        return self.write(batch)
+        written = self.write(batch)
+        return 0 if self.watching else written
 
     def holds_up(self, now: float) -> bool:
         """Whether publishers should still wait for this subscriber, which is behind."""
@@ -240,7 +241,7 @@ class Subscriber:
     def lose(self, messages: int) -> None:
         """Count messages that the subscriber does not get, and that were not owed."""
         self.lost += messages
-        if self.channel is not None:
+        if self.channel is not None and not self.watching:
             self.channel.lost += messages
 
     def __repr__(self) -> str:
