@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.utils import translation
 
 import eventcast
+from eventcast.engine import closing
 from eventcast.exceptions import ChannelTooLong, Forbidden, Sentence, Unauthorized
 from eventcast.http import answers, pages
 from tests.admin.conftest import ClientOf, Room, client_of, room, superuser, url
@@ -136,6 +137,12 @@ def test_no_translation_waits_for_a_look() -> None:
 def test_every_refusal_has_a_chinese_sentence() -> None:
     found = sentences_of_refusals()
     assert {kind.code for kind in REFUSALS if not found[kind.__name__]} == CODES_FOR_PROGRAMS
+
+
+def test_page_knows_why_the_server_ends_its_connection() -> None:
+    source = (PACKAGE / "static" / "eventcast" / "connection.js").read_text(encoding="utf-8")
+    reasons = {each.reason for each in vars(closing).values() if isinstance(each, closing.Closing)}
+    assert {each for each in reasons if f'"{each}": gettext(' not in source} == {closing.ONLY_LISTENS.reason}
 
 
 def test_refusal_is_told_in_the_language_of_its_reader() -> None:

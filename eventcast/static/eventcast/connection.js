@@ -5,7 +5,7 @@
 // channel: of eventcast.js. options.gap(text): tell where messages are missing. options.onstate(state): called for each new
 // state. options.onrefusal(error): called when the server refuses for good; a true answer says that the reader was told.
 globalThis.eventcastConnection = (channel, options) => {
-  const { format, gettext, language } = eventcastPage;
+  const { format, gettext, language, told } = eventcastPage;
   const $ = (id) => document.getElementById(id);
   const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
 
@@ -23,6 +23,7 @@ globalThis.eventcastConnection = (channel, options) => {
     "The permission has expired.": gettext("The permission has expired."),
     "The permission was taken away.": gettext("The permission was taken away."),
     "Messages come faster than they are read.": gettext("Messages come faster than this page reads them."),
+    "The server has too much pending.": gettext("The server has too much pending."),
   };
   let lostAt = 0, tryAt = 0, countdown;
 
@@ -31,7 +32,7 @@ globalThis.eventcastConnection = (channel, options) => {
 
   function say(reason, status) {
     // Without a network, each try fails, too: that is not the server.
-    const why = !status && navigator.onLine === false ? WHY.offline : WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? reason : gettext("The server cannot be reached."));
+    const why = !status && navigator.onLine === false ? WHY.offline : WHY[reason] ?? (status || (reason && !/^No connection|^No WebSocket/.test(reason)) ? told(reason, status) : gettext("The server cannot be reached."));
     if ($("gone-why").textContent != why || $("gone").hidden) $("gone-why").textContent = why; // read out once
     $("gone").hidden = false;
   }

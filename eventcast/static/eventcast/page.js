@@ -38,6 +38,10 @@ globalThis.eventcastPage = (() => {
     },
   };
 
+  // What the server says of a refusal. A proxy says nothing that a reader wants.
+  const told = (message, status) =>
+    (message == "Refused with status " + status ? format(gettext("Refused with status %s"), status) : message);
+
   // The key or token that the reader has given. It stays in this tab, and never stands in a URL.
   const key = {
     get: () => store.get("key") ?? "",
@@ -77,5 +81,5 @@ globalThis.eventcastPage = (() => {
     }));
   }
 
-  return { bytes, copy, format, gettext, key, language, ngettext, number, snippets, store };
+  return { bytes, copy, format, gettext, key, language, ngettext, number, snippets, store, told };
 })();

@@ -4,7 +4,7 @@
 // form: the form with the fields of sender.html. name: the channel, for what is kept. publish(data) sends a text or a Blob,
 // and returns a promise of a sentence for the reader.
 globalThis.eventcastSender = (form, name, publish) => {
-  const { bytes, format, gettext, store } = eventcastPage;
+  const { bytes, format, gettext, store, told } = eventcastPage;
   const KEPT = 20; // sent messages
   const LONGEST = 20000; // characters of a message that is kept
 
@@ -65,7 +65,7 @@ globalThis.eventcastSender = (form, name, publish) => {
       keep(data);
       return true;
     } catch (error) {
-      say(error.status ? error.message : gettext("The server cannot be reached: the message was not sent."), true);
+      say(error.status ? told(error.message, error.status) : gettext("The server cannot be reached: the message was not sent."), true);
       return false;
     }
   }
