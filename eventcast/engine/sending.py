@@ -83,6 +83,13 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     return elsewhere.with_more(presence.subscriber_count(channel))
 
 
+def is_at_once(layer: BaseChannelLayer) -> bool:
+    """Whether :func:`heard_without_waiting` may say with this channel layer that there is nothing to wait for."""
+    if isinstance(layer, InMemoryChannelLayer):
+        return True
+    return isinstance(layer, ClusterLayer) and layer.bus.is_heard("") is not None
+
+
 def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> tuple[list[LocalChannel], Reach] | None:
     """What hears ``channel`` in this process and elsewhere, if :func:`publish_at_once` can be used now.
 

@@ -46,11 +46,12 @@ def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
     """
     if "HTTP_ORIGIN" in request.META or "HTTP_PREFER" in request.META:
         return None  # The answer to a page has more headers, and one of a preference says that it is applied.
+    if not sending.is_at_once(layer := get_layer()):
+        return None  # Known before anything is checked, because everything would be checked again.
     try:
         check_host(request)
         name = names.channel_from_target(target)
         permit = admission.check_publish_at_once(request, name)
-        layer = get_layer()
         if permit is None or (known := sending.heard_without_waiting(name, layer)) is None:
             return None
         heard, elsewhere = known

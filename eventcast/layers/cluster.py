@@ -142,6 +142,8 @@ class ClusterLayer(Peers):
         :param count: whether other processes say how many subscribers they go to, by their :attr:`count_with`.
         :raises LayerUnavailable: the bus did not take the first. The text says whether anything may have been sent.
         """
+        if self._loop is asyncio.get_running_loop():
+            return await self._broadcast(sends, count)
         if self.lives:
             return await self._at_home(self._broadcast, sends, count)
         await self._publish([(GROUP + group, message) for group, message in sends])
@@ -200,29 +202,16 @@ class ClusterLayer(Peers):
         group = sends[0][0]
         known = self._counts.last(group) if count else Reach()
         number = self._questions.open() if known is None else 0
-        results: list[Any] = []
         try:
-            first, *more = [self.bus.publish(GROUP + to, self._pack(number, message)) for to, message in sends]
-            try:
-                receivers = await first
-            finally:
-                results = await asyncio.gather(*more, return_exceptions=True) if more else []
+            publishes = [self.bus.publish(GROUP + to, self._pack(number, message)) for to, message in sends]
+            receivers = await _receivers(publishes)
             self._deliver(sends)
-            for result in results:
-                if isinstance(result, BaseException):
-                    # Not the publisher's error: a publisher that tried again would send the message twice.
-                    logger.error("Publishing to subscribers of patterns failed: %s", result)
-                else:
-                    receivers += result
             if known is not None:
                 return known
             answers, missing = await self._questions.wait(number, self._heartbeats.living(receivers))
-        except LayerUnavailable as error:
-            if any(isinstance(result, int) and result for result in results):
-                raise LayerUnavailable("Only subscribers of patterns have got the message.") from error
-            raise
         finally:
-            self._questions.close(number)
+            if number:
+                self._questions.close(number)
         return self._counts.note(group, Reach(sum(answers), missing))
 
     def _deliver(self, sends: Sends) -> None:
@@ -236,3 +225,21 @@ class ClusterLayer(Peers):
             return 0
         self.local.group_send_nowait(group, message)
         return self.count_with(message)
+
+
+async def _receivers(publishes: Sequence[asyncio.Future[int]]) -> int:
+    """How many processes have got messages that were sent in one go, the first of which decides whether it worked."""
+    refusal: LayerUnavailable | None = None
+    receivers = 0
+    for publish in publishes:
+        try:
+            receivers += await publish
+        except LayerUnavailable as error:
+            if publish is publishes[0]:
+                refusal = error
+            else:
+                # Not the publisher's error: a publisher that tried again would send the message twice.
+                logger.error("Publishing to subscribers of patterns failed: %s", error)
+    if refusal is not None:
+        raise LayerUnavailable("Only subscribers of patterns have got the message.") if receivers else refusal
+    return receivers
