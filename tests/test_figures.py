@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from eventcast.engine.figures import Figures
+from eventcast.engine.figures import Account, Figures, past
 
 
 def test_figures_begin_with_nothing() -> None:
@@ -9,3 +9,11 @@ def test_figures_begin_with_nothing() -> None:
 
 def test_figures_add_up_one_by_one() -> None:
     assert Figures(1, 2, 3) + Figures(10, 20, 30) == Figures(messages=11, delivered=22, lost=33)
+
+
+def test_what_was_owed_when_the_last_subscriber_left_counts_in_the_past() -> None:
+    account, before = Account(), past.value
+    account.messages = account.delivered = 5
+    account.retire()
+    account.settle(delivered=2, lost=1)
+    assert past.value == before + Figures(5, 7, 1)

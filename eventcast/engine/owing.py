@@ -57,8 +57,9 @@ class OwingSubscriber(Subscriber):
             self.hub.memory.release(piece)
 
     def _drop(self, piece: Piece) -> None:
-        """The client will not get a piece. The caller counts what is pending."""
+        """The client will not get a piece."""
         self.lost += piece.messages
+        self.pending -= piece.size
         if piece.account is not None and not self.watching:
             piece.account.settle(lost=piece.messages)
         if self.hub is not None:
@@ -103,14 +104,12 @@ class OwingSubscriber(Subscriber):
         if not owed:
             return False
         # Pieces without messages, such as answers to pings, stay before the notice.
-        kept, dropped, missing = [owed.popleft() for _ in range(self._begun)], False, 0
+        kept, lost, missing = [owed.popleft() for _ in range(self._begun)], self.lost, 0
         while owed and excess > 0:
             piece = owed.popleft()
             if piece.messages or piece.lost:
-                dropped = dropped or piece.messages > 0
                 missing += piece.messages + piece.lost
                 excess -= piece.size
-                self.pending -= piece.size
                 self._drop(piece)
             else:
                 kept.append(piece)
@@ -119,4 +118,4 @@ class OwingSubscriber(Subscriber):
             self._hold(notice)
             owed.appendleft(notice)
         owed.extendleft(reversed(kept))
-        return dropped
+        return self.lost > lost

@@ -180,9 +180,7 @@ class SocketSubscriber(OwingSubscriber):
         if self._owed is None:
             return
         while len(self._owed) > self._begun:
-            piece = self._owed.pop()
-            self.pending -= len(piece.data)
-            self._drop(piece)
+            self._drop(self._owed.pop())
         if not self._owed:
             self._nothing_owed()
 
