@@ -138,6 +138,7 @@ class Workers:
     def _reap(self) -> None:
         """A process has ended, or several."""
         for worker in [each for each in self._workers if each.process.poll() is not None]:
+            self._hear(worker)  # It may have served for a moment.
             self._workers.remove(worker)
             self._loop.remove_reader(worker.control.fileno())
             worker.control.close()
@@ -150,21 +151,27 @@ class Workers:
 
     def _ended(self, worker: WorkerProcess) -> None:
         code, number = worker.process.returncode, worker.number
+        final = self._stopping or not (self._serving or worker.serving)
         if worker.killed or not worker.stopping or code not in (0, -signal.SIGTERM):
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             logger.error("Worker %d (process %d) has ended with %s.", number, worker.process.pid, how)
-            self._exit_code = max(code, 1) if self._stopping or not self._serving else 0
+            self._exit_code = max(code, 1) if final else 0
         if not worker.settled.done():
             worker.settled.set_result(False)
-        if self._stopping or not self._serving or self._holding(number):
+        if final or self._holding(number):
             return
         pause = 0.0 if self._loop.time() - worker.started > STEADY else self._pauses[number]
         self._pauses[number] = min(LONGEST_PAUSE, pause * 2 or 1.0)
         self._loop.call_later(pause, self._start_again, number)
 
     def _start_again(self, number: int) -> None:
-        if not self._stopping and not self._holding(number):
+        if self._stopping or self._holding(number):
+            return
+        try:
             self._start(number)
+        except OSError as error:  # The machine has no memory, processes or files left for it.
+            logger.error("Worker %d cannot be started, trying again in %d s: %s", number, LONGEST_PAUSE, error)
+            self._loop.call_later(LONGEST_PAUSE, self._start_again, number)
 
     def _holding(self, number: int) -> list[WorkerProcess]:
         """The workers that serve in a place, or will."""
@@ -198,7 +205,12 @@ class Workers:
             self._replace_again = False
             for number in self._pauses:
                 before = self._holding(number)
-                if not await self._start(number).settled:
+                try:
+                    started = await self._start(number).settled
+                except OSError as error:
+                    logger.error("Worker %d cannot be started: %s", number, error)
+                    started = False
+                if not started:
                     logger.error("A new worker %d did not start. Those that are not replaced go on.", number)
                     return
                 for worker in before:
