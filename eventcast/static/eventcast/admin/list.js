@@ -61,7 +61,7 @@ async function fetchTable() {
 }
 
 poll(
-  () => `${list.dataset.url}?${location.search.slice(1)}&after=${after()}`,
+  () => `${list.dataset.url}?${new URLSearchParams([...new URLSearchParams(location.search), ["after", after()]])}`,
   async (report) => {
     fill(totals, report.totals);
     show(report.points);
