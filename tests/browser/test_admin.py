@@ -163,12 +163,16 @@ async def test_page_disconnects_all_after_a_confirmation(
     page = await listen(await enter(office, page_of(channel)))
     answers = iter([False, True])
     page.on("dialog", lambda dialog: dialog.accept() if next(answers) else dialog.dismiss())
+    reader = await page.context.new_page()
+    await reader.goto(office.url + channel)
+    await listen(reader)
     await page.get_by_role("button", name="Disconnect all").click()
     await clients[0].ping()
     await page.get_by_role("button", name="Disconnect all").click()
     await until(lambda: all(client.lost.done() for client in clients), "all are disconnected")
     assert [client.close_code for client in clients] == [3000, 3000]
-    await listen(page)  # the page's own tail, which comes back
+    await expect(reader.locator("#gone-why")).to_have_text("An operator disconnected this page.")
+    await expect(page.locator("#state")).to_have_text("Live")  # its own tail is left
 
 
 async def test_tail_is_the_list_of_the_channels_page(office: Server, enter: Enter, http: Talk, channel: str) -> None:

@@ -123,7 +123,7 @@ globalThis.eventcastViewer = (channel, options) => {
     while (list.children.length > SHOWN || list.lastElementChild?.entry.dropped) list.lastElementChild.remove();
     if (!list.querySelector(".line[tabindex='0']")) list.querySelector(".line")?.setAttribute("tabindex", "0");
     const shown = list.querySelectorAll("li:not(.gap)").length;
-    const filtered = $("filter").value.trim() != "";
+    const filtered = $("filter").value.trim() != "" && $("filter").ariaInvalid != "true";
     $("empty").hidden = list.children.length > 0;
     $("empty").textContent = filtered && entries.length
       ? gettext("No message passes the filter.") : gettext("No messages yet. New messages appear here.");
