@@ -226,6 +226,7 @@ async def test_charts_begin_before_the_page(office: Server, enter: Enter, connec
     page = await enter(office, LIST)
     for name in ("subscribers", "rate"):
         await expect(page.locator(f"#eventcast-chart-{name} .eventcast-line")).to_have_attribute("d", re.compile("L"))
+    await expect(page.locator("#eventcast-chart-rate")).to_contain_text(re.compile(r"\d min ago\s*now"))
     await page.goto(office.url + page_of(channel))
     await expect(page.locator("#eventcast-chart-subscribers b")).to_have_text("1")
 

@@ -1,6 +1,7 @@
 // The charts of the last hour, subscribers and messages per second: a line, its area, and the value at the top.
 
-const SPAN = 3600; // s
+const { format: fill, gettext } = eventcastPage;
+const SPANS = [300, 900, 3600]; // s: the first that has room for what was recorded
 const WIDTH = 300;
 const HEIGHT = 100;
 const GAP = 25; // s without a value are left blank: two and a half of the server's recording intervals
@@ -12,7 +13,7 @@ function ceiling(value) {
 }
 
 function chart(figure) {
-  const [shown, top] = [figure.querySelector("b"), figure.querySelector(".eventcast-top")];
+  const [shown, top, from] = ["b", ".eventcast-top", "p span"].map((each) => figure.querySelector(each));
   const [area, line] = ["area", "line"].map((name) => {
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("class", `eventcast-${name}`);
@@ -22,7 +23,8 @@ function chart(figure) {
   const { format } = new Intl.NumberFormat(document.documentElement.lang || undefined, { maximumFractionDigits: 1 });
 
   // Points are [time, value], times in seconds and ascending.
-  return (points, now) => {
+  return (points, now, span) => {
+    from.textContent = fill(gettext("%s min ago"), span / 60);
     if (points.length) shown.textContent = format(points.at(-1)[1]);
     const highest = ceiling(Math.max(1, ...points.map(([, value]) => value)));
     top.textContent = format(highest);
@@ -30,7 +32,7 @@ function chart(figure) {
     let last = -Infinity;
     for (const [time, value] of points) {
       if (time - last > GAP) runs.push([]);
-      runs.at(-1).push([WIDTH * (1 - (now - time) / SPAN), HEIGHT * (1 - value / highest)].map((at) => at.toFixed(1)));
+      runs.at(-1).push([WIDTH * (1 - (now - time) / span), HEIGHT * (1 - value / highest)].map((at) => at.toFixed(1)));
       last = time;
     }
     line.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
@@ -47,7 +49,8 @@ export const after = () => recorded.at(-1)?.[0] ?? 0;
 // Points are [time, subscribers, messages per second or null]. The last one is of now, and gives way to the next answer.
 export function show(points) {
   const [now] = points.at(-1);
-  recorded = [...recorded, ...points.slice(0, -1)].filter(([time]) => time > now - SPAN);
+  recorded = [...recorded, ...points.slice(0, -1)].filter(([time]) => time > now - SPANS.at(-1));
   const all = [...recorded, points.at(-1)];
-  draw.forEach((each, index) => each(all.map((point) => [point[0], point[1 + index]]).filter(([, value]) => value != null), now));
+  const span = SPANS.find((each) => each >= now - all[0][0]);
+  draw.forEach((each, index) => each(all.map((point) => [point[0], point[1 + index]]).filter(([, value]) => value != null), now, span));
 }
