@@ -41,6 +41,7 @@ class StaticFiles(ASGIStaticFilesHandler):
     def _compressed(self, request: HttpRequest) -> HttpResponse:
         # The ETag decides alone. A new version may have files with the time of the old one.
         request.META.pop("HTTP_IF_MODIFIED_SINCE", None)
+        request.method = "GET"  # HEAD is answered with the same headers, and the server leaves out the body.
         try:
             response = super().serve(request)
         except SuspiciousOperation as error:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -11,9 +15,13 @@ from playwright.async_api import expect
 
 from eventcast.authorization import token
 from tests.browser.conftest import LOOP, Visit
+from tests.browser.test_snippets import command, lines, listeners, npm_packages
 from tests.live import servers
 from tests.live.conftest import Fleet, Start
 from tests.live.servers import Server
+from tests.live.waiting import TIMEOUT
+
+__all__ = ["listeners", "npm_packages"]
 
 pytestmark = LOOP
 
@@ -51,6 +59,36 @@ async def test_page_takes_a_key_and_keeps_it_in_the_tab(visit: Visit, closed: Se
     await page.get_by_role("button", name="Send", exact=True).click()
     await expect(page.locator("#list .text")).to_have_text(["hello"])
     assert KEY not in page.url + closed.log
+
+
+@pytest.mark.parametrize("language", ["Shell", "Python", "JavaScript"])
+async def test_lines_to_copy_take_the_key_from_the_environment(
+    visit: Visit,
+    closed: Server,
+    channel: str,
+    listeners: list[asyncio.subprocess.Process],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    language: str,
+) -> None:
+    run = command(language, request, tmp_path)
+    page = await visit(f"{closed.url}/open{channel}")
+    await page.get_by_label(ENTRY).fill(KEY)
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#state")).to_have_text("Live")
+    found = await lines(page, language)
+    assert KEY not in "".join(found)
+    for line in reversed(found[:2]):
+        program = await asyncio.create_subprocess_exec(
+            *run, line, env=os.environ | {"EVENTCAST_KEY": KEY}, stdout=PIPE, stderr=PIPE
+        )
+        listeners.append(program)
+        await expect(page.locator("#subscribers")).to_have_text("2")
+    await expect(page.locator("#list .text")).to_have_text(["hello"])
+    said = listeners[0].stdout
+    while b"hello" not in (line := await asyncio.wait_for(said.readline(), TIMEOUT)):
+        assert line
+    assert "EVENTCAST_KEY" in "".join(await lines(page, "PowerShell"))
 
 
 async def test_page_says_that_a_key_is_for_other_channels(visit: Visit, closed: Server, channel: str) -> None:

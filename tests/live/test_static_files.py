@@ -36,6 +36,17 @@ async def test_static_file_is_not_sent_again_while_it_is_the_same(
     assert (await http(server).request("GET", CLIENT, headers=[*headers, *late])).status == 200
 
 
+async def test_head_has_the_headers_of_get(server: Server, http: Talk) -> None:
+    for headers in ([], [COMPRESSED]):
+        whole, head = [await http(server).request(each, CLIENT, headers=headers) for each in ("GET", "HEAD")]
+        assert head.body == b""
+        assert set(head.headers) == set(whole.headers)
+        different = {name for name, value in head.headers.items() if value != whole.headers[name]}
+        assert different <= {"date", *(["content-length"] if headers else [])}  # Django pads what it compresses.
+        again = await http(server).request("HEAD", CLIENT, headers=[*headers, ("If-None-Match", head.headers["etag"])])
+        assert again.status == 304
+
+
 async def test_pages_of_any_origin_may_import_static_files(server: Server, http: Talk) -> None:
     first = await http(server).request("GET", CLIENT)
     again = await http(server).request("GET", CLIENT, headers=[("If-None-Match", first.headers["etag"])])

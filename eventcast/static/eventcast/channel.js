@@ -60,7 +60,6 @@
   const script = $("eventcast-script").src;
   const own = path.replace(/^\/\//, "/%2F"); // browsers would read // as the beginning of a host
   const page = `<script src="${script}"></script>\n<script>\n  eventcast("${own}")\n    .on((data) => console.log(data))\n</script>`;
-  eventcastSnippets($("snippets"), url, many == null ? { page } : { listen: true });
 
   // --- permission ----------------------------------------------------------------------------------------------------
 
@@ -76,6 +75,7 @@
 
   // Where the server has refused the page, its script has a key to send, or waits for one.
   function begin() {
+    eventcastSnippets($("snippets"), url, many == null ? { page } : { listen: true });
     if ($("refusal").dataset.status && !key.get()) return $("key-form").hidden || $("key").focus();
     $("refusal").hidden = true;
     delete $("refusal").dataset.status;

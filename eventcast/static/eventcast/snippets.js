@@ -2,39 +2,43 @@
 "use strict";
 
 // place: the element for the lines. url: of the channel, or of what listens to a pattern. options.listen: nothing can be
-// sent there. options.page: lines for a page.
+// sent there. options.page: lines for a page. If the reader has given a key, the lines take it from the environment.
 globalThis.eventcastSnippets = (place, url, options = {}) => {
-  const { gettext, snippets } = eventcastPage;
+  const { gettext, key, snippets } = eventcastPage;
   const REMEMBERED = "eventcast.snippets"; // in localStorage, for all pages of this server
   const send = gettext("Send"), listen = gettext("Listen");
 
+  const ifKey = (text) => key.get() ? text : "";
+  const given = '(globalThis.process?.env.EVENTCAST_KEY ?? prompt("EVENTCAST_KEY"))'; // in Node, and in a browser
+  const python = ifKey(',\n    "Authorization": "Bearer " + os.environ["EVENTCAST_KEY"]');
+
   const languages = {
     Shell: [
-      [send, `curl --data-urlencode 'data=hello' \\\n  '${url}'`],
-      [listen, `curl -N -H 'Accept: text/event-stream' \\\n  '${url}'`],
+      [send, `curl ${ifKey('-H "Authorization: Bearer $EVENTCAST_KEY" \\\n  ')}--data-urlencode 'data=hello' \\\n  '${url}'`],
+      [listen, `curl -N ${ifKey('-H "Authorization: Bearer $EVENTCAST_KEY" \\\n  ')}-H 'Accept: text/event-stream' \\\n  '${url}'`],
     ],
     PowerShell: [ // which has another curl under this name
-      [send, `Invoke-RestMethod -Method Post \`\n  -Body @{data='hello'} '${url}'`],
-      [listen, `curl.exe -N -H 'Accept: text/event-stream' \`\n  '${url}'`],
+      [send, `Invoke-RestMethod -Method Post \`\n  ${ifKey('-Headers @{Authorization="Bearer $env:EVENTCAST_KEY"} `\n  ')}-Body @{data='hello'} '${url}'`],
+      [listen, `curl.exe -N ${ifKey('-H "Authorization: Bearer $env:EVENTCAST_KEY" `\n  ')}-H 'Accept: text/event-stream' \`\n  '${url}'`],
     ],
     Python: [
-      [send, `from urllib.request import Request, urlopen
+      [send, `${ifKey("import os\n")}from urllib.request import Request, urlopen
 
 message = "hello".encode()
 urlopen(Request("${url}",
-  message, {"Content-Type": "text/plain"}))`],
+  message, {"Content-Type": "text/plain"${python}}))`],
       [listen, `import json
-from urllib.request import Request, urlopen
+${ifKey("import os\n")}from urllib.request import Request, urlopen
 
 stream = Request("${url}",
-  headers={"Accept": "application/x-ndjson"})
+  headers={"Accept": "application/x-ndjson"${python}})
 for line in urlopen(stream):
   if line.strip():
     print(json.loads(line))`],
     ],
     JavaScript: [
-      [send, `fetch("${url}",\n  { method: "POST", body: "hello" })`],
-      [listen, `new WebSocket("${url.replace("http", "ws")}")\n  .onmessage = ({ data }) => console.log(data)`],
+      [send, `fetch("${url}",\n  { method: "POST", body: "hello"${ifKey(`,\n    headers: { Authorization: "Bearer " + ${given} }`)} })`],
+      [listen, `new WebSocket("${url.replace("http", "ws")}"${ifKey(`,\n  ["eventcast", "eventcast.token." + ${given}]`)})\n  .onmessage = ({ data }) => console.log(data)`],
       ...(options.page ? [[gettext("Listen in a page"), options.page]] : []),
     ],
   };
