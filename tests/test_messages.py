@@ -318,8 +318,12 @@ def test_layer_message_has_a_type_as_channels_wants() -> None:
 
 
 def test_layer_message_holds_plain_types_only() -> None:
-    assert json.loads(json.dumps(messages.to_layer("/a", iter(["x"])))) == {
-        "type": "eventcast.messages",
-        "channel": "/a",
-        "messages": ["x"],
-    }
+    sent = json.loads(json.dumps(messages.to_layer("/a", iter(["x"]))))
+    assert sent == {"type": "eventcast.messages", "channel": "/a", "messages": ["x"], "time": sent["time"]}
+
+
+def test_message_has_the_same_line_in_all_processes() -> None:
+    # A client that reads two streams for a moment knows by it what comes twice.
+    sent = messages.to_layer("/a", ["x"])
+    first, second = [messages.from_layer(sent)[0].line() for _ in range(2)]
+    assert first == second

@@ -35,15 +35,16 @@ class Message:
     :param data: ``str`` for a text message, ``bytes`` for a binary one.
     :param channel: the channel it was published to.
     :param event_name: what kind of event it tells of, for streams; empty if that was not said.
+    :param at: when it was published, seconds since the epoch; None for now.
     """
 
     __slots__ = ("_line", "binary", "channel", "event_name", "payload", "time")
 
-    def __init__(self, data: str | bytes, channel: str = "", event_name: str = "") -> None:
+    def __init__(self, data: str | bytes, channel: str = "", event_name: str = "", at: float | None = None) -> None:
         self.channel = channel
         self.event_name = event_name
-        self.time = time.time()
-        """When this process got it, seconds since the epoch."""
+        self.time = time.time() if at is None else at
+        """When it was published, seconds since the epoch: the same in all processes."""
         self.binary = isinstance(data, bytes)
         """Whether it is a binary message."""
         self.payload: bytes = data if isinstance(data, bytes) else data.encode()
@@ -181,7 +182,7 @@ def to_layer(channel: str, messages: Iterable[str | bytes], event_name: str = ""
 
     All have one event name, which was checked.
     """
-    event = {"type": LAYER_TYPE, "channel": channel, "messages": list(messages)}
+    event = {"type": LAYER_TYPE, "channel": channel, "messages": list(messages), "time": time.time()}
     if event_name:
         event["event"] = event_name
     return event
@@ -196,4 +197,5 @@ def from_layer(event: dict[str, Any]) -> list[Message]:
     """The messages of what :func:`to_layer` made."""
     channel: str = event["channel"]
     name: str = event.get("event", "")
-    return [Message(data, channel, name) for data in event["messages"]]
+    at: float | None = event.get("time")
+    return [Message(data, channel, name, at) for data in event["messages"]]

@@ -49,7 +49,7 @@ declare namespace eventcast {
 
   /** What the server says beside a message. */
   interface About {
-    /** When the server got the message: seconds since 1970. */
+    /** When the message was published: seconds since 1970. */
     time: number;
     /** The channel that it was published to. */
     channel: string;

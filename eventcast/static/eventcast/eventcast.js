@@ -171,7 +171,7 @@
     }
 
     get token() {
-      return tokenOf([...this.channels][0].url);
+      return tokenOf([...this.channels][0]?.url);
     }
 
     leave(channel) {
