@@ -28,6 +28,14 @@ def setting_of_django(name: str, default: Any) -> Any:
     return getattr(settings, name, default) if value is _read else value
 
 
+def worked_out() -> dict[Any, Any]:
+    """A dict for what was worked out from settings. There is a new one when they have changed."""
+    found: dict[Any, Any] | None = _read.get("_eventcast")
+    if found is None:
+        found = _read["_eventcast"] = {}
+    return found
+
+
 class Setting(Generic[Value]):
     """One setting and its default. Each access reads ``settings.EVENTCAST``, so that ``override_settings`` works.
 

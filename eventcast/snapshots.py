@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import Http404, HttpRequest
 
 from eventcast.engine import messages, names
+from eventcast.engine.background import in_task
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.owing import OwingSubscriber
@@ -49,7 +50,7 @@ class Snapshot:
         """
         try:
             if iscoroutinefunction(self.function):
-                data = await self.function(request, **arguments)
+                data = await in_task(self.function(request, **arguments))
             else:
                 data = await in_thread(lambda: self.function(request, **arguments))
             return None if data is None else Message(messages.check_data(messages.to_data(data)), channel, self.event)

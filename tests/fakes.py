@@ -62,7 +62,8 @@ def frames_in(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 async def permit(action: Any, request: Any, wanted: Any) -> Permit:
     """What the authorization of the settings answers."""
-    return await asking.ask(asking.current(), action, request, wanted)
+    found = asking.ask(asking.current(), action, request, wanted)
+    return found if isinstance(found, Permit) else await found
 
 
 class FakeSubscriber(Subscriber):

@@ -6,6 +6,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import override_settings
 
+from eventcast.http.head import Head
 from eventcast.http.request import Request
 from eventcast.security import clients
 
@@ -71,7 +72,7 @@ def test_address_ignores_headers_where_no_proxy_is_trusted() -> None:
 
 def address_counted(host: str, *, of_the_door: bool) -> str:
     if of_the_door:
-        made: Any = Request("GET", b"/a", [], {}, client=(host, 1), server=("127.0.0.1", 80))
+        made: Any = Request(Head("GET", "/a", "1.0", []), (host, 1), ("127.0.0.1", 80))
     else:
         made = HttpRequest()
         made.scope = scope((host, 1))

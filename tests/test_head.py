@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast.exceptions import HeadTooLarge, InvalidRequest, Refused
-from eventcast.server.head import KNOWN_NAMES, MAX_HEAD, MAX_HEADERS, Head, _keys, read_head
+from eventcast.http.head import KNOWN_NAMES, MAX_HEAD, MAX_HEADERS, Head, _keys, read_head
 
 GET = b"GET /a HTTP/1.1\r\nHost: testserver\r\n\r\n"
 

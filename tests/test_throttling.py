@@ -104,7 +104,7 @@ def request(address: str = "192.0.2.1", **headers: str) -> Any:
 def publish(asked: Any = None, messages: int = 1, user: str = "") -> None:
     """The checks of a request to publish, as the view has them made."""
     asked = request() if asked is None else asked
-    throttling.book(asked, user, 0)
+    throttling.book(asked, Permit(identity=user), 0)
     admission.check_rate(asked, Permit(identity=user), messages)
 
 
@@ -172,7 +172,7 @@ def test_request_without_a_message_counts_as_one() -> None:
     for _ in range(3):
         publish(messages=0)
     with pytest.raises(TooManyPublishes):
-        throttling.book(request(), "", 0)
+        throttling.book(request(), Permit(), 0)
 
 
 def test_no_publisher_is_remembered_without_a_rate() -> None:

@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory, override_settings
 
 from eventcast.authorization import Authorization, Permit, SessionClaim
 from eventcast.exceptions import Forbidden
+from eventcast.http.head import Head
 from eventcast.http.request import Request
 from eventcast.security import users
 from tests.fakes import permit
@@ -73,7 +74,7 @@ def cookie(client: Client) -> str:
 def from_the_door(client: Client) -> HttpRequest:
     text = f"sessionid={cookie(client)}"
     there: Any = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "websocket": True}
-    return Request("GET", b"/red", [("Cookie", text)], {"HTTP_COOKIE": text}, **there)
+    return Request(Head("GET", "/red", "1.0", [("Cookie", text)]), **there)
 
 
 def from_django(client: Client) -> HttpRequest:

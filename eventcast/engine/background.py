@@ -1,11 +1,12 @@
-"""An event loop in a thread of its own, for synchronous code that has to wait for asynchronous code."""
+"""Where coroutines of others run: in tasks, and on an event loop in a thread of its own, where synchronous code has to
+wait for them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -40,3 +41,9 @@ class BackgroundLoop:
                 self._pid, self._loop, self.turn = os.getpid(), asyncio.new_event_loop(), asyncio.Lock()
                 threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True).start()
             return self._loop
+
+
+def in_task(awaitable: Awaitable[Result]) -> Awaitable[Result]:
+    """The same, in a task of its own if none runs. The door serves requests without tasks, and code of others may ask
+    for its task, as ``asyncio.timeout()`` does."""
+    return awaitable if asyncio.current_task() is not None else asyncio.ensure_future(awaitable)

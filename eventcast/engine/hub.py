@@ -28,6 +28,7 @@ from eventcast.engine.pattern_index import PatternIndex
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
+from eventcast.engine.readers import Readers
 from eventcast.engine.subscribers import Subscriber
 
 logger = SteadyLogger("eventcast.hub")
@@ -49,6 +50,7 @@ class Hub:
         self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.pulse = Pulse()
+        self.readers = Readers()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
         self._loop = weakref.ref(loop)
@@ -108,10 +110,11 @@ class Hub:
                 channel.retire()
         self._memberships.leave(_joined_for(wanted))
 
-    def heard_by(self, name: str) -> list[LocalChannel]:
+    def heard_by(self, name: str) -> tuple[LocalChannel, ...]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
         own = self.channels.get(name)
-        return [*self.patterns.matching(name), *([] if own is None else [own])]
+        by_pattern = self.patterns.matching(name)
+        return by_pattern if own is None else (*by_pattern, own)
 
     def receive(self, event: dict[str, Any]) -> None:
         """Take what came from the channel layer, in any thread."""

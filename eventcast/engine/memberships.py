@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from eventcast.engine import names
+from eventcast.engine.background import in_task
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
@@ -89,7 +90,7 @@ class Memberships:
         try:
             async with membership.lock:
                 if not membership.joined:
-                    await self._add(channel)
+                    await in_task(self._add(channel))
                     membership.joined = True
         except BaseException:
             self.leave(channel)

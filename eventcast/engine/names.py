@@ -20,6 +20,9 @@ from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
 ALL = "*"
 """Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
 
+LONGEST_KNOWN = 1024
+"""Bytes of the longest request target that is remembered."""
+
 LONGEST_QUOTED = 200
 """Characters of what a client chose that stand in a line of the log."""
 
@@ -33,20 +36,21 @@ def channel_from_target(target: bytes) -> str:
     :raises InvalidChannel: it is not an absolute path, not valid UTF-8, or has a fragment.
     :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
     """
+    find = _channel_from_target if len(target) < LONGEST_KNOWN else _channel_from_target.__wrapped__
+    return find(target, conf.MAX_CHANNEL_LENGTH)
+
+
+@functools.lru_cache(maxsize=4096)
+def _channel_from_target(target: bytes, longest: int) -> str:
+    """Most requests are for channels of requests before. The limit is one of what the answer depends on."""
     if b"#" in target:
         # No part of a request target (RFC 9112 section 3.2), and Daphne refuses it on a WebSocket.
         raise InvalidChannel("A fragment is not sent to a server. For a '#' in the channel's name write %23.")
     if not target.startswith(b"/"):
         # RFC 9112 section 3.2.1. Decoded first, "%2Fa" would be the channel "/a" of some servers only.
         raise InvalidChannel("A channel is an absolute path that begins with '/', not {target!r:.100}.", target=target)
-    return _channel_from_path(target.partition(b"?")[0], conf.MAX_CHANNEL_LENGTH)
-
-
-@functools.lru_cache(maxsize=4096)
-def _channel_from_path(path: bytes, longest: int) -> str:
-    """Most requests are for channels of requests before. The limit is one of what the answer depends on."""
     try:
-        channel = unquote_to_bytes(path).decode("utf-8")
+        channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidChannel("The path is not valid UTF-8. Percent-encode the name's UTF-8 bytes.") from None
     return check_channel(channel)

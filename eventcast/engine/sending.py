@@ -13,7 +13,6 @@ from channels.layers import BaseChannelLayer
 from eventcast.conf import conf
 from eventcast.engine import messages, names, presence
 from eventcast.engine.background import BackgroundLoop
-from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import Tally
 from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
@@ -53,48 +52,42 @@ async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str 
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     names.check_channel(channel)
-    return await apublish_checked(channel, data, messages.check_event_name(event))
-
-
-async def apublish_checked(
-    channel: str, data: Sequence[str | bytes], event_name: str = "", *, count: bool = True
-) -> Reach:
-    """The same for names that were checked.
-
-    :param count: whether to count the subscribers of other processes.
-    """
-    event = messages.to_layer(channel, [messages.check_data(message) for message in data], event_name)
-    return await asend(event, count=count)
+    checked = [messages.check_data(message) for message in data]
+    return await asend(messages.to_layer(channel, checked, messages.check_event_name(event)))
 
 
 async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
-    """Send messages through the channel layer."""
-    channel = event["channel"]
+    """Send messages, which were checked, through the channel layer; returns how many subscribers the channel has.
+
+    :param count: whether to count the subscribers of other processes.
+    """
+    layer, channel = get_layer(), event["channel"]
+    if isinstance(layer, InMemoryChannelLayer) and (reach := send_at_once(event)) is not None:
+        return reach
     if captures:
         _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
         if hub.is_crowded(channel):
             await hub.wait_for_room(channel)
-    layer, elsewhere = get_layer(), Reach()
+    heard = presence.subscriber_count(channel)
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif not captures:
-        elsewhere = await _send_by_layer(layer, event, count)
-    return elsewhere.with_more(presence.subscriber_count(channel))
+        return (await _send_by_layer(layer, event, count)).with_more(heard)
+    return Reach(heard)
 
 
 def is_at_once(layer: BaseChannelLayer) -> bool:
-    """Whether :func:`heard_without_waiting` may say with this channel layer that there is nothing to wait for."""
+    """Whether :func:`send_at_once` may say with this channel layer that there is nothing to wait for."""
     if isinstance(layer, InMemoryChannelLayer):
         return True
     return isinstance(layer, ClusterLayer) and layer.bus.is_heard("") is not None
 
 
-def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> tuple[list[LocalChannel], Reach] | None:
-    """What hears ``channel`` in this process and elsewhere, if :func:`publish_at_once` can be used now.
-
-    None if a publisher has to wait: for subscribers that have to catch up, for a count, or for a channel layer.
-    """
+def send_at_once(event: dict[str, Any]) -> Reach | None:
+    """The same, if nothing has to be waited for; otherwise None, and nothing has happened. Waited for are subscribers
+    that have to catch up, counts of other processes, and channel layers of other projects."""
+    layer, heard, channel = get_layer(), 0, event["channel"]
     elsewhere: Reach | None = NOWHERE
     if not isinstance(layer, InMemoryChannelLayer):
         if not isinstance(layer, ClusterLayer):
@@ -102,31 +95,11 @@ def heard_without_waiting(channel: str, layer: BaseChannelLayer) -> tuple[list[L
         elsewhere = layer.reach_at_once(_groups(channel))
     if captures or elsewhere is None:
         return None
-    heard: list[LocalChannel] = []
     for hub in hubs():
-        if hub.incoming.crowded:
-            return None
-        heard += hub.heard_by(channel)
-    for local in heard:
-        if local.crowded:
-            return None
-    return heard, elsewhere
-
-
-def publish_at_once(
-    channel: str,
-    data: Sequence[str | bytes],
-    event_name: str,
-    layer: Any,
-    heard: list[LocalChannel],
-    elsewhere: Reach = NOWHERE,
-) -> int:
-    """:func:`apublish_all` for names that were checked, without waiting.
-
-    :param heard, elsewhere: what :func:`heard_without_waiting` has returned just now.
-    :returns: the number of subscribers.
-    """
-    event = messages.to_layer(channel, [messages.check_data(each) for each in data], event_name)
+        if locals := hub.heard_by(channel):
+            if hub.is_crowded(channel):
+                return None
+            heard += sum([local.count for local in locals])
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif elsewhere is NOWHERE:
@@ -134,7 +107,7 @@ def publish_at_once(
     else:
         layer.broadcast_at_once(_sends(event))
         published.add(len(event["messages"]))
-    return sum([local.count for local in heard]) + elsewhere.subscribers
+    return elsewhere.with_more(heard)
 
 
 def send(event: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ The rules:
 - What is owed is references to shared :class:`Piece` objects and one offset into the first, never a copy.
 - The event loop is told the number of the socket's descriptor: of a socket object it makes a text, with two system
   calls, whenever it looks in vain for one.
-- The socket is registered with the event loop by public API (``add_reader``, ``add_writer``) and unregistered before it
-  is closed, so that no descriptor number outlives its socket.
+- The socket is registered with :class:`Readers`, and with the event loop while something is owed (``add_writer``). It
+  is unregistered before it is closed, so that no descriptor number outlives its socket.
 - A close frame, or the end of a stream, is the last thing that is written. What a client owes no answer to is dropped
   for it; a client that does not take the last bytes within :data:`CLOSE_TIMEOUT` seconds is cut off.
 """
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.engine.forms import Batch, Piece
+from eventcast.engine.hub import current_hub
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.pulse import Rhythm
 
@@ -42,13 +43,13 @@ class SocketSubscriber(OwingSubscriber):
     :param rhythm: how often it beats, from then on.
     """
 
-    __slots__ = ("_bucket", "_loop", "_offset", "_on_close", "_opened", "_rhythm", "_socket", "heard", "send")
+    __slots__ = ("_bucket", "_offset", "_on_close", "_opened", "_readers", "_rhythm", "_socket", "heard", "send")
 
     send: Callable[[bytes], int]
 
     def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
         super().__init__(**described)
-        self._loop = asyncio.get_running_loop()
+        self._readers = current_hub().readers
         self._socket: socket.socket | None = sock
         self._rhythm = rhythm
         self._bucket = -1
@@ -70,11 +71,11 @@ class SocketSubscriber(OwingSubscriber):
             return
         self._opened = True
         self._bucket = self._rhythm.add(self)
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._readers.add(self._socket.fileno(), self._readable)
         if self._owed is not None:  # What has come before it was opened.
             self._owed.appendleft(piece := Piece(first))
             self._hold(piece)
-            self._loop.add_writer(self._socket.fileno(), self.flush)
+            asyncio.get_running_loop().add_writer(self._socket.fileno(), self.flush)
             self.flush()
         elif first:
             self.write_bytes(first)
@@ -125,7 +126,7 @@ class SocketSubscriber(OwingSubscriber):
             self._offset = taken
             self._begun = 1 if taken else 0
             self.pending = -taken
-            self._loop.add_writer(self._socket.fileno(), self.flush)
+            asyncio.get_running_loop().add_writer(self._socket.fileno(), self.flush)
             self.hold()
         self._owe(piece)
 
@@ -169,7 +170,7 @@ class SocketSubscriber(OwingSubscriber):
         if self._socket is None:
             return
         self._settle_all()
-        self._loop.remove_writer(self._socket.fileno())
+        asyncio.get_running_loop().remove_writer(self._socket.fileno())
         if self.closed:
             self.last_bytes_written()
         else:
@@ -193,7 +194,7 @@ class SocketSubscriber(OwingSubscriber):
     def close_soon(self) -> None:
         """Cut the connection off after :data:`CLOSE_TIMEOUT` seconds, unless it ends before."""
         if self._on_close is None and self._socket is not None:
-            self._on_close = self._loop.call_later(CLOSE_TIMEOUT, self.connection_lost)
+            self._on_close = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.connection_lost)
 
     def abort(self) -> None:
         if self._opened:
@@ -214,8 +215,8 @@ class SocketSubscriber(OwingSubscriber):
             self._on_close = None
         if self._owed is not None:
             self._settle_all()
-            self._loop.remove_writer(sock.fileno())
-        self._loop.remove_reader(sock.fileno())
+            asyncio.get_running_loop().remove_writer(sock.fileno())
+        self._readers.remove(sock.fileno())
         hub = self.hub
         if hub is not None:
             hub.unsubscribe(self)

@@ -6,18 +6,20 @@ The door of ``eventcast serve`` and Django's view are two adapters of these func
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import asking, names, presence, sending
-from eventcast.engine.messages import check_event_name
+from eventcast.engine import asking, messages, names, presence, sending
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, shared_streams, streams
-from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred, refused
+from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred
 from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.layers import get_layer, is_local
 from eventcast.layers.cluster import ClusterLayer
@@ -38,54 +40,97 @@ def channel_of(request: HttpRequest) -> str:
     return names.channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
 
 
-def publish_at_once(request: HttpRequest, target: bytes) -> Answer | None:
-    """Serve a request to publish that has its body, without a coroutine, because most have nothing to wait for. The
-    checks are those of :func:`serve`, in their order. None if something has to wait: then nothing has happened.
+class Publication(NamedTuple):
+    """What the head of a request says about the messages in its body, once the publisher is admitted."""
+
+    name: str
+    """The channel."""
+    permit: Permit
+    event: str
+    """The name of the event that the messages get."""
+    minimal: bool
+    """Whether the client does not want to know the number of subscribers."""
+    decode: payloads.Decode | None
+
+
+async def publish(request: HttpRequest, name: str, permit: Permit | None = None) -> Answer:
+    """Publish what a request carries, whose body can be read now.
+
+    :param permit: what :func:`eventcast.security.admission.check_publish` has said, if it was asked.
+    :raises Refused: the client may not, or it carries nothing that can be published.
+    """
+    if permit is None:
+        permit = await admission.check_publish(request, name)
+    told = _told(request, name, permit)
+    found = payloads.read_messages(request, told.decode)
+    admission.check_rate(request, permit, len(found))
+    return _answer(told, len(found), await sending.asend(_checked(told, found), count=not told.minimal))
+
+
+def _told(request: HttpRequest, name: str, permit: Permit) -> Publication:
+    minimal = "HTTP_PREFER" in request.META and _prefers_minimal(request)
+    return Publication(name, permit, event_of(request), minimal, payloads.decoder(request))
+
+
+def publication(request: HttpRequest, target: bytes) -> Publication | None:
+    """What the head of a request to publish says, and all requests with the same head; None if they are not all alike,
+    or if this one is to be refused.
 
     :param target: the request target.
     """
-    if "HTTP_ORIGIN" in request.META or "HTTP_PREFER" in request.META:
-        return None  # The answer to a page has more headers, and one of a preference says that it is applied.
-    if not sending.is_at_once(layer := get_layer()):
-        return None  # Known before anything is checked, because everything would be checked again.
+    if not (sending.is_at_once(get_layer()) and admission.is_told_by_head(request)):
+        return None
     try:
         check_host(request)
         name = names.channel_from_target(target)
-        permit = admission.check_publish_at_once(request, name)
-        if permit is None or (known := sending.heard_without_waiting(name, layer)) is None:
-            return None
-        heard, elsewhere = known
-        event, found = event_of(request), payloads.messages_in(request)
-        admission.check_rate(request, permit, len(found))
-        subscribers = sending.publish_at_once(name, found, event, layer, heard, elsewhere)
-        return _published(name, len(found), subscribers, _doubts(elsewhere))
-    except Refused as refusal:
-        return refused(request, refusal)
+        permit = admission.publish_permit(request, name)
+        told = None if permit is None else _told(request, name, permit)
+    except Refused:
+        return None
+    return None if told is None or told.minimal else told
 
 
-async def publish(request: HttpRequest, name: str, permit: Permit) -> Answer:
-    """Publish what a request carries, whose body can be read now.
+def publish_at_once(told: Publication, body: bytes) -> Answer | None:
+    """Publish what a request carries of which the head is known.
 
-    :param permit: what :func:`eventcast.security.admission.check_publish` has said.
-    :raises Refused: it carries nothing that can be published.
+    :returns: None if the publisher has to wait, or is to be refused: then nothing has happened.
     """
-    event, found = event_of(request), payloads.messages_in(request)
-    admission.check_rate(request, permit, len(found))
-    minimal = _prefers_minimal(request)
-    reach = await sending.apublish_checked(name, found, event, count=not minimal)
-    more = _doubts(reach)
-    if not is_local() and not isinstance(get_layer(), ClusterLayer):
-        more = ', "scope": "process"'  # Other processes may have subscribers too, which are not counted.
-    if not minimal:
-        return _published(name, len(found), reach.subscribers, more)
-    answer = Answer(f'{{"channel": {_quoted(name)}, "messages": {len(found)}{more}}}'.encode(), status=202)
-    answer.headers |= {"Cache-Control": "no-store", "Preference-Applied": "return=minimal"}
+    ends = told.permit.expires_at
+    if told.decode is None or (ends is not None and ends <= time.time()):
+        return None
+    if len(body) > conf.MAX_BODY_SIZE:
+        return None
+    try:
+        found = told.decode(body)
+        reach = sending.send_at_once(_checked(told, found))
+    except Refused:
+        return None
+    return None if reach is None else _answer(told, len(found), reach)
+
+
+def _checked(told: Publication, found: list[str | bytes]) -> dict[str, Any]:
+    for each in found:
+        messages.check_data(each)
+    return messages.to_layer(told.name, found, told.event)
+
+
+def _answer(told: Publication, count: int, reach: Reach) -> Answer:
+    more = "" if is_local() else _more(reach)
+    # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
+    heard = "" if told.minimal else f', "subscribers": {reach.subscribers}'
+    said = f'{{"channel": {_quoted(told.name)}, "messages": {count}{heard}{more}}}'
+    answer = Answer(said.encode(), status=201 if reach.subscribers and not told.minimal else 202)
+    answer.headers["Cache-Control"] = "no-store"
+    if told.minimal:
+        answer.headers["Preference-Applied"] = "return=minimal"
     return answer
 
 
-def _doubts(reach: Reach) -> str:
-    """What an answer says of a number of subscribers that is not exact."""
-    more = f', "partial": true, "missing": {reach.missing}' if reach.missing else ""
+def _more(reach: Reach) -> str:
+    """What an answer says beside the number of subscribers, where other processes may have some too."""
+    more = "" if isinstance(get_layer(), ClusterLayer) else ', "scope": "process"'  # They are not counted.
+    if reach.missing:
+        more += f', "partial": true, "missing": {reach.missing}'
     if reach.age:
         more += f', "counted": {reach.age:.3f}'
     if reach.degraded:
@@ -95,7 +140,7 @@ def _doubts(reach: Reach) -> str:
 
 def _prefers_minimal(request: HttpRequest) -> bool:
     """Whether the client does not want to know the number of subscribers (RFC 7240): no process is then asked."""
-    preferred = request.META.get("HTTP_PREFER", "").lower().split(",")
+    preferred = request.META["HTTP_PREFER"].lower().split(",")
     return any(each.partition(";")[0].replace(" ", "").replace('"', "") == "return=minimal" for each in preferred)
 
 
@@ -108,7 +153,7 @@ def event_of(request: HttpRequest) -> str:
     found = in_query(request, "event")
     if len(found) > 1:
         raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
-    return check_event_name(found[0]) if found else ""
+    return messages.check_event_name(found[0]) if found else ""
 
 
 def in_query(request: HttpRequest, parameter: str) -> list[str]:
@@ -125,14 +170,6 @@ def in_query(request: HttpRequest, parameter: str) -> list[str]:
         ).get(parameter, [])
     except ValueError:
         raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
-
-
-def _published(name: str, messages: int, subscribers: int, more: str = "") -> Answer:
-    # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
-    said = f'{{"channel": {_quoted(name)}, "messages": {messages}, "subscribers": {subscribers}{more}}}'
-    answer = Answer(said.encode(), status=201 if subscribers else 202)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
 
 
 def form_of(request: HttpRequest) -> str | None:
@@ -178,17 +215,21 @@ async def refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refuse
     return None
 
 
-async def serve(request: HttpRequest, name: str) -> Response:
+def serve(request: HttpRequest, name: str) -> Coroutine[Any, Any, Response]:
     """Serve any request to a channel whose body can be read at any time.
 
     :raises Refused: it may not be served.
     """
     if request.method in ("POST", "PUT"):
-        return await publish(request, name, await admission.check_publish(request, name))
+        return publish(request, name)
     if request.method in ("GET", "HEAD"):
-        return await listen_or_ask(request, name)
+        return listen_or_ask(request, name)
     if request.method == "OPTIONS":
-        options = Answer(content_type="", status=204)
-        options.headers |= MethodNotAllowed.headers
-        return options
+        return _options()
     raise MethodNotAllowed("POST to publish, GET to ask about the channel, open a WebSocket to listen.")
+
+
+async def _options() -> Answer:
+    answer = Answer(content_type="", status=204)
+    answer.headers |= MethodNotAllowed.headers
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent, TooManyFilesSent
@@ -38,29 +39,56 @@ MAX_STRAYS = 100_000
 _STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
+Decode = Callable[[bytes], list[str | bytes]]
+
+
 def messages_in(request: HttpRequest) -> list[str | bytes]:
     """The messages that a request to publish carries, in order.
 
-    :raises MissingData: there is none; ``MalformedBody``, ``InvalidEncoding``: the body is not what it says it is;
-        ``TooManyMessages``: there are more than :data:`MAX_MESSAGES`; ``UnsupportedMediaType``: a charset or
-        Content-Encoding that is not understood; ``MessageTooLarge``: it is over ``MAX_BODY_SIZE``.
+    :raises UnsupportedMediaType: as :func:`decoder`; other errors as :func:`read_messages`.
     """
-    # META and not request.headers, which is made of all headers for one look: a tenth of what a publish costs.
-    if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+    return read_messages(request, decoder(request))
+
+
+def read_messages(request: HttpRequest, decode: Decode | None) -> list[str | bytes]:
+    """The same, where :func:`decoder` was called.
+
+    :raises MissingData: there is none; ``MalformedBody``, ``InvalidEncoding``: the body is not what it says it is;
+        ``TooManyMessages``: there are more than :data:`MAX_MESSAGES`; ``MessageTooLarge``: it is over
+        ``MAX_BODY_SIZE``.
+    """
+    return _in_multipart(request) if decode is None else decode(_read(request))
+
+
+def decoder(request: HttpRequest) -> Decode | None:
+    """What finds the messages in the body of a request, told by its head; None for a multipart body.
+
+    :raises UnsupportedMediaType: a charset or Content-Encoding that is not understood.
+    """
+    meta = request.META  # and not request.headers, which is made of all headers for one look
+    if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
     kind = request.content_type or ""
     if kind == MULTIPART:
-        return _in_multipart(request)
-    body = _read(request)
+        return None
+    split: Callable[[str], list[str | bytes]]
     if kind == FORM:
-        return _in_form(_text(body, request))
-    if kind == NDJSON:
-        return _in_lines(_text(body, request))
-    if kind.startswith("text/") or kind == "application/json" or kind.endswith("+json"):
-        return [_text(body, request)]
-    if not kind and not body:
-        return _missing()
-    return [body]
+        split = _in_form
+    elif kind == NDJSON:
+        split = _in_lines
+    elif kind.startswith("text/") or kind == "application/json" or kind.endswith("+json"):
+        split = _whole
+    else:
+        return lambda body: [body] if kind or body else _missing()
+    charset = (request.content_params or {}).get("charset", UTF_8)
+    encoding = UTF_8 if charset == UTF_8 else encoding_named(charset)
+    if encoding is None:
+        raise UnsupportedMediaType("The charset {charset!r:.40} is not understood here. Send UTF-8.", charset=charset)
+    return lambda body: split(_text(body, encoding))
+
+
+def _whole(text: str) -> list[str | bytes]:
+    return [text]
 
 
 def _missing() -> list[str | bytes]:
@@ -73,9 +101,9 @@ def _missing() -> list[str | bytes]:
 def _read(request: HttpRequest) -> bytes:
     """The body, if it is not over the limit. Not ``request.body``: that has Django's own, lower limit for forms."""
     limit = conf.MAX_BODY_SIZE
-    _check_length(request, limit)
     body: bytes | None = getattr(request, "content", None)  # as the door has read it
     if body is None:
+        _check_length(request, limit)
         body = request.read(limit + 1)
     if len(body) > limit:
         raise body_too_large(limit)
@@ -96,12 +124,8 @@ def body_too_large(limit: int) -> MessageTooLarge:
     )
 
 
-def _text(body: bytes, request: HttpRequest) -> str:
-    """The body decoded as what its Content-Type says, UTF-8 by default; a lone byte that does not fit refuses it."""
-    charset = (request.content_params or {}).get("charset", UTF_8)
-    encoding = UTF_8 if charset == UTF_8 else encoding_named(charset)
-    if encoding is None:
-        raise UnsupportedMediaType("The charset {charset!r:.40} is not understood here. Send UTF-8.", charset=charset)
+def _text(body: bytes, encoding: str) -> str:
+    """The body decoded; a lone byte that does not fit refuses it."""
     try:
         return body.decode(encoding)
     except UnicodeError as error:

@@ -5,23 +5,23 @@ Most of what Django makes of a request at once is never looked at by a publish, 
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 from urllib.parse import unquote
 
 from django.core.handlers.asgi import ASGIRequest
 from django.utils.functional import cached_property
+from django.utils.http import parse_header_parameters
 
 from eventcast.conf import setting_of_django
 from eventcast.exceptions import Refused
+from eventcast.http.head import Head
 
 
 class Request(ASGIRequest):
     """A request, or the handshake of a WebSocket, for the checks, for views and for classes of the site.
 
-    :param target: the request target (RFC 9112 section 3.2) in origin form.
-    :param fields: the headers, in the order in which they came.
-    :param meta: the headers by the names that CGI gave them.
     :param client: the address and port of the client; None for a Unix socket.
     :param server: the address and port, or the path, that it is connected to.
     :param websocket: whether it is a WebSocket's handshake.
@@ -34,23 +34,24 @@ class Request(ASGIRequest):
     """The whole body."""
 
     def __init__(
-        self,
-        method: str,
-        target: bytes,
-        fields: list[tuple[str, str]],
-        meta: dict[str, str],
-        *,
-        client: tuple[str, int] | None,
-        server: tuple[str, int | None],
-        websocket: bool = False,
+        self, head: Head, client: tuple[str, int] | None, server: tuple[str, int | None], *, websocket: bool = False
     ) -> None:
-        self.method = method
-        self.target = target
-        self._fields = fields
-        self._meta = meta
+        self._head = head
+        self.method = head.method
+        self.target = target = head.target
         self._client = client
         self._server = server
         self._websocket = websocket
+        self.META = {
+            **head.meta,
+            "REQUEST_METHOD": head.method,
+            "SCRIPT_NAME": setting_of_django("FORCE_SCRIPT_NAME", None) or "",
+            "QUERY_STRING": target.partition(b"?")[2].decode("latin-1") if b"?" in target else "",
+            "SERVER_NAME": server[0],
+            "SERVER_PORT": str(server[1] or 0),
+        }
+        if client is not None:
+            self.META["REMOTE_ADDR"] = client[0]
 
     @property
     def peer(self) -> str:
@@ -73,15 +74,10 @@ class Request(ASGIRequest):
             "raw_path": path,
             "query_string": query,
             "root_path": "",
-            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._fields],
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._head.fields],
             "client": None if self._client is None else [*self._client],
             "server": [*self._server],
         }
-
-    @cached_property
-    def script_name(self) -> str:  # type: ignore[override]
-        """The prefix that Django takes off a path to find its view."""
-        return setting_of_django("FORCE_SCRIPT_NAME", None) or ""
 
     @cached_property
     def path(self) -> str:  # type: ignore[override]
@@ -91,42 +87,28 @@ class Request(ASGIRequest):
     @cached_property
     def path_info(self) -> str:  # type: ignore[override]
         """The path without the script's name."""
-        return self.path.removeprefix(self.script_name) if self.script_name else self.path
+        return self.path.removeprefix(self.META["SCRIPT_NAME"])
 
-    @cached_property
-    def META(self) -> dict[str, Any]:  # type: ignore[override]
-        """The headers and more, by the names that CGI gave them."""
-        meta: dict[str, Any] = {
-            **self._meta,
-            "REQUEST_METHOD": self.method,
-            "SCRIPT_NAME": self.script_name,
-            "QUERY_STRING": self.target.partition(b"?")[2].decode("latin-1"),
-            "SERVER_NAME": self._server[0],
-            "SERVER_PORT": str(self._server[1] or 0),
-        }
-        if self._client is not None:
-            meta["REMOTE_ADDR"] = self._client[0]
-        return meta
+    @property
+    def script_name(self) -> str:  # type: ignore[override]
+        """The prefix that Django takes off a path to find its view."""
+        return str(self.META["SCRIPT_NAME"])
 
-    @cached_property
+    @property
     def content_type(self) -> str | None:  # type: ignore[override]
         """The media type of the body, without parameters."""
-        kind = self.META.get("CONTENT_TYPE", "")
-        if ";" not in kind:
-            return str(kind.strip().lower())
-        self._read_content_type()
-        return str(self.__dict__["content_type"])
+        return _media_type(self.META.get("CONTENT_TYPE", ""))[0]
 
-    @cached_property
+    @property
     def content_params(self) -> dict[str, str]:  # type: ignore[override]
         """The parameters of the body's media type."""
-        if ";" not in self._meta.get("CONTENT_TYPE", ""):
-            return {}
-        self._read_content_type()
-        return dict(self.__dict__["content_params"])
+        return _media_type(self.META.get("CONTENT_TYPE", ""))[1]
 
-    def _read_content_type(self) -> None:
-        try:
-            self._set_content_type_params(self.META)  # type: ignore[attr-defined]
-        except (ValueError, TypeError) as error:  # parameters that contradict each other
-            raise Refused("The Content-Type cannot be read: {error!s:.200}.", error=error) from None
+
+@functools.lru_cache(maxsize=128)
+def _media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type and its parameters: reading those takes longer than publishing."""
+    try:
+        return parse_header_parameters(text)
+    except (ValueError, TypeError) as error:  # parameters that contradict each other
+        raise Refused("The Content-Type cannot be read: {error!s:.200}.", error=error) from None

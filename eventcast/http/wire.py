@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from email.utils import formatdate
 from http import HTTPStatus
@@ -9,6 +10,9 @@ from http import HTTPStatus
 from eventcast.http.answers import Answer
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+CLOSE = b"Connection: close\r\n"
+"""What an answer says after which the connection is closed."""
 
 _date = (0, b"")
 
@@ -22,26 +26,29 @@ def date_line() -> bytes:
     return _date[1]
 
 
-def answer_head(answer: Answer, *, more: bytes = b"") -> bytes:
+def answer_head(answer: Answer, more: bytes = b"") -> bytes:
     """The status line and the headers of an answer, up to the empty line.
 
     :param more: further header lines.
     """
     status = answer.status_code
     line = _LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
-    fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers.items()])
-    return b"%b%b%b%b\r\n" % (line, date_line(), fields.encode("latin-1", "replace"), more)
+    return b"%b%b%b%b\r\n" % (line, date_line(), _field_lines(tuple(answer.headers.items())), more)
 
 
-def answer_bytes(answer: Answer, *, close: bool = False, keep_alive: bool = False, head_only: bool = False) -> bytes:
+def answer_bytes(answer: Answer, more: bytes = b"", *, head_only: bool = False) -> bytes:
     """A whole answer.
 
-    :param close: whether the connection is closed after it, which the answer then says.
-    :param keep_alive: whether the answer says that it is not, which a client of HTTP/1.0 has to be told.
+    :param more: further header lines.
     :param head_only: whether its body is left out, as for HEAD (RFC 9110 section 9.3.2).
     """
-    more = b"Connection: close\r\n" if close else b"Connection: keep-alive\r\n" if keep_alive else b""
+    content = answer.content
     if answer.status_code not in (204, 304):
-        more += b"Content-Length: %d\r\n" % len(answer.content)
-    head = answer_head(answer, more=more)
-    return head if head_only else head + answer.content
+        more = b"%bContent-Length: %d\r\n" % (more, len(content))
+    head = answer_head(answer, more)
+    return head if head_only else head + content
+
+
+@functools.lru_cache(maxsize=128)
+def _field_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1", "replace")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 EXACT = 20
 """Publishes to a group, in a second, with a count of their own. Those after them get the last count."""
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """What is known of a publish when it is over."""
 
     subscribers: int = 0

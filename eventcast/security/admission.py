@@ -35,17 +35,27 @@ async def check_publish(request: HttpRequest, channel: str) -> Permit:
 
     :raises Refused: it may not.
     """
-    permit = await asking.ask(_checked_by(request), "publish", request, channel)
-    throttling.book(request, permit.publisher, 0)
+    permit = asking.ask(_checked_by(request), "publish", request, channel)
+    if not isinstance(permit, Permit):
+        permit = await permit
+    throttling.book(request, permit, 0)
     return permit
 
 
-def check_publish_at_once(request: HttpRequest, channel: str) -> Permit | None:
-    """As :func:`check_publish`, if that does not wait; otherwise None."""
-    permit = asking.may_publish_at_once(_checked_by(request), request, channel)
-    if permit is not None:
-        throttling.book(request, permit.publisher, 0)
-    return permit
+def is_told_by_head(request: HttpRequest) -> bool:
+    """Whether all that was checked of a publisher is told by the head of its request, so that another one with the same
+    head need not be checked until the permit ends."""
+    by_page = "HTTP_ORIGIN" in request.META or "HTTP_COOKIE" in request.META
+    return asking.current().told_by_head and not by_page and not conf.PUBLISH_RATE
+
+
+def publish_permit(request: HttpRequest, channel: str) -> Permit | None:
+    """What :func:`check_publish` says of such a request; None if that has to wait.
+
+    :raises Refused: it may not.
+    """
+    permit = asking.ask(asking.current(), "publish", request, channel)
+    return permit if isinstance(permit, Permit) else None
 
 
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
@@ -66,7 +76,7 @@ def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
     :param permit: the result of :func:`check_publish` or :func:`check_websocket_publish`.
     :raises TooManyPublishes: they are too many; none is booked.
     """
-    throttling.book(request, permit.publisher, max(1, messages))
+    throttling.book(request, permit, messages or 1)
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -95,13 +105,17 @@ async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
 
     :raises Refused: it may not.
     """
-    await asking.ask(_checked_by(request), "subscribe", request, wanted)
+    permit = asking.ask(_checked_by(request), "subscribe", request, wanted)
+    if not isinstance(permit, Permit):
+        await permit
 
 
 async def _permit(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
     """The permit of a subscriber, which is to be revoked by what happens from now on."""
     revocations = revocation.count()
-    permit = await asking.ask(authorization, action, request, wanted)
+    permit = asking.ask(authorization, action, request, wanted)
+    if not isinstance(permit, Permit):
+        permit = await permit
     return Permit(permit.user, permit.expires_at, permit.claims, permit.identity, revocations)
 
 
@@ -122,11 +136,6 @@ def ways_in(wanted: str | Pattern) -> tuple[bool, bool]:
     """Whether a login, and whether a key or a token, may let a client listen to a channel, or to all of a pattern."""
     deciders = asking.current().deciders("subscribe", wanted)
     return any(each.uses_cookies for each in deciders), any(not isinstance(each, Sessions) for each in deciders)
-
-
-def is_immediate() -> bool:
-    """Whether no check waits for anything: not for a database, and not for a class of the site's own."""
-    return asking.is_immediate(asking.current())
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:

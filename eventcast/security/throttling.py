@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from eventcast.conf import conf
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
 from eventcast.security import clients
+from eventcast.security.authorization.permits import Permit
 
 MAX_REMEMBERED = 50_000
 """Publishers whose allowance is kept: some 10 MB. Past that, the one that has published least recently is forgotten."""
@@ -99,16 +100,16 @@ class Inbound:
 allowances = Allowances()
 
 
-def book(request: HttpRequest, user: str, messages: int) -> None:
+def book(request: HttpRequest, permit: Permit, messages: int) -> None:
     """Take all messages of a request from the publisher's allowance, or none.
 
-    :param user: ``Permit.publisher``: the user, key or token that publishes; empty if unknown.
+    :param permit: names the user, key or token that publishes, if one is known.
     :param messages: their number; 0 takes nothing, and only checks that one message is left.
     :raises TooManyPublishes: the allowance has too few messages left, or the request has more than a burst.
     """
     if not (rate := conf.PUBLISH_RATE):
         return
-    publisher = f"user {user}" if user else f"address {clients.group_of(request)}"
+    publisher = f"user {permit.publisher}" if permit.publisher else f"address {clients.group_of(request)}"
     burst, now = conf.PUBLISH_BURST or rate * BURST_SECONDS, time.monotonic()
     if messages > burst:
         raise TooManyPublishes(

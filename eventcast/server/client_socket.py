@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from eventcast.conf import conf
@@ -17,7 +18,10 @@ LINGER_SECONDS = 5.0
 class ClientSocket:
     """A non-blocking socket that nothing else reads, writes or closes."""
 
-    __slots__ = ("_client", "_door", "_ended", "_eof", "_loop", "_paused", "_server", "_socket", "_unsent", "deadline")
+    __slots__ = (
+        *("_client", "_door", "_ended", "_eof", "_gone", "_paused", "_readers", "_server", "_socket", "_unsent"),
+        "deadline",
+    )
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         self._door = door
@@ -25,22 +29,19 @@ class ClientSocket:
         self._client = address[:2] if isinstance(address, tuple) else None
         """Its address and port; None for a Unix socket."""
         self._server = server
-        self._loop = door.loop
         self._paused = False
         """Whether nothing is read."""
         self._ended = False
         """Whether what is read is thrown away: the last answer was written."""
         self._eof = False
         """Whether the client has closed its side."""
-        self._unsent = b""
-        self.deadline = self._loop.time() + conf.HANDSHAKE_TIMEOUT
-        """When the connection has waited long enough, on the loop's clock."""
-        self._loop.add_reader(sock.fileno(), self._readable)
-
-    @property
-    def _gone(self) -> bool:
+        self._gone = False
         """Whether the connection was closed, or given away, while something was waited for."""
-        return self not in self._door.connections
+        self._unsent = b""
+        self.deadline = time.monotonic() + conf.HANDSHAKE_TIMEOUT
+        """When the connection has waited long enough, by ``time.monotonic()``."""
+        self._readers = door.hub.readers
+        self._readers.add(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
         raise NotImplementedError
@@ -62,12 +63,12 @@ class ClientSocket:
             return
         if taken < len(data):
             self._unsent = data[taken:]
-            self._loop.add_writer(self._socket.fileno(), self._writable)
-            self.deadline = self._loop.time() + conf.BODY_TIMEOUT
+            self._door.loop.add_writer(self._socket.fileno(), self._writable)
+            self.deadline = time.monotonic() + conf.BODY_TIMEOUT
 
     def _writable(self) -> None:
         data, self._unsent = self._unsent, b""
-        self._loop.remove_writer(self._socket.fileno())
+        self._door.loop.remove_writer(self._socket.fileno())
         self._send(data)
         if not self._unsent:
             self._all_sent()
@@ -78,7 +79,7 @@ class ClientSocket:
             self._close()
             return
         self._ended = True
-        self.deadline = self._loop.time() + LINGER_SECONDS
+        self.deadline = time.monotonic() + LINGER_SECONDS
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -86,21 +87,17 @@ class ClientSocket:
             return
         if self._paused:
             self._paused = False
-            self._loop.add_reader(self._socket.fileno(), self._readable)
+            self._readers.add(self._socket.fileno(), self._readable)
 
     def _close(self) -> None:
         if not self._gone:
+            self._readers.remove(self._socket.fileno())
             self._give_away().close()
 
-    def _give_away(self, *, watched: bool = False) -> socket.socket:
-        """Stop to read and write; the socket is the caller's.
-
-        :param watched: whether the event loop goes on watching it, because the caller replaces the reader at once. That
-            saves two system calls.
-        """
+    def _give_away(self) -> socket.socket:
+        """Write no more, and close nothing. The socket is the caller's, that removes or replaces its reader."""
+        self._gone = True
         self._door.connections.discard(self)
-        if not watched:
-            self._loop.remove_reader(self._socket.fileno())
         if self._unsent:
-            self._loop.remove_writer(self._socket.fileno())
+            self._door.loop.remove_writer(self._socket.fileno())
         return self._socket

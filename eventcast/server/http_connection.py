@@ -15,23 +15,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventcast.conf import conf
 from eventcast.exceptions import InternalError, Refused, RequestTimeout
 from eventcast.http.answers import Answer, note_refused, refusal_answer
+from eventcast.http.head import Head, read_head
 from eventcast.http.payloads import body_too_large
-from eventcast.http.wire import answer_bytes
-from eventcast.layers import is_local
-from eventcast.security import admission
+from eventcast.http.wire import CLOSE, answer_bytes
 from eventcast.server.body import Body
 from eventcast.server.client_socket import ClientSocket
-from eventcast.server.head import Head, read_head
 from eventcast.server.tasks import run_at_once
 
 if TYPE_CHECKING:
     from eventcast.server.door import Door
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger("eventcast.server")
 
@@ -46,8 +47,7 @@ IDLE_TIMEOUT = 120.0
 LINGER_BYTES = 16 * 1024 * 1024
 """Bytes that are thrown away after a refusal, before the connection is cut off."""
 
-REMEMBERED_HEAD = 2048
-"""Bytes of the longest head that a connection remembers."""
+NEVER = float("inf")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -59,12 +59,11 @@ NO_HEAD.target = b"?"
 class HTTPConnection(ClientSocket):
     """One connection that speaks HTTP/1.1. A subclass says what is done with a request."""
 
-    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_last", "_then")
+    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_then")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         super().__init__(door, sock, address, server)
         self._head = NO_HEAD
-        self._last: tuple[bytes, Head] | None = None
         self._body: Body | None = None
         self._then: Callable[[bytes], None] = _ignore
         """What is done with the body."""
@@ -106,9 +105,8 @@ class HTTPConnection(ClientSocket):
         self._go_on()
 
     def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._loop.remove_reader(self._socket.fileno())
+        self._paused = True
+        self._readers.remove(self._socket.fileno())
 
     def _go_on(self) -> None:
         """Take what is in the buffer, up to the end of one request."""
@@ -116,11 +114,11 @@ class HTTPConnection(ClientSocket):
             while self._buffer and not self._busy and not self._ended:
                 if self._body is not None:
                     self._feed(self._body)
-                elif (head := self._read_head()) is not None:
-                    self._head = head
+                elif (found := read_head(self._buffer)) is not None:
+                    self._head, self._buffer = found
                     self.begin()
                 else:
-                    self.deadline = min(self.deadline, self._loop.time() + conf.HANDSHAKE_TIMEOUT)
+                    self.deadline = min(self.deadline, time.monotonic() + conf.HANDSHAKE_TIMEOUT)
                     break
             if self._eof and not self._busy and not self._ended:
                 self._close()  # Half a request, whose rest will never come.
@@ -128,22 +126,6 @@ class HTTPConnection(ClientSocket):
             self._refuse(refusal)
         except Exception as error:
             self._failed(error)
-
-    def _read_head(self) -> Head | None:
-        """Take the head of a request from the buffer; None if it has not come to its end. Programs that publish mostly
-        send the same head again."""
-        buffer = self._buffer
-        if self._last is not None and buffer.startswith(self._last[0]):
-            self._buffer = buffer[len(self._last[0]) :]
-            return self._last[1]
-        found = read_head(buffer)
-        if found is None:
-            return None
-        head, self._buffer = found
-        size = len(buffer) - len(self._buffer)
-        if size <= REMEMBERED_HEAD:
-            self._last = buffer[:size], head
-        return head
 
     def _feed(self, body: Body) -> None:
         before = len(body.content)
@@ -172,7 +154,7 @@ class HTTPConnection(ClientSocket):
                 body, self._buffer = self._buffer[:length], self._buffer[length:]
                 then(body)
                 return
-        self.deadline = self._loop.time() + conf.BODY_TIMEOUT
+        self.deadline = time.monotonic() + conf.BODY_TIMEOUT
         self._then = then
         self._body = Body(length)
         expects = self._head.meta.get("HTTP_EXPECT", "").lower()
@@ -181,11 +163,11 @@ class HTTPConnection(ClientSocket):
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
-    def _start(self, serving: Coroutine[Any, Any, None]) -> None:
+    def _start(self, serving: Coroutine[Any, Any, Result], then: Callable[[Result], None]) -> None:
         """Serve a request; until that is over, nothing more is taken."""
         self._busy = True
-        self.deadline = float("inf")
-        run_at_once(serving, self._failed, eager=admission.is_immediate() and is_local())
+        self.deadline = NEVER
+        run_at_once(serving, then, self._failed)
 
     def _failed(self, error: BaseException) -> None:
         """Serving a request has failed."""
@@ -202,15 +184,25 @@ class HTTPConnection(ClientSocket):
 
     def _answer(self, answer: Answer, *, close: bool = False) -> None:
         """Write an answer, then take the next request, or close the connection."""
-        close = close or not self._keep_alive or self._door.stopping or (self._eof and not self._buffer)
-        self._keep_alive = not close
         head = self._head
-        keep_alive = head.version == "1.0"  # and was asked for, or this is the last answer
-        self._send(answer_bytes(answer, close=close, keep_alive=keep_alive, head_only=head.method == "HEAD"))
+        if self._door.log is not None:
+            self._log("http", "complete", status=answer.status_code, size=len(answer.content))
+        if close or self._door.stopping or (self._eof and not self._buffer):
+            self._keep_alive = False
+        # A client of HTTP/1.0 that has asked for it has to be told that the connection stays.
+        more = b"" if head.version == "1.1" else b"Connection: keep-alive\r\n"
+        self._send(answer_bytes(answer, more if self._keep_alive else CLOSE, head_only=head.method == "HEAD"))
         if self._unsent:
             self._busy = True
         else:
             self._answered()
+
+    def _log(self, protocol: str, action: str, **details: Any) -> None:
+        """Write a line in the access log, if there is one, as Daphne does for its connections."""
+        if self._door.log is not None:
+            client = f"{self._client[0]}:{self._client[1]}" if self._client else None
+            path = self._head.target.decode("latin-1")
+            self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
     def _refuse(self, refusal: Refused) -> None:
         """Answer a request that is not read to its end, and close the connection."""
@@ -235,20 +227,19 @@ class HTTPConnection(ClientSocket):
             return
         self._head = NO_HEAD
         self._busy = False
-        self.deadline = self._loop.time() + IDLE_TIMEOUT
-        self._resume()
+        self.deadline = time.monotonic() + IDLE_TIMEOUT
+        if self._paused or self._buffer:
+            self._resume()
 
     def _resume(self) -> None:
-        if self._gone:
-            return
         if self._paused and not self._eof:
             self._paused = False
-            self._loop.add_reader(self._socket.fileno(), self._readable)
+            self._readers.add(self._socket.fileno(), self._readable)
         elif self._eof and not self._buffer:
             self._close()
         if self._buffer:
             # Not from here: a thousand requests in one packet would be as many calls deep, and hold up others.
-            self._loop.call_soon(self._go_on_later)
+            self._door.loop.call_soon(self._go_on_later)
 
     def _go_on_later(self) -> None:
         if not self._gone and not self._busy:

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from eventcast.conf import conf
+from eventcast.conf import conf, worked_out
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
@@ -15,11 +15,15 @@ from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import body_too_large
 from eventcast.http.request import Request
-from eventcast.http.wire import answer_head
+from eventcast.http.wire import CLOSE, answer_head
+from eventcast.routing import EventcastRouter
 from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
 from eventcast.server.http_connection import HTTPConnection
 from eventcast.websocket import handshake
+
+KNOWN_PUBLICATIONS, LONGEST_KNOWN = 4096, 1024
+"""Heads of requests to publish that are known to be right, and bytes of their longest target."""
 
 
 class DoorConnection(HTTPConnection):
@@ -30,80 +34,91 @@ class DoorConnection(HTTPConnection):
     def begin(self) -> None:
         """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
-        self._keep_alive = head.keep_alive and not self._door.stopping
-        if head.publishes:
-            self._publish()
+        self._keep_alive = head.keep_alive
+        told = worked_out().get((head.known, head.target, router))
+        if told is not None and self._publish_at_once(told):
             return
         path = head.target.partition(b"?")[0]
         if b"%" in path:
             path = unquote_to_bytes(path)
+        is_path = path.startswith(b"/")
         if head.upgrades:
             # Also for Daphne, which hangs up on an odd handshake without a whole answer.
             handshake.check(head.meta, head.method, head.version)
-        if router is None or (head.target.startswith(b"/") and not path.startswith(router.prefix)):
+        if router is None or (is_path and not path.startswith(router.prefix)):
             self._hand_over(self._buffer)  # the site's, which may want its uploads
-        elif not head.target.startswith(b"/") or not router.has(path):
+        elif not is_path or path.startswith(router.excluded):
             self._read_and_hand_over()
-        elif head.method in ("GET", "HEAD") and (found := own_paths.health(path[len(router.prefix) :])) is not None:
-            self._read_body(lambda body: self._answer(found))
         elif head.upgrades:
             if router.has_own_consumer:
                 self._hand_over(self._buffer)
             else:
                 self._websocket(router.prefix.decode())
+        elif head.method in ("POST", "PUT") and router.publish_directly and router.is_channel(path):
+            self._publish()
+        else:
+            self._ask(router, path)
+
+    def _ask(self, router: EventcastRouter, path: bytes) -> None:
+        head = self._head
+        if head.method in ("GET", "HEAD") and (found := own_paths.health(path[len(router.prefix) :])) is not None:
+            self._read_body(lambda body: self._answer(found))
         elif not router.publish_directly:
             self._read_and_hand_over()
         elif router.is_channel(path):
-            if head.method in ("POST", "PUT"):
-                head.publishes = True
-                self._publish()
-            else:
-                self._listen_or_ask()
+            self._listen_or_ask()
         elif path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
             self._serve(self._request(), _subscribe)
         else:
             self._read_and_hand_over()
 
     def _request(self, *, websocket: bool = False) -> Request:
-        head, client, server = self._head, self._client, self._server
-        return Request(
-            head.method, head.target, head.fields, head.meta, client=client, server=server, websocket=websocket
-        )
+        return Request(self._head, self._client, self._server, websocket=websocket)
 
     # --- requests to channels ---------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        request, length = self._request(), self._head.length
-        if length is None or length > len(self._buffer):
+        request, length, buffer = self._request(), self._head.length, self._buffer
+        if length is None or length > len(buffer):
             if (length or 0) > conf.MAX_BODY_SIZE:
                 raise body_too_large(conf.MAX_BODY_SIZE)
-            self._start(self._admit_then_read(request))
+            self._start(_admit(request), functools.partial(self._read_if_admitted, request))
             return
-        request.content, self._buffer = self._buffer[:length], self._buffer[length:]
-        answer = channels.publish_at_once(request, self._head.target)
+        told = channels.publication(request, self._head.target)
+        if told is not None:
+            self._remember(told)
+            if self._publish_at_once(told):
+                return
+        request.content, self._buffer = buffer[:length], buffer[length:]
+        self._start(_serve(request), self._respond)
+
+    def _remember(self, told: channels.Publication) -> None:
+        head, known = self._head, worked_out()
+        if head.known is not None and len(head.target) < LONGEST_KNOWN:
+            if len(known) >= KNOWN_PUBLICATIONS:
+                known.clear()
+            known[head.known, head.target, self._door.router] = told
+
+    def _publish_at_once(self, told: channels.Publication) -> bool:
+        """Publish if the body is there and nothing has to be waited for; else nothing has happened."""
+        length, buffer = self._head.length, self._buffer
+        if length is None or length > len(buffer):
+            return False
+        answer = channels.publish_at_once(told, buffer[:length])
         if answer is None:
-            self._start(self._answer_by(_serve, request))
+            return False
+        self._buffer = buffer[length:]
+        self._answer(answer)
+        return True
+
+    def _read_if_admitted(self, request: Request, admitted: Answer) -> None:
+        """Read the body of a publisher that was checked before: a stranger's is not worth the memory."""
+        if isinstance(admitted, _Admitted):
+            self._busy = False
+            self._serve(request, answering(functools.partial(channels.publish, **admitted.to_publish)))
+            self._resume()
         else:
-            self._answer(answer)
-
-    async def _admit_then_read(self, request: Request) -> None:
-        """Check the publisher before its body is read: a stranger's is not worth the memory."""
-        admitted: dict[str, Any] = {}
-
-        @answering
-        async def admit(request: Any) -> Any:
-            check_host(request)
-            name = names.channel_from_target(request.target)
-            admitted.update(permit=await admission.check_publish(request, name), name=name)
-            return Answer()
-
-        answer = await admit(request)
-        if not admitted:
-            self._answer(answer, close=True)
-            return
-        self._busy = False
-        self._serve(request, answering(functools.partial(channels.publish, **admitted)))
-        self._resume()
+            self._answer(admitted, close=True)
 
     def _listen_or_ask(self) -> None:
         request, accept = self._request(), self._head.meta.get("HTTP_ACCEPT", "*/*")
@@ -117,32 +132,33 @@ class DoorConnection(HTTPConnection):
 
         def serve(body: bytes) -> None:
             request.content = body
-            self._start(self._answer_by(view, request))
+            self._start(view(request), self._respond)
 
         self._read_body(serve)
 
-    async def _answer_by(self, view: View, request: Request) -> None:
-        answer = await view(request)
-        if isinstance(answer, streams.Stream):
-            await self._stream(answer)
-        elif isinstance(answer, Answer):
-            self._answer(answer)
+    def _respond(self, response: Any) -> None:
+        if isinstance(response, streams.Stream):
+            self._start(self._subscribe_stream(response), functools.partial(self._open_stream, response))
+        elif isinstance(response, Answer):
+            self._answer(response)
         else:
             self._hand_over(self._buffer, 0)  # Its body was read.
 
-    async def _stream(self, answer: streams.Stream) -> None:
-        chunked = self._head.version == "1.1"
-        more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
-        head = answer_head(answer, more=more + b"Connection: close\r\n")
-        subscriber = streams.SocketStream(self._socket, answer, chunked=chunked)
+    async def _subscribe_stream(self, answer: streams.Stream) -> Answer | streams.SocketStream:
+        subscriber = streams.SocketStream(self._socket, answer, chunked=self._head.version == "1.1")
         try:
             await answer.let_in(subscriber)
         except Refused as refusal:
-            self._answer(refused(answer.request, refusal), close=True)
-            return
-        if self._still_there(subscriber):
+            return refused(answer.request, refusal)
+        return subscriber
+
+    def _open_stream(self, answer: streams.Stream, subscriber: Answer | streams.SocketStream) -> None:
+        if isinstance(subscriber, Answer):
+            self._answer(subscriber, close=True)
+        elif self._still_there(subscriber):
             self._log("http", "complete", status=200, size=0)
-            subscriber.begin(head)
+            more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
+            subscriber.begin(answer_head(answer, more + CLOSE))
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
@@ -150,16 +166,22 @@ class DoorConnection(HTTPConnection):
         if mount != "/" and not channel.startswith(mount):
             raise ReservedChannel("There is no channel here: channels begin with {mount}.", mount=mount)
         wanted = handshake.wanted_by(channel, query, mount)
-        self._start(self._open_websocket(self._request(websocket=True), wanted))
+        request = self._request(websocket=True)
+        self._start(self._subscribe_websocket(request, wanted), functools.partial(self._open_websocket, request))
 
-    async def _open_websocket(self, request: Request, wanted: Any) -> None:
+    async def _subscribe_websocket(self, request: Request, wanted: Any) -> Any:
         try:
             admitted = await handshake.admit(request, wanted, handshake.offered(request))
-            connection = await handshake.subscribe(self._socket, request, admitted, self._door.rhythm)
+            return admitted, await handshake.subscribe(self._socket, request, admitted, self._door.rhythm)
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
-            self._answer(refusal_answer(refusal), close=True)
+            return refusal_answer(refusal)
+
+    def _open_websocket(self, request: Request, subscribed: Any) -> None:
+        if isinstance(subscribed, Answer):
+            self._answer(subscribed, close=True)
             return
+        admitted, connection = subscribed
         if self._still_there(connection):
             log = None if self._door.log is None else functools.partial(self._log, "websocket")
             handshake.open_connection(connection, request, admitted, self._buffer, log)
@@ -169,22 +191,10 @@ class DoorConnection(HTTPConnection):
         if self._gone:
             self._door.hub.unsubscribe(subscriber)
             return False
-        self._give_away(watched=True)
+        self._give_away()
         return True
 
     # --- the rest ---------------------------------------------------------------------------------------------------
-
-    def _answer(self, answer: Answer, *, close: bool = False) -> None:
-        if self._door.log is not None:
-            self._log("http", "complete", status=answer.status_code, size=len(answer.content))
-        super()._answer(answer, close=close)
-
-    def _log(self, protocol: str, action: str, **details: Any) -> None:
-        """Write a line in the access log, if there is one, as Daphne does for its connections."""
-        if self._door.log is not None:
-            client = f"{self._client[0]}:{self._client[1]}" if self._client else None
-            path = self._head.target.decode("latin-1")
-            self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
     def _read_and_hand_over(self) -> None:
         """Read the body first: Daphne would take one of any size, and wait for it for ever."""
@@ -199,14 +209,32 @@ class DoorConnection(HTTPConnection):
         """
         if not self._gone:
             self._busy = True
+            self._readers.remove(self._socket.fileno())
             self._door.hand_over(self._give_away(), self._head.for_daphne(length) + received)
 
 
 @answering
-async def _serve(request: Any) -> Any:
+def _serve(request: Any) -> Any:
     """Serve a request to a channel whose body is there."""
     check_host(request)
-    return await channels.serve(request, names.channel_from_target(request.target))
+    return channels.serve(request, names.channel_from_target(request.target))
+
+
+class _Admitted(Answer):
+    """Stands for an answer: the body may be read."""
+
+    __slots__ = ("to_publish",)
+
+    to_publish: dict[str, Any]
+
+
+@answering
+async def _admit(request: Any) -> Any:
+    """Check a publisher."""
+    check_host(request)
+    name, admitted = names.channel_from_target(request.target), _Admitted()
+    admitted.to_publish = {"name": name, "permit": await admission.check_publish(request, name)}
+    return admitted
 
 
 @answering

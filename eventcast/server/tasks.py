@@ -3,45 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVar
 
-_tasks: set[asyncio.Task[None]] = set()
+Result = TypeVar("Result")
+
+_tasks: set[asyncio.Task[Any]] = set()
 """The event loop itself keeps only weak references."""
 
 
 def run_at_once(
-    coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None], *, eager: bool
+    coroutine: Coroutine[Any, Any, Result],
+    then: Callable[[Result], None],
+    on_error: Callable[[BaseException], None],
 ) -> None:
-    """Run a coroutine to its first wait, and the rest of it in a task. ``on_error`` gets the exception that ends it.
+    """Run a coroutine to its first wait, and the rest of it in a task. What asks for its task before that, as
+    ``asyncio.timeout()`` does, has to run in one of its own, see ``eventcast.engine.background.in_task``.
 
-    :param eager: False to run all of it in a task, as code needs that asks for its task (``asyncio.timeout()`` does).
+    :param then: gets what the coroutine returns; ``on_error``, the exception that ends it.
     """
-    if eager:
-        try:
-            awaited = coroutine.send(None)
-        except StopIteration:
-            return
-        except Exception as error:
-            on_error(error)
-            return
-        coroutine = _continue(coroutine, awaited)
-    task = asyncio.get_running_loop().create_task(coroutine)
-    _tasks.add(task)
-    task.add_done_callback(functools.partial(_done, on_error))
-
-
-def _done(on_error: Callable[[BaseException], None], task: asyncio.Task[None]) -> None:
-    _tasks.discard(task)
-    error = asyncio.CancelledError() if task.cancelled() else task.exception()
-    if error is not None:
+    context = contextvars.copy_context()
+    try:
+        awaited = context.run(coroutine.send, None)
+    except StopIteration as end:
+        result: Result = end.value
+    except Exception as error:
         on_error(error)
+        return
+    else:
+        task = context.run(asyncio.get_running_loop().create_task, _continue(coroutine, awaited))
+        _tasks.add(task)
+        task.add_done_callback(functools.partial(_done, then, on_error))
+        return
+    then(result)
+
+
+def _done(
+    then: Callable[[Result], None], on_error: Callable[[BaseException], None], task: asyncio.Task[Result]
+) -> None:
+    _tasks.discard(task)
+    if task.cancelled():
+        on_error(asyncio.CancelledError())
+    elif (error := task.exception()) is not None:
+        on_error(error)
+    else:
+        try:
+            then(task.result())
+        except Exception as failure:
+            on_error(failure)
 
 
 @types.coroutine
-def _continue(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+def _continue(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
     """Go on with a coroutine that waits for a future."""
     step: Callable[[], Any] = functools.partial(coroutine.send, None)
     while True:
@@ -51,6 +67,7 @@ def _continue(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[A
             step = functools.partial(coroutine.throw, error)
         try:
             awaited = step()
-        except StopIteration:
-            return
+        except StopIteration as end:
+            result: Result = end.value
+            return result
         step = functools.partial(coroutine.send, None)

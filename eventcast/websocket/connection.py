@@ -160,10 +160,10 @@ class WebSocketConnection(SocketSubscriber):
             self._inbox = deque()
         self._inbox.append(data)
         if self._publishing is None:
-            self._publishing = self._loop.create_task(self._publish())
+            self._publishing = asyncio.get_running_loop().create_task(self._publish())
         if len(self._inbox) >= INBOX and not self._paused and self._socket is not None:
             self._paused = True
-            self._loop.remove_reader(self._socket.fileno())
+            self._readers.remove(self._socket.fileno())
 
     async def _publish(self) -> None:
         """Publish one message after the other, so that they stay in order; to the last, if the client has left."""
@@ -173,7 +173,7 @@ class WebSocketConnection(SocketSubscriber):
         finally:
             self._publishing = self._inbox = None
             if self._paused and self._socket is not None:
-                self._loop.add_reader(self._socket.fileno(), self._readable)
+                self._readers.add(self._socket.fileno(), self._readable)
             self._paused = False
 
     # --- the end ----------------------------------------------------------------------------------------------------

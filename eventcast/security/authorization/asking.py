@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from eventcast.conf import conf, left_open, setting_of_django
+from eventcast.engine.background import in_task
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Refused, Unauthorized
 from eventcast.security import users
@@ -80,25 +81,10 @@ def find(path: str) -> type[Authorization]:
     return kind
 
 
-def is_immediate(authorization: Authorization) -> bool:
-    """Whether it waits for nothing: not for a database, and it is not a class of the site's own."""
-    return not authorization.uses_database and type(authorization).__module__.startswith("eventcast.")
-
-
-def may_publish_at_once(authorization: Authorization, request: HttpRequest, channel: str) -> Permit | None:
-    """What :func:`ask` says of a publisher, if that does not wait; otherwise None."""
-    if not is_immediate(authorization):
-        return None
-    answer: Any = authorization.can_publish(request, channel)
-    if isinstance(answer, Permit):
-        return answer
-    if inspect.iscoroutine(answer):
-        answer.close()
-    return None
-
-
-async def ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Ask an authorization, for example the :func:`current` one.
+def ask(
+    authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern
+) -> Permit | Coroutine[Any, Any, Permit]:
+    """Ask an authorization, for example the :func:`current` one; what it says, at once if that waits for nothing.
 
     :raises Unauthorized: no user is known; ``Forbidden``: a user is known, and may not.
     """
@@ -108,11 +94,24 @@ async def ask(authorization: Authorization, action: Action, request: HttpRequest
     if authorization.uses_cookies:
         users.attach(request)
     if authorization.uses_database and not inspect.iscoroutinefunction(method):
-        answer = await in_thread(method, request, wanted)
+        answer: Any = in_thread(method, request, wanted)
     else:
         answer = method(request, wanted)
-    if not isinstance(answer, Permit) and inspect.isawaitable(answer):
-        answer = await answer
+        if isinstance(answer, Permit):
+            return answer
+    return _decided(answer, authorization, method, action, request, wanted)
+
+
+async def _decided(
+    answer: Any,
+    authorization: Authorization,
+    method: Callable[..., Any],
+    action: Action,
+    request: HttpRequest,
+    wanted: str | Pattern,
+) -> Permit:
+    if inspect.isawaitable(answer):
+        answer = await in_task(answer)
     if isinstance(answer, Permit):
         return answer
     if not isinstance(answer, bool):

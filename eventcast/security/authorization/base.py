@@ -46,6 +46,10 @@ class Authorization:
     uses_database = True
     """Whether its plain functions may wait, for a database or anything else. They run in a thread then."""
 
+    told_by_head = False
+    """Whether its permits to publish rest on nothing but the headers, the channel and the settings. Requests with the
+    same head are then asked about once. For the classes of eventcast only."""
+
     def can_publish(self, request: HttpRequest, channel: str) -> Answer:
         """Whether the client may publish to a channel."""
         return False
@@ -103,6 +107,7 @@ class Open(ByAction):
 
     uses_cookies = False
     uses_database = False
+    told_by_head = True
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
         return UNLIMITED

@@ -33,6 +33,7 @@ class Granting(ByAction):
 
     uses_cookies = False
     uses_database = False
+    told_by_head = True
     kind = Sentence("")
     """What the client sends, as refusals and ``Permit.identity`` name it."""
 

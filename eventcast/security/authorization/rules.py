@@ -31,10 +31,10 @@ class Rules(ByAction):
 
     def __init__(self) -> None:
         self._rules = [(patterns.parse(pattern), _deciders(value)) for pattern, value in conf.RULES]
-        self.uses_cookies = any(
-            each.uses_cookies for _, rule in self._rules for each in rule.values() if each is not None
-        )
+        named = [each for _, rule in self._rules for each in rule.values() if each is not None]
+        self.uses_cookies = any(each.uses_cookies for each in named)
         """Whether one of them does."""
+        self.told_by_head = all(each.told_by_head for each in named)
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit | Awaitable[Permit]:
         """The permit of the authorizations that decide about the channel, or about all channels of the pattern. It is
@@ -46,7 +46,7 @@ class Rules(ByAction):
         if not deciders:
             raise Forbidden("No rule allows a client to {action}.", action=described(action, wanted))
         (first, *others) = deciders
-        if not others and isinstance(first, ByAction) and asking.is_immediate(first):
+        if not others and isinstance(first, ByAction) and not first.uses_database:
             return first.permit(action, request, wanted)
         return _permit_of_all(deciders, action, request, wanted)
 
@@ -70,7 +70,8 @@ async def _permit_of_all(
 ) -> Permit:
     permit = Permit()
     for authorization in dict.fromkeys(deciders):
-        permit &= await asking.ask(authorization, action, request, wanted)
+        found = asking.ask(authorization, action, request, wanted)
+        permit &= found if isinstance(found, Permit) else await found
     return permit
 
 

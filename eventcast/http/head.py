@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from eventcast.exceptions import HeadTooLarge, InvalidRequest
@@ -14,6 +15,10 @@ MAX_HEADERS = 200
 KNOWN_NAMES = 1000
 """Names of headers that are remembered: clients may send any number of their own."""
 
+KNOWN_HEADS, LONGEST_KNOWN = 512, 2048
+"""Heads that are remembered, and bytes of the longest. The requests of one program mostly differ in nothing but their
+targets, the lengths of their bodies, and the keys of their handshakes."""
+
 _TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _LINE = re.compile(_TOKEN + r"+ [!-~]+ HTTP/\d\.\d\Z")
 _LINE_BEGUN = re.compile(_TOKEN + r"*(?: [!-~]*(?: [HTP/.\d]{0,8})?)?\r?\Z")
@@ -22,6 +27,10 @@ _FIELD = re.compile(r"^(" + _TOKEN + r"+):[\t ]*([\t -~\x80-\xff]*)\r\n", re.MUL
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _HOST = re.compile(r"[A-Za-z0-9._~:\[\]%!$&'()*+,;=-]*\Z")
+
+_KEYS_OF_CHANGING = {"Content-Length": "CONTENT_LENGTH", "Sec-WebSocket-Key": "HTTP_SEC_WEBSOCKET_KEY"}
+_USUAL = re.compile(_TOKEN.encode() + rb"+ (/[!-~]*) HTTP/1\.1\r\n")
+_CHANGING = re.compile(rb"\r\n(Content-Length: (?=\d{1,15}\r)|Sec-WebSocket-Key: )([A-Za-z0-9+/=]+)\r\n")
 
 _ONCE = {"HTTP_HOST", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}
 
@@ -33,36 +42,39 @@ class Head:
     """The head of one request.
 
     :attr target: the request target in origin form.
-    :attr fields: the headers, in their order.
     :attr meta: the headers by the names that CGI gave them, as in Django's ``request.META``.
     :attr length: bytes of the body; None if it comes in chunks.
     :attr keep_alive: whether the client wants the connection to stay open after the answer (RFC 9112 section 9.3).
-    :attr publishes: set by the door: whether it has found out that this publishes to a channel.
+    :attr known: the same object for heads that differ in nothing but the target, the length and the key of a handshake;
+        None if it is not remembered.
     :attr upgrades: whether the client asks for a WebSocket (RFC 6455 section 4.2.1).
     :raises InvalidRequest: it breaks the rules of HTTP/1.1.
     """
 
-    __slots__ = ("fields", "keep_alive", "length", "meta", "method", "publishes", "target", "upgrades", "version")
+    __slots__ = (
+        *("_changed", "_fields", "keep_alive", "known", "length", "meta", "method", "target", "upgrades", "version"),
+    )
 
     def __init__(self, method: str, target: str, version: str, fields: list[tuple[str, str]]) -> None:
         if version not in ("1.0", "1.1"):
             raise InvalidRequest("The version of HTTP is 1.0 or 1.1.", status=505)
-        self.publishes = False
         self.method = method
         self.version = version
-        self.fields = fields
         self.meta = meta = _meta(fields)
         if not target.startswith("/") and (absolute := _ABSOLUTE.match(target)) is not None:
             # RFC 9112 section 3.2.2: what the target says counts, whatever the header says.
             target = "/" + target[absolute.end() :].removeprefix("/")
             meta["HTTP_HOST"] = absolute[1]
-            self.fields = [each for each in fields if each[0].lower() != "host"] + [("Host", absolute[1])]
+            fields = [each for each in fields if each[0].lower() != "host"] + [("Host", absolute[1])]
         elif not target.startswith("/") and target != "*":
             raise InvalidRequest("The target of a request is a path, such as /orders/42.")
         if version == "1.1" and "HTTP_HOST" not in meta:
             raise InvalidRequest("A request of HTTP/1.1 has a Host header.")
         if not _HOST.match(meta.get("HTTP_HOST", "")):
             raise InvalidRequest("The Host header is not the name of a host.")
+        self._fields = fields
+        self.known: Head | None = None
+        self._changed: tuple[str, str] | tuple[()] = ()
         self.target = target.encode("latin-1")
         self.length = self._length()
         options = meta.get("HTTP_CONNECTION")
@@ -71,6 +83,25 @@ class Head:
             wanted = [option.strip() for option in options.lower().split(",")]
             self.keep_alive = "close" not in wanted and (version == "1.1" or "keep-alive" in wanted)
             self.upgrades = "upgrade" in wanted and meta.get("HTTP_UPGRADE", "").lower() == "websocket"
+
+    def like(self, target: bytes, name: str, value: str) -> Head:
+        """The same head with another target, and with another value of a header that it has once."""
+        head = Head.__new__(Head)
+        head.method, head.version, head.target = self.method, self.version, target
+        head.keep_alive, head.upgrades, head.length = self.keep_alive, self.upgrades, self.length
+        head._fields, head.meta, head._changed, head.known = self._fields, self.meta, (), self
+        if name:
+            head.meta, head._changed = {**self.meta, _KEYS_OF_CHANGING[name]: value}, (name, value)
+            if name == "Content-Length":
+                head.length = int(value)
+        return head
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The headers, in their order."""
+        if not self._changed:
+            return self._fields
+        return [self._changed if field[0] == self._changed[0] else field for field in self._fields]
 
     def _length(self) -> int | None:
         length = self.meta.get("CONTENT_LENGTH")
@@ -112,6 +143,19 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
     :raises InvalidRequest: it breaks the rules of HTTP/1.1.
     :raises HeadTooLarge: it has more than :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` headers.
     """
+    end = data.find(b"\r\n\r\n")
+    usual = _USUAL.match(data)
+    if usual is not None and 0 < end < LONGEST_KNOWN:
+        begin, stop = usual.span(1)
+        changing = _CHANGING.search(data, stop, end + 2)
+        if changing is None:
+            known = _known(data[: begin + 1] + data[stop : end + 2])
+            return known.like(data[begin:stop], "", ""), data[end + 4 :]
+        first, last = changing.span(2)
+        known = _known(b"%b%b0%b" % (data[: begin + 1], data[stop:first], data[last : end + 2]))
+        name, value = changing[1][:-2].decode(), changing[2].decode()
+        if known.meta[_KEYS_OF_CHANGING[name]] == "0":  # and not several of one name
+            return known.like(data[begin:stop], name, value), data[end + 4 :]
     start = 0
     while data.startswith(b"\r\n", start):  # RFC 9112 section 2.2
         start += 2
@@ -119,15 +163,19 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
     if max(end + 4, len(data) if end < 0 else 0) > MAX_HEAD:
         raise HeadTooLarge("The head of a request has at most {most} bytes.", most=MAX_HEAD)
     text = data[start : end + 2 if end >= 0 else None].decode("latin-1")
+    if end >= 0:
+        return _parsed(text), data[end + 4 :]
     line, complete, _ = text.partition("\r\n")
-    if not (_LINE if complete else _LINE_BEGUN).match(line):
-        if data.startswith(b"\x16\x03"):  # RFC 8446 section 5.1: a handshake
-            raise InvalidRequest("This is HTTP/1.1 without TLS: the URL begins with http: or ws:, or a proxy ends TLS.")
-        raise InvalidRequest("The request is not HTTP/1.1: it does not begin like 'GET /orders/42 HTTP/1.1'.")
-    if end < 0:
-        if text.count("\n") != text.count("\r\n"):
-            raise InvalidRequest("The request is not HTTP/1.1: a line does not end with CR and LF.")
-        return None
+    _check_line(line, _LINE if complete else _LINE_BEGUN)
+    if text.count("\n") != text.count("\r\n"):
+        raise InvalidRequest("The request is not HTTP/1.1: a line does not end with CR and LF.")
+    return None
+
+
+def _parsed(text: str) -> Head:
+    """The head that a text is, from its first line to the end of its last header."""
+    line = text.partition("\r\n")[0]
+    _check_line(line, _LINE)
     fields = _FIELD.findall(text, len(line) + 2)
     if " \r\n" in text or "\t\r\n" in text:
         fields = [(name, value.rstrip("\t ")) for name, value in fields]
@@ -136,7 +184,20 @@ def read_head(data: bytes) -> tuple[Head, bytes] | None:
     if len(fields) > MAX_HEADERS:
         raise HeadTooLarge("A request has at most {most} headers.", most=MAX_HEADERS)
     method, target, version = line.split(" ")
-    return Head(method, target, version[5:], fields), data[end + 4 :]
+    return Head(method, target, version[5:], fields)
+
+
+@functools.lru_cache(maxsize=KNOWN_HEADS)
+def _known(data: bytes) -> Head:
+    return _parsed(data.decode("latin-1"))
+
+
+def _check_line(line: str, grammar: re.Pattern[str]) -> None:
+    if grammar.match(line):
+        return
+    if line.startswith("\x16\x03"):  # RFC 8446 section 5.1: a handshake
+        raise InvalidRequest("This is HTTP/1.1 without TLS: the URL begins with http: or ws:, or a proxy ends TLS.")
+    raise InvalidRequest("The request is not HTTP/1.1: it does not begin like 'GET /orders/42 HTTP/1.1'.")
 
 
 def _meta(fields: list[tuple[str, str]]) -> dict[str, str]:
