@@ -115,6 +115,18 @@ async def test_count_is_of_the_other_processes_and_exact(layers: list[ClusterLay
     assert await layers[1].broadcast([("nobody", {})], count=True) == Reach(0)
 
 
+async def test_process_that_hears_a_message_twice_is_waited_for_twice(layers: list[ClusterLayer]) -> None:
+    for number, layer in enumerate(layers):
+        await join(layer)
+        await join(layer, "patterns")
+        layer.count_with = lambda message, number=number: 10**number  # type: ignore[misc]
+    await settle()
+    layers[0]._heartbeats._works_since -= 2 * heartbeats.INTERVAL  # from then on it knows who lives
+    receive, loop = layers[2].bus.receive, asyncio.get_running_loop()
+    layers[2].bus.receive = lambda topic, payload: loop.call_later(0.01, receive, topic, payload) and None
+    assert await layers[0].broadcast([("g", {}), ("patterns", {})], count=True) == Reach(2 * (10 + 100))
+
+
 async def test_only_processes_that_hear_a_group_are_asked_for_counts(
     layers: list[ClusterLayer], switch: Switch
 ) -> None:

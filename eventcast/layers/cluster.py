@@ -200,15 +200,16 @@ class ClusterLayer(Peers):
             self._deliver(sends)
             return Reach(degraded=True)
         group = sends[0][0]
-        known = self._counts.last(group) if count else Reach()
+        heard = [send for send in sends if self.bus.is_heard(GROUP + send[0]) is not False]
+        known = self._counts.last(group) if count and heard else NOWHERE
         number = self._questions.open() if known is None else 0
         try:
-            publishes = [self.bus.publish(GROUP + to, self._pack(number, message)) for to, message in sends]
-            receivers = await _receivers(publishes)
+            publishes = [self.bus.publish(GROUP + to, self._pack(number, message)) for to, message in heard]
+            receivers = await _receivers(publishes, self._heartbeats.living)
             self._deliver(sends)
             if known is not None:
                 return known
-            answers, missing = await self._questions.wait(number, self._heartbeats.living(receivers))
+            answers, missing = await self._questions.wait(number, receivers)
         finally:
             if number:
                 self._questions.close(number)
@@ -227,13 +228,14 @@ class ClusterLayer(Peers):
         return self.count_with(message)
 
 
-async def _receivers(publishes: Sequence[asyncio.Future[int]]) -> int:
-    """How many processes have got messages that were sent in one go, the first of which decides whether it worked."""
+async def _receivers(publishes: Sequence[asyncio.Future[int]], living: Callable[[int], int]) -> int:
+    """How many live processes have got messages that were sent in one go, one that got two of them counted twice. The
+    first message decides whether it worked."""
     refusal: LayerUnavailable | None = None
     receivers = 0
     for publish in publishes:
         try:
-            receivers += await publish
+            receivers += living(await publish)
         except LayerUnavailable as error:
             if publish is publishes[0]:
                 refusal = error
