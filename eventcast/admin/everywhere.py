@@ -12,7 +12,6 @@ from eventcast.engine import presence
 from eventcast.engine.asking import Answers, ask_now, own_name, question, slow_question
 from eventcast.engine.figures import Figures
 from eventcast.engine.subscribers import Subscriber
-from eventcast.layers import is_local
 
 # --- all channels -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +148,7 @@ def report(name: str, *, offset: int, limit: int, matching: str, after: float) -
 
     :param after: the time after which points of the charts are wanted.
     """
-    first = offset if is_local() else 0  # The first of all are among the first of each.
+    first = 0 if own_name() else offset  # The first of all are among the first of each.
     answers = ask_now(
         "channel_now",
         name=name,
@@ -229,7 +228,7 @@ def _largest(*values: float | None) -> float | None:
 
 def _earlier(after: float) -> float:
     """The time after which a process is asked for points, so that none is missing between two intervals."""
-    return after if is_local() else after - 2 * INTERVAL
+    return after - 2 * INTERVAL if own_name() else after
 
 
 def _joined_points(
@@ -237,7 +236,7 @@ def _joined_points(
 ) -> Sequence[Any]:
     """The readings of several processes, which have clocks of their own: one point for each :data:`INTERVAL`."""
     if len(found) == 1:
-        return found[0]
+        return [*(point for point in found[0][:-1] if point[0] > after), found[0][-1]]
     sums: dict[int, Point] = {}
 
     def add(number: int, time: float, subscribers: int, rate: float | None) -> None:

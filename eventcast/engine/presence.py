@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eventcast.engine import patterns
-from eventcast.engine.asking import Answers, ask, question, slow_question
+from eventcast.engine.asking import Answers, ask, own_name, question, slow_question
 from eventcast.engine.closing import OPERATOR
 from eventcast.engine.figures import Figures, past
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
-from eventcast.layers import is_local
 
 MOST = 10_000
 """Channels that a process names to another one that wants to know all."""
@@ -198,7 +197,7 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
 
 def largest(found: dict[str, float]) -> dict[str, float]:
     """What this process names to others, if it is not alone: the :data:`MOST` channels with the most subscribers."""
-    if is_local() or len(found) <= MOST:
+    if not own_name() or len(found) <= MOST:
         return found
     return {name: found[name] for name in heapq.nlargest(MOST, found, found.__getitem__)}
 

@@ -11,7 +11,7 @@ from eventcast.admin import everywhere, reports
 from eventcast.admin.recorder import INTERVAL
 from eventcast.engine import presence
 from eventcast.engine.asking import get_layer
-from tests.fakes import FakeSubscriber, until
+from tests.fakes import FakeSubscriber, FlakyLayer, layer_in_use, until
 from tests.test_asking import Others, listener, others, page, row
 
 __all__ = ["listener", "others"]
@@ -96,6 +96,11 @@ def test_chart_has_a_point_for_each_interval_of_all_processes() -> None:
     ]
 
 
+def test_chart_of_the_only_process_repeats_no_point() -> None:
+    points = [(80.0, 1, 1.0), (90.0, 1, 1.0), (100.0, 1, 1.0), (NOW, 1, 1.0)]
+    assert everywhere._joined_points([points], 90.0, everywhere._largest) == points[2:]
+
+
 async def test_operator_disconnects_a_subscriber_of_any_process(others: Others, listener: FakeSubscriber) -> None:
     own = f"{get_layer().id}-{listener.id}"
     found = await asyncio.to_thread(everywhere.guest, "/a", own)
@@ -122,3 +127,10 @@ async def test_process_names_its_largest_channels_to_others(others: Others, monk
 async def test_event_loop_does_not_wait_for_others(others: Others) -> None:
     others.silence()
     assert everywhere.look().missing == 0
+
+
+async def test_process_that_is_asked_alone_names_all_and_repeats_no_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "MOST", 0)
+    with layer_in_use(FlakyLayer()):  # of another project: it may reach other processes, and cannot ask them
+        assert presence.largest({"/a": 1}) == {"/a": 1}
+        assert everywhere._earlier(100.0) == 100.0
