@@ -296,3 +296,12 @@ def test_discard_refuses_text_that_is_not_utf8(reading: Callable[..., Frames], d
 def test_discard_looks_at_no_binary_message() -> None:
     data = frame(BINARY, b"\xff", final=False) + frame(CONTINUATION, b"\xfe") + frame(BINARY, b"\xff")
     assert read_by_byte(data, discard=True) == [(BINARY, b""), (CONTINUATION, b""), (BINARY, b"")]
+
+
+@pytest.mark.parametrize("discard", [True, False])
+def test_wrong_byte_of_a_text_ends_it_before_its_frame_is_there(discard: bool) -> None:
+    reader, data = FrameReader(MAX_SIZE, discard=discard), frame(TEXT, b"a" * 200 + b"\xff" + b"a" * 200)
+    list(reader.feed(data[:208]))
+    with pytest.raises(BrokenRule) as broken:
+        list(reader.feed(data[208:209]))
+    assert broken.value.code == 1007

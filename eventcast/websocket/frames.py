@@ -35,7 +35,7 @@ class FrameReader:
 
     __slots__ = (
         *("_buffer", "_data", "_decoder", "_discard", "_last", "_mask"),
-        *("_max_size", "_needed", "_opcode", "_size", "_skip"),
+        *("_max_size", "_needed", "_opcode", "_size", "_left"),
     )
 
     def __init__(self, max_size: int, *, discard: bool) -> None:
@@ -44,8 +44,8 @@ class FrameReader:
         self._buffer = bytearray()
         self._needed = 2
         """Bytes that the buffer must hold before it is worth a look."""
-        self._skip = -1
-        """Bytes that are still to come of a payload that is thrown away; -1 between frames."""
+        self._left = -1
+        """Bytes that are still to come of the payload of a data frame; -1 between frames."""
         self._mask = b""
         """The mask of the next of these bytes."""
         self._last = False
@@ -61,7 +61,7 @@ class FrameReader:
     @property
     def idle(self) -> bool:
         """Whether nothing is kept: a reader that is made anew would go on in the same way."""
-        return not (self._buffer or self._skip >= 0 or self._opcode)
+        return not (self._buffer or self._left >= 0 or self._opcode)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield what ends with these bytes: each message as its opcode (TEXT or BINARY) and its whole payload, and each
@@ -72,8 +72,14 @@ class FrameReader:
         buffer = self._buffer
         buffer += data
         while True:
-            if self._skip >= 0 and not self._throw_away():
-                return
+            if self._left >= 0:
+                if not self._read_payload():
+                    return
+                if self._last:
+                    kind, whole = self._opcode, b"".join(self._data)
+                    self._data, self._size, self._opcode, self._decoder = [], 0, 0, None
+                    if not self._discard:
+                        yield kind, whole
             if len(buffer) < self._needed:
                 return
             first, second = buffer[0], buffer[1]
@@ -99,46 +105,42 @@ class FrameReader:
                     raise BrokenRule(PROTOCOL_ERROR, "A frame's length has 63 bits, and takes as few bytes as it can.")
             if not opcode & 0x8 and self._size + length > self._max_size:
                 raise BrokenRule(MESSAGE_TOO_BIG, f"The message is larger than {self._max_size} bytes.")
-            thrown_away = self._discard and not opcode & 0x8
-            end = start if thrown_away else start + length
+            end = start + length if opcode & 0x8 else start
             if len(buffer) < end:
                 self._needed = end
                 return
             self._needed, mask = 2, bytes(buffer[start - 4 : start])
-            payload = unmask(bytes(buffer[start:end]), mask)
-            del buffer[:end]
             if opcode & 0x8:
+                payload = unmask(bytes(buffer[start:end]), mask)
+                del buffer[:end]
                 yield opcode, payload
                 continue
+            del buffer[:end]
             self._size += length
             self._opcode, self._last = opcode or self._opcode, bool(first & 0x80)
-            if thrown_away:
-                self._skip, self._mask = length, mask
+            self._left, self._mask = length, mask
+            if self._discard:
                 yield opcode, b""
-                continue
-            self._data.append(payload)
-            if self._last:
-                kind, whole = self._opcode, b"".join(self._data)
-                self._end_message()
-                yield kind, whole
-                continue
-            self._check_text(payload)
+
+    def _read_payload(self) -> bool:
+        """Take what is there of the payload of a data frame; returns whether that is all of it."""
+        payload = bytes(self._buffer[: self._left])
+        del self._buffer[: len(payload)]
+        self._left -= len(payload)
+        data, turn = unmask(payload, self._mask), len(payload) % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        ends = self._last and not self._left
+        if (
+            self._discard or self._decoder is not None or not ends
+        ):  # A message that is there as a whole is decoded anyway.
+            self._check_text(data, final=ends)
+        if not self._discard:
+            self._data.append(data)
             if len(self._data) > 1024:
                 self._data = [b"".join(self._data)]  # pieces of one byte would take the room of fifty
-
-    def _throw_away(self) -> bool:
-        """Throw away what is there of a payload; returns whether that was all of it."""
-        payload = bytes(self._buffer[: self._skip])
-        del self._buffer[: len(payload)]
-        self._skip -= len(payload)
-        self._check_text(unmask(payload, self._mask), final=self._last and not self._skip)
-        turn = len(payload) % 4
-        self._mask = self._mask[turn:] + self._mask[:turn]
-        if self._skip:
+        if self._left:
             return False
-        self._skip = -1
-        if self._last:
-            self._end_message()
+        self._left = -1
         return True
 
     def _check_text(self, payload: bytes, *, final: bool = False) -> None:
@@ -146,9 +148,6 @@ class FrameReader:
         if self._opcode == TEXT:
             self._decoder = decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
             check_utf8(payload, lambda part: decoder.decode(part, final))
-
-    def _end_message(self) -> None:
-        self._data, self._size, self._opcode, self._decoder = [], 0, 0, None
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
