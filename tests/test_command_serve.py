@@ -229,6 +229,14 @@ def test_listen_takes_ipv6_address_with_and_without_brackets(host: str) -> None:
         assert listening.getsockname()[0] == "::1"
 
 
+def test_listen_has_a_unix_socket_for_each_worker(tmp_path: Path) -> None:
+    paths = []
+    for sock in _listen(None, None, str(tmp_path / "socket"), workers=2):
+        with sock:
+            paths.append(sock.getsockname())
+    assert paths == [str(tmp_path / "socket.1"), str(tmp_path / "socket.2")]
+
+
 def test_serve_listens_on_ipv6_address_and_unix_socket(serve: Serve, tmp_path: Path) -> None:
     # A colon and an equals sign would end the path in a description of Twisted.
     path = tmp_path / "a:b=c"
@@ -267,6 +275,7 @@ def test_serve_tells_of_port_in_use(refuse: Refuse) -> None:
         (["-p", "70000"], 2, "'70000' is not a port"),
         (["-p", "abc"], 2, "'abc' is not a port"),
         (["-p", "x"], 2, "--port"),
+        (["--workers", "0"], 2, "'0' is not a number of workers"),
         (["-p", "0", "-b", "no.such.host.invalid"], 1, "no.such.host.invalid"),
         (["-u", "/no/such/folder/socket"], 1, "/no/such/folder/socket"),
     ],
