@@ -26,6 +26,7 @@ from django.views.i18n import JSONCatalog
 import eventcast
 from eventcast.conf import conf
 from eventcast.engine import names, patterns
+from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused, Sentence
 from eventcast.security import admission
 
@@ -43,7 +44,6 @@ def channel_page(
     :param refusal: the reason why this request may not listen. The page then asks for a login, or for a key or token,
         which its script sends with everything that it asks for.
     """
-    by_login, by_key = admission.ways_in(patterns.parse(name) if many else name)
     context = {
         "name": name,
         "printable": names.printable(name),
@@ -52,8 +52,7 @@ def channel_page(
         "limit": str(conf.MAX_MESSAGE_SIZE),
         "refusal": refusal,
         "detail": translated(refusal.detail) if refusal else "",
-        "takes_key": by_key,
-        "login": login_url(request) if by_login else "",
+        **_ways_in(request, patterns.parse(name) if many else name),
         "admin": _reverse("admin:eventcast_channel_changelist"),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())
@@ -69,6 +68,7 @@ def start_page(request: HttpRequest) -> HttpResponse:
     context = {
         "mount": request.path,
         "url": request.build_absolute_uri(request.path),
+        **_ways_in(request, patterns.parse(f"{request.path}<path:any>")),
         "admin": _reverse("admin:index"),
     }
     return _page("eventcast/start.html", context, connect=request.get_host())
@@ -94,6 +94,11 @@ def _refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
     response.status_code = refusal.status
     patch_vary_headers(response, ["Accept"])
     return response
+
+
+def _ways_in(request: HttpRequest, wanted: str | Pattern) -> dict[str, Any]:
+    by_login, by_key = admission.ways_in(wanted)
+    return {"takes_key": by_key, "login": login_url(request) if by_login else ""}
 
 
 def login_url(request: HttpRequest) -> str:

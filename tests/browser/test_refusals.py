@@ -26,7 +26,11 @@ __all__ = ["listeners", "npm_packages"]
 pytestmark = LOOP
 
 KEY = "a-key-of-anna-0123456789"
-KEYS = [{"key": KEY, "name": "anna", "publish": ["/open/<path:any>"], "subscribe": ["/open/<path:any>"]}]
+EVERYTHING = "a-key-of-an-operator-0123456789"
+KEYS = [
+    {"key": KEY, "name": "anna", "publish": ["/open/<path:any>"], "subscribe": ["/open/<path:any>"]},
+    {"key": EVERYTHING, "name": "operator", "subscribe": ["/<path:any>"]},
+]
 ENTRY = "Key or token"
 
 
@@ -98,9 +102,14 @@ async def test_page_says_that_a_key_is_for_other_channels(visit: Visit, closed: 
     await expect(page.locator("#refusal")).to_contain_text("forbidden")
 
 
-async def test_list_on_the_start_page_says_why_it_is_empty(visit: Visit, closed: Server) -> None:
+async def test_list_on_the_start_page_says_why_it_is_empty_and_takes_a_key(visit: Visit, closed: Server) -> None:
     page = await visit(closed.url)
     await expect(page.locator("#closed")).to_contain_text("Send a key")
+    await page.get_by_label(ENTRY).fill(EVERYTHING)
+    await page.get_by_role("button", name="Use it").click()
+    await expect(page.locator("#empty")).to_be_visible()
+    await expect(page.locator("#closed")).to_be_hidden()
+    await expect(page.locator("#ways-in")).to_be_hidden()
 
 
 async def test_path_that_is_no_channel_is_a_page(visit: Visit, server: Server) -> None:

@@ -112,6 +112,7 @@
         { headers, cache: "no-store", signal: AbortSignal.timeout(SLOWEST) });
       const said = await answer.json();
       $("closed").hidden = answer.ok;
+      $("ways-in").hidden = ![401, 403].includes(answer.status) || !$("ways-in").querySelector("a, form:not([hidden])");
       if (!answer.ok) {
         $("closed-why").textContent = format(gettext("The list of channels is not for everybody: %s"), said.detail);
         $("totals").textContent = "";
@@ -128,11 +129,19 @@
     return true;
   }
 
-  (async () => {
+  async function run() {
     while (await ask()) {
       await new Promise((done) => setTimeout(done, INTERVAL));
     }
-  })();
+  }
+
+  $("key-form").onsubmit = (event) => {
+    event.preventDefault();
+    key.set($("key").value.trim());
+    run();
+  };
+
+  run();
   document.addEventListener("visibilitychange", ask);
 
   // --- lines to copy -------------------------------------------------------------------------------------------------
