@@ -6,6 +6,7 @@ Needs chromium and the packages of tests/requirements.txt.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -28,6 +29,9 @@ LIST = "/admin/eventcast/channel/"
 
 AUDIENCE = {"/orders/42": 2, "/deploys": 5, "/heartbeat/logserver": 1, "/logs/web1": 2, "/logs/web2": 2, "/news": 8}
 """The subscribers of each channel of the list."""
+
+MINUTES = 4
+"""Minutes that the admin's charts show."""
 
 ORDER = [
     '{"order": 42, "status": "received", "name": "Zhang San", "amount": 365}',
@@ -71,17 +75,17 @@ def picture_channel(page: Page, url: str) -> None:
 
 def picture_admin(page: Page, url: str) -> None:
     """The list of channels in the admin, while something is published."""
-    page.set_viewport_size({"width": 1180, "height": 520})
+    page.set_viewport_size({"width": 1180, "height": 590})
     page.goto(f"{url}/admin/login/?next={LIST}")
     page.fill("#id_username", NAME)
     page.fill("#id_password", PASSWORD)
     page.click("input[type=submit]")
     expect(page.locator("#result_list tbody tr")).to_have_count(len(AUDIENCE))
-    rate = page.locator("#result_list tbody tr", has_text="/logs/web1").get_by_text(re.compile(r"^\d+\.\d$"))
-    while not rate.is_visible():
+    for second in range(MINUTES * 60):
         for channel in AUDIENCE:
-            publish(f"{url}{channel}", "GET /tea 200")
-        page.wait_for_timeout(50)
+            for _ in range(round(1 + math.sin(second / 20 + len(channel)))):
+                publish(f"{url}{channel}", "GET /tea 200")
+        page.wait_for_timeout(1000)
     page.screenshot(path=FOLDER / "admin.png")
 
 
