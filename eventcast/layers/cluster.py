@@ -239,7 +239,7 @@ async def _receivers(publishes: Sequence[asyncio.Future[int]], living: Callable[
         except LayerUnavailable as error:
             if publish is publishes[0]:
                 refusal = error
-            else:
+            elif refusal is None:
                 # Not the publisher's error: a publisher that tried again would send the message twice.
                 logger.error("Publishing to subscribers of patterns failed: %s", error)
     if refusal is not None:

@@ -42,14 +42,13 @@ class Heartbeats:
         self._works = works
         self._processes: dict[str, Process] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._returned_at = self._sent_at = self._works_since = 0.0
-        self._returns = False  # Whether the bus returns to a process what it has published.
+        self._returned_at = self._sent_at = self._returning_since = 0.0
         self.lag = 0.0
         """Seconds that the last heartbeat of this process took to come back; 0 if the bus does not return them."""
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._returned_at = self._works_since = time.monotonic()
+        self._returned_at = self._returning_since = time.monotonic()
         self._beat(asyncio.get_running_loop())
 
     def stop(self) -> None:
@@ -66,7 +65,7 @@ class Heartbeats:
 
     def note_return(self) -> None:
         """This process's own heartbeat has come back."""
-        self._returned_at, self._returns = time.monotonic(), True
+        self._returned_at = time.monotonic()
         self.lag = self._returned_at - self._sent_at
 
     def others(self) -> list[Process]:
@@ -79,17 +78,20 @@ class Heartbeats:
     def living(self, receivers: int) -> int:
         """How many of those that receive a message can answer: a process whose machine was cut off remains subscribed
         for minutes, and is gone by its heartbeats."""
-        if time.monotonic() - self._works_since < 2 * INTERVAL:
-            return receivers  # Not all others have been heard of yet.
-        return min(receivers, len(self.others()) + self._returns)
+        if time.monotonic() - self._returning_since < 2 * INTERVAL:
+            return receivers  # This process may not have heard of all others.
+        return min(receivers, len(self.others()) + 1)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(INTERVAL, self._beat, loop)
+        now = time.monotonic()
         if not self._works():
-            self._returned_at = self._works_since = time.monotonic()
+            self._returned_at = self._returning_since = now
             return
-        self._sent_at = time.monotonic()
+        if now - self._returned_at > 1.5 * INTERVAL:
+            self._returning_since = now  # Those of others did not come either.
+        self._sent_at = now
         self._send()
-        if time.monotonic() - self._returned_at > OVERDUE:
-            self._returned_at = time.monotonic()
+        if now - self._returned_at > OVERDUE:
+            self._returned_at = now
             self._suspect(f"what this process sends has not come back for {OVERDUE:g} s")

@@ -150,32 +150,37 @@ async def cluster(redis: Redis, start: Start, connect: Connect, http: Talk) -> C
 
 
 async def test_whatever_happens_to_redis_is_said_and_heals(redis: Redis, cluster: Cluster, http: Talk) -> None:
-    readiness = http(cluster.servers[0])
+    readiness, done = http(cluster.servers[0]), list[object]()
 
     async def ready() -> int:
         return (await readiness.request("GET", "/-/health/ready")).status
 
-    async def degraded() -> bool:
-        return await ready() == 503
+    async def all_log(line: str) -> None:
+        """Each server logs that once for each fault."""
+        number = len(done) + 1
+        await until(lambda: all(server.log.count(line) == number for server in cluster.servers), line)
+
+    async def see_the_loss() -> None:
+        await all_log("cannot be reached")
+        await until(lambda: all(each.sent and each.sent[-1].degraded for each in cluster.publishers), "all go on")
+        assert await ready() == 503
 
     async def cut_subscriptions() -> None:
         redis.command("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: all(server.log.count(" is back") > backs for server in cluster.servers), "all are back")
 
     async def restart() -> None:
         redis.stop()
-        await until(degraded, "the loss is seen")
+        await see_the_loss()
         redis.come_back()
 
     async def freeze() -> None:
         redis.freeze()
-        await until(degraded, "the frozen Redis is seen")
-        await until(lambda: all(each.sent[-1].degraded for each in cluster.publishers), "publishers go on")
+        await see_the_loss()
         redis.thaw()
 
     async def refuse() -> None:
         redis.command("ACL", "SETUSER", "default", "-publish")
-        await until(degraded, "the refusals are seen")
+        await see_the_loss()
         redis.command("ACL", "SETUSER", "default", "+publish")
 
     await cluster.publish_in_peace()
@@ -183,9 +188,11 @@ async def test_whatever_happens_to_redis_is_said_and_heals(redis: Redis, cluster
     await cluster.publish_in_peace()
     redis.command("CONFIG", "SET", "maxmemory", "0")
     for fault in (cut_subscriptions, restart, freeze, refuse):
-        backs, end = max(server.log.count(" is back") for server in cluster.servers), asyncio.Event()
+        end = asyncio.Event()
         going_on = [asyncio.create_task(each.publish_until(end)) for each in cluster.publishers]
         await fault()
+        await all_log(" is back")
+        done.append(fault)
         end.set()
         await asyncio.gather(*going_on)
         await until(cluster.counts_truly, f"counts are true after {fault.__name__}", 10)
