@@ -115,7 +115,7 @@ async def apublish(
     """The same as :func:`publish`, to be awaited. Safe on any event loop of the process.
 
     It waits while the channel's subscribers have to catch up, so that a loop of calls loses nothing with subscribers
-    that read.
+    that read. It returns how many subscribers the channel has in all processes, where the channel layer counts them.
     """
     return await _apublish([_event(channel, data, event)], on_commit, using, fail_silently)
 
