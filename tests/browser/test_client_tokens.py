@@ -83,6 +83,26 @@ async def test_token_is_renewed_without_a_gap(visit: Visit, server: Server) -> N
     assert await page.evaluate("states.map(({ state }) => state)") == ["connecting", "open"]
 
 
+async def test_new_connection_that_is_late_tells_nothing_twice(visit: Visit, server: Server) -> None:
+    page = await open_still_page(visit, server, before=V1)
+    await page.evaluate("""async () => {
+        let number = 0;
+        listen("/a", { token: async () => "t" + ++number });
+        await 0; await 0; await 0;
+        sockets[0].onopen();
+        sockets[0].say({ ...hello, expires: 40 });
+    }""")
+    await page.clock.run_for(21_000)
+    await page.evaluate("""() => {
+        sockets[1].onopen();
+        sockets[1].say(hello);
+        sockets[0].say({ time: 1, data: "one" });
+    }""")
+    await page.clock.run_for(2_000)
+    await page.evaluate("sockets[1].say({ time: 1, data: 'one' }, { time: 2, data: 'two' })")
+    assert await page.evaluate("heard") == ["one", "two"]
+
+
 async def test_new_connection_that_ends_at_once_does_not_take_the_old_one_along(visit: Visit, server: Server) -> None:
     page = await open_still_page(visit, server, before=V1)
     await page.evaluate("""async () => {

@@ -2,12 +2,12 @@
 (() => {
   "use strict";
   if (typeof globalThis.eventcast == "function") return;
-  const SOON = 0.5, FIRST = 4, LATEST = 30; // s to wait: least, most, most at last
-  const STEADY = 10000, OPENING = 15000; // ms: good after, failed after
+  const SOON = 0.5, FIRST = 4, LATEST = 30; // s to wait
+  const STEADY = 10000, OPENING = 15000; // ms: good, failed
   const SILENT = 1350, GRACE = 1000; // ms a second of heartbeat, and after a sleep
   const EARLY = 30, OVERLAP = 2000; // s before a token expires, ms with two lines
   const GATHER = 100, HIDDEN = 10000, MOST = 50; // ms with no stream, ms hidden; channels
-  const LOST = 1006, DISCONNECTED = 3000; // close codes
+  const LOST = 1006, DISCONNECTED = 3000;
   const page = globalThis.document;
   const listening = new Set(), groups = new Set(), proven = new Set(); // where a WebSocket works
 
@@ -118,7 +118,7 @@
         this.watch();
         if (typeof group.token == "function" && expires > 0) {
           const after = Math.max(expires - EARLY, expires / 2) * 1000;
-          this.renewal = setTimeout(() => group.renew(), Math.min(after, 2 ** 31 - 1)); // at most
+          this.renewal = setTimeout(() => group.renew(), Math.min(after, 2 ** 31 - 1));
         }
         group.opened(this);
       }
@@ -198,6 +198,7 @@
       const line = new Line(this);
       this[this.line ? "next" : "line"] = line;
       this.changed = false;
+      this.had.clear();
       line.begin(renewed);
     }
 
@@ -216,7 +217,7 @@
       const { line, next, held, had } = this;
       clearTimeout(this.overlap);
       line.stop();
-      Object.assign(this, { line: next, next: null, held: [], had: new Set() });
+      Object.assign(this, { line: next, next: null, held: [] });
       for (const channel of this.channels) {
         channel.line = next.channels.has(channel) ? next : null;
         this.changed ||= !channel.line; // no place beside the old one
@@ -231,8 +232,10 @@
       for (const channel of line.of(about)) {
         if ((channel.line ?? line) != line) this.held.push([channel, data, about, frame]);
         else {
+          const known = (this.next || this.had.size) && JSON.stringify(frame);
+          if (this.next) this.had.add(known);
+          else if (this.had.has(known)) continue;
           channel.last = about.time;
-          if (this.next) this.had.add(JSON.stringify(frame));
           channel.emit("message", data, about);
         }
       }
