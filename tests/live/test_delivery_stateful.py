@@ -303,11 +303,13 @@ class Guest:
 
 
 async def warm_up(server: Server) -> dict[str, int]:
-    """Let each road start the threads that stay; returns what the process holds then."""
+    """Let the server start the threads that stay, and open what all sockets share; returns what it holds then."""
     Story.server, Story.drops = server, False
     story = Story()
     await asyncio.gather(*(story.publish("thread", CHANNELS[0], "warm-up", [20]) for _ in range(40)))
     await story.publish("form", CHANNELS[0], "warm-up", [20])
+    (await join(server.port, "websocket", CHANNELS[0], PATTERN)).abort()
+    await story.wait_for_counts()
     first = await story.held_and_process()
     await story.admin.close()
     story.loop.close()
