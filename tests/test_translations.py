@@ -29,8 +29,8 @@ DOMAINS = ["django", "djangojs"]
 STRING = r'"(?:[^"\\]|\\.)*"'
 PLACEHOLDER = re.compile(r"%\(\w+\)s|%s|\{[^}]*\}|<[^>]+>")
 
-FOR_PROGRAMS = {"client", "commandline", "elsewhere", "listeners", "server", "websocket"}
-"""Rooms whose refusals people do not see in a browser: of Python, of broken HTTP, of handshakes."""
+FOR_PROGRAMS = {"client", "commandline", "elsewhere", "head", "layers", "listeners", "server", "websocket"}
+"""Rooms and files whose refusals people do not see in a browser: of Python, of broken HTTP, of handshakes."""
 CODES_FOR_PROGRAMS = {
     "head_too_large", "invalid_handshake", "invalid_request", "request_timeout", "unsupported_version",
 }  # fmt: skip
@@ -72,9 +72,9 @@ def sentences_of_refusals() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     classes = {kind.__name__ for kind in REFUSALS} | {"LoggedOut", "_ReadOnly", "Sentence"}
     for path in PACKAGE.rglob("*.py"):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        places = {path.relative_to(PACKAGE).parts[0], path.stem}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and room not in FOR_PROGRAMS | {"layers"}:
+            if isinstance(node, ast.Call) and node.args and not places & FOR_PROGRAMS:
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 if name in classes:
                     parts = [*ast.walk(node.args[0])]
