@@ -211,7 +211,7 @@ def test_serve_raises_the_limit_of_open_files(server: Serving) -> None:
 def test_serve_listens_on_unix_socket(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     server = serve("-u", str(path))
-    assert f"curl --unix-socket {path}" in server.banner
+    assert f"curl -d data=hello --unix-socket {path} http://localhost/any/path" in server.banner
     assert "http://127.0.0.1" not in server.banner
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)

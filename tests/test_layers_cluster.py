@@ -121,7 +121,7 @@ async def test_process_that_hears_a_message_twice_is_waited_for_twice(layers: li
         await join(layer, "patterns")
         layer.count_with = lambda message, number=number: 10**number  # type: ignore[misc]
     await settle()
-    layers[0]._heartbeats._works_since -= 2 * heartbeats.INTERVAL  # from then on it knows who lives
+    layers[0]._heartbeats._returning_since -= 2 * heartbeats.INTERVAL  # from then on it knows who lives
     receive, loop = layers[2].bus.receive, asyncio.get_running_loop()
     layers[2].bus.receive = lambda topic, payload: loop.call_later(0.01, receive, topic, payload) and None
     assert await layers[0].broadcast([("g", {}), ("patterns", {})], count=True) == Reach(2 * (10 + 100))
@@ -254,6 +254,26 @@ async def test_processes_know_each_other_by_their_heartbeats(
     now = time.monotonic()
     set_clock(monkeypatch, heartbeats, now + heartbeats.GONE + 1)
     assert len(layers[1].processes()) == 1
+
+
+async def test_process_is_known_again_as_soon_as_its_bus_works(layers: list[ClusterLayer]) -> None:
+    await settle()
+    layers[0]._heartbeats.note(layers[1].id, None)  # as after seven seconds
+    assert layers[1].id not in {each.id for each in layers[0].processes()}
+    layers[1].bus.returned()
+    await settle()
+    assert layers[1].id in {each.id for each in layers[0].processes()}
+
+
+async def test_process_that_could_not_hear_the_others_waits_for_all_receivers(layers: list[ClusterLayer]) -> None:
+    for number, layer in enumerate(layers):
+        await join(layer)
+        layer.count_with = lambda message, number=number: 10**number  # type: ignore[misc]
+    for layer in layers[1:]:
+        layers[0]._heartbeats.note(layer.id, None)
+    layers[0]._heartbeats._returning_since -= 2 * heartbeats.INTERVAL
+    layers[0].bus.returned()
+    assert await layers[0].broadcast([("g", {})], count=True) == Reach(10 + 100)
 
 
 async def test_bus_that_returns_no_heartbeat_is_suspected(

@@ -27,6 +27,8 @@ class Bus(ABC):
     """Called on the event loop with each topic and payload that arrives."""
     lost: Callable[[str, int], None] = staticmethod(lambda topic, number: None)
     """Called on the event loop with a topic and the number of payloads that this process had for it and dropped."""
+    returned: Callable[[], None] = staticmethod(lambda: None)
+    """Called on the event loop when the other processes can be reached again."""
     encode: Callable[[Any], bytes]
     """Turns a message of plain types into bytes."""
     decode: Callable[[bytes], Any]

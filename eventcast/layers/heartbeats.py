@@ -47,7 +47,8 @@ class Heartbeats:
         """Seconds that the last heartbeat of this process took to come back; 0 if the bus does not return them."""
 
     def start(self) -> None:
-        """Begin, on the running event loop."""
+        """Begin, on the running event loop, or begin again: the others may have missed the last ones."""
+        self.stop()
         self._returned_at = self._returning_since = time.monotonic()
         self._beat(asyncio.get_running_loop())
 

@@ -42,6 +42,7 @@ class Peers(BaseChannelLayer):
         super().__init__(**options)
         self.bus = bus
         bus.receive, bus.lost = self._receive, self._note_lost
+        bus.returned = lambda: self._heartbeats.start()
         self.describe_with: Callable[[], dict[str, Any]] = dict
         """Describes this process in its heartbeats, always in about the same number of bytes."""
         self.losses: Counter[str] = Counter()

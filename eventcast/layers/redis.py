@@ -158,6 +158,7 @@ class RedisBus(Bus):
             self._tried.set()
         if self._reported:
             self._reported = False
+            self.returned()
             text = "Redis %s is back. What processes published meanwhile reached their own subscribers only."
             logger.warning(text, self._address.name)
 
