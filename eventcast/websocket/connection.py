@@ -134,6 +134,8 @@ class WebSocketConnection(SocketSubscriber):
             if self.pending > MAX_CONTROL_PENDING and self.channel is None:
                 self.connection_lost()
                 return
+            if self.pending > conf.SUBSCRIBER_BUFFER:
+                return  # A client that sends pings and reads nothing is owed no more: section 5.5.3 of RFC 6455.
             self.write_bytes(bytes((0x80 | PONG, len(payload))) + payload)
 
     def _count(self, frames: int, size: int) -> None:
