@@ -54,8 +54,8 @@ class Hub:
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""
         self._loop = weakref.ref(loop)
-        receive = weakref.WeakMethod(self.receive)  # The layer must not keep the hub of a loop that has ended.
-        self._memberships = Memberships(lambda event: (alive := receive()) and alive(event))
+        alive = weakref.ref(self)  # The layer must not keep the hub of a loop that has ended.
+        self._memberships = Memberships(lambda event: (hub := alive()) and hub.receive(event))
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
         self.incoming = Incoming(self._loop, self._accept, self._lose)
@@ -194,9 +194,18 @@ class Hub:
             self.memory.enforce()
         return done
 
+    def count_with_room(self, name: str) -> int | None:
+        """How many subscribers hear a channel; None if a publisher should wait. Safe in any thread."""
+        count = 0
+        for channel in self.heard_by(name):
+            if channel.crowded:
+                return None
+            count += channel.count
+        return None if count and self.incoming.crowded else count
+
     def is_crowded(self, name: str) -> bool:
         """Whether a publisher of a channel should wait. Safe in any thread."""
-        return self.incoming.crowded or any(channel.crowded for channel in self.heard_by(name))
+        return self.count_with_room(name) is None
 
     async def wait_for_room(self, name: str) -> None:
         """Wait while it is crowded, on any event loop; not for a loop that has ended."""

@@ -45,8 +45,9 @@ class Lane:
 
     def finish(self) -> None:
         """A pass is over. From the highest gap down, so that the subscriber that is moved is never a gap itself."""
-        for position in sorted(self.gaps, reverse=True):
-            self.fill(position)
-        self.gaps.clear()
-        self.missed.clear()
+        if self.gaps:
+            for position in sorted(self.gaps, reverse=True):
+                self.fill(position)
+            self.gaps.clear()
+            self.missed.clear()
         self.cursor = self.end = 0

@@ -17,7 +17,7 @@ from eventcast.engine.figures import Tally
 from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers import InMemoryChannelLayer, get_layer
+from eventcast.layers import InMemoryChannelLayer, get_layer, is_local
 from eventcast.layers.cluster import ClusterLayer, connections
 from eventcast.layers.counting import NOWHERE, Reach
 
@@ -89,20 +89,20 @@ def send_at_once(event: dict[str, Any]) -> Reach | None:
     that have to catch up, counts of other processes, and channel layers of other projects."""
     layer, heard, channel = get_layer(), 0, event["channel"]
     elsewhere: Reach | None = NOWHERE
-    if not isinstance(layer, InMemoryChannelLayer):
-        if not isinstance(layer, ClusterLayer):
-            return None
+    if isinstance(layer, ClusterLayer):
         elsewhere = layer.reach_at_once(_groups(channel))
+    elif not isinstance(layer, InMemoryChannelLayer):
+        return None
     if captures or elsewhere is None:
         return None
     for hub in hubs():
-        if locals := hub.heard_by(channel):
-            if hub.is_crowded(channel):
-                return None
-            heard += sum([local.count for local in locals])
+        if (count := hub.count_with_room(channel)) is None:
+            return None
+        heard += count
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
-    elif elsewhere is NOWHERE:
+        return Reach(heard)
+    if elsewhere is NOWHERE:
         _send_in_memory(layer.local, event)
     else:
         layer.broadcast_at_once(_sends(event))
@@ -174,7 +174,7 @@ async def _send_by_layer(
         if error is not None:
             # Not the publisher's error: a publisher that tried again would send the message twice.
             logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(event["channel"]), error)
-    return Reach()
+    return Reach(uncounted=not is_local())
 
 
 def _groups(channel: str) -> list[str]:

@@ -21,9 +21,8 @@ from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refu
 from eventcast.http import pages, payloads, shared_streams, streams
 from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred
 from eventcast.http.formats import FORMATS, NDJSON, SSE
-from eventcast.layers import get_layer, is_local
-from eventcast.layers.cluster import ClusterLayer
-from eventcast.layers.counting import Reach
+from eventcast.layers import get_layer
+from eventcast.layers.counting import NOWHERE, Reach
 from eventcast.security import admission
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
@@ -115,7 +114,7 @@ def _checked(told: Publication, found: list[str | bytes]) -> dict[str, Any]:
 
 
 def _answer(told: Publication, count: int, reach: Reach) -> Answer:
-    more = "" if is_local() else _more(reach)
+    more = "" if reach[1:] == NOWHERE[1:] else _more(reach)
     # By hand, because this is what most answers say, and an encoder costs as much as a delivery.
     heard = "" if told.minimal else f', "subscribers": {reach.subscribers}'
     said = f'{{"channel": {_quoted(told.name)}, "messages": {count}{heard}{more}}}'
@@ -128,7 +127,7 @@ def _answer(told: Publication, count: int, reach: Reach) -> Answer:
 
 def _more(reach: Reach) -> str:
     """What an answer says beside the number of subscribers, where other processes may have some too."""
-    more = "" if isinstance(get_layer(), ClusterLayer) else ', "scope": "process"'  # They are not counted.
+    more = ', "scope": "process"' if reach.uncounted else ""
     if reach.missing:
         more += f', "partial": true, "missing": {reach.missing}'
     if reach.age:

@@ -20,10 +20,12 @@ class Reach(NamedTuple):
     """Seconds since the subscribers were counted; 0 if they were counted for this publish."""
     degraded: bool = False
     """Whether it went to this process only, because the bus does not work."""
+    uncounted: bool = False
+    """Whether it went to processes whose subscribers cannot be counted, by a channel layer of another project."""
 
     def with_more(self, subscribers: int) -> Reach:
         """The same with more subscribers."""
-        return Reach(self.subscribers + subscribers, self.missing, self.age, self.degraded)
+        return Reach(self.subscribers + subscribers, *self[1:])
 
 
 NOWHERE = Reach()

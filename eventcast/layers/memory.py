@@ -156,15 +156,25 @@ class InMemoryChannelLayer(Keeping):
             that a long loop of calls fills their channels.
         """
         _require_dict(message)
-        if group not in self.groups:
+        if (members := self.groups.get(group)) is None:
             self.require_valid_group_name(group)
-        crowded, receivers = False, []
+            members = {}
+        receivers = [self._receivers.get(channel) for channel in list(members)]
+        crowded, now = False, self._now()
+        if None in receivers or now > self._next_cleaning:
+            crowded = self._put_all(group, message, now)
+        for receiver in receivers:  # without the lock, because a receiver may publish
+            if receiver is not None:
+                receiver(message)
+        return crowded
+
+    def _put_all(self, group: str, message: dict[str, Any], now: float) -> bool:
+        """Put a message in the mailboxes of a group; returns whether one of them is more than half full."""
+        crowded = False
         with self._lock:
-            now = self._now()
             self._clean(now)
             for channel, added in list(self.groups.get(group, {}).items()):
-                if (receiver := self._receivers.get(channel)) is not None:
-                    receivers.append(receiver)
+                if channel in self._receivers:
                     continue
                 mailbox = self._open(channel)
                 if self._is_over(mailbox, added, now):
@@ -173,8 +183,6 @@ class InMemoryChannelLayer(Keeping):
                     self._note_dropped(mailbox)
                 crowded = crowded or mailbox.is_crowded
         self._report()
-        for receiver in receivers:  # without the lock, because a receiver may publish
-            receiver(message)
         return crowded
 
     def receive_with(self, channel: str, receiver: Callable[[dict[str, Any]], None] | None) -> None:
