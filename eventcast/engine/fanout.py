@@ -75,7 +75,7 @@ class LocalChannel(Account):
         self.watchers = 0  # Pages of the admin that listen: they are no subscribers, in no figure and no answer.
         self.last_message_at = 0.0
         """When the last message came, seconds since the epoch; 0 if none has."""
-        self.pending: deque[list[Message]] = deque()
+        self.pending: deque[Batch] = deque()
         """What is waiting, by publish: the messages of one request are never split into several batches."""
         self.backlog = 0
         """Bytes waiting for their turn."""
@@ -162,16 +162,16 @@ class LocalChannel(Account):
     def publish(self, messages: list[Message]) -> None:
         """Messages come; they wait for the channel's next pass."""
         self.last_message_at = time.time()
-        size = sum([len(message.payload) for message in messages])
-        if self.backlog and self.backlog + size > BACKLOG_LIMIT:
+        batch = Batch(messages, self)
+        if self.backlog and self.backlog + batch.size > BACKLOG_LIMIT:
             if not self._overrun:
                 logger.warning("%s: messages come faster than they can be written, some are lost.", quoted(self.name))
             self._overrun = True
             self.lost += self.count * len(messages)
             return
-        self.backlog += size
+        self.backlog += batch.size
         self.messages += len(messages)
-        self.pending.append(messages)
+        self.pending.append(batch)
 
     def advance(self, deadline: float) -> bool:
         """Write until ``deadline`` (of ``time.monotonic()``) has passed; returns whether all is written."""
@@ -201,21 +201,18 @@ class LocalChannel(Account):
         if batch is not None:
             self.lost += len(batch) * sum(each.channel is self for each in missing)
         elif self.pending:
-            messages = self.pending.popleft()
-            self.backlog -= sum([len(message.payload) for message in messages])
-            self.lost += len(messages) * self.count
+            batch = self.pending.popleft()
+            self.backlog -= batch.size
+            self.lost += len(batch) * self.count
         self._finish()
 
     def _begin(self) -> Batch:
         pending = self.pending
-        messages = pending.popleft()
+        batch = pending.popleft()
         if pending:
-            messages, size = list(messages), sum([len(message.payload) for message in messages])
-            while pending and size < JOIN_LIMIT:
-                more = pending.popleft()
-                messages += more
-                size += sum([len(message.payload) for message in more])
-        batch = Batch(messages, self)
+            batch.messages = list(batch.messages)  # Other channels may have the same list.
+            while pending and batch.size < JOIN_LIMIT:
+                batch.join(pending.popleft())
         self.backlog -= batch.size
         self._batch = batch
         for lane in self._lanes.values():

@@ -117,13 +117,18 @@ class Batch:
     def __init__(self, messages: list[Message], account: Account | None = None) -> None:
         self.messages = messages
         self.account = account
-        self.size = sum(len(message.payload) for message in messages)
+        self.size = sum([len(message.payload) for message in messages])
         """Bytes of all payloads."""
         self._pieces: dict[Form, Piece] = {}
-        self._singles: dict[Form, list[Piece]] = {}
+        self._singles: dict[Form, list[Piece]] | None = None
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    def join(self, other: Batch) -> None:
+        """Add the messages of another batch. To be done before any piece is made."""
+        self.messages += other.messages
+        self.size += other.size
 
     def piece(self, form: Form) -> Piece:
         """All messages in one form: made when the first subscriber needs it, then shared."""
@@ -134,6 +139,8 @@ class Batch:
 
     def singles(self, form: Form, overhead: int) -> list[Piece]:
         """A piece of each message in one form: for servers that send messages one by one. Made once, too."""
+        if self._singles is None:
+            self._singles = {}
         singles = self._singles.get(form)
         if singles is None:
             singles = self._singles[form] = [

@@ -55,7 +55,12 @@ class Hub:
         """Whether the server is shutting down: no subscriber is let in any more."""
         self._loop = weakref.ref(loop)
         alive = weakref.ref(self)  # The layer must not keep the hub of a loop that has ended.
-        self._memberships = Memberships(lambda event: (hub := alive()) and hub.receive(event))
+
+        def receive(event: dict[str, Any]) -> None:
+            if (hub := alive()) is not None:
+                hub.receive(event)
+
+        self._memberships = Memberships(receive)
         self._in_line: deque[LocalChannel] = deque()
         self._running = False
         self.incoming = Incoming(self._loop, self._accept, self._lose)
