@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -111,6 +112,9 @@ async def test_machine_that_is_cut_off_and_comes_back_heals_by_itself(tmp_path: 
         ip("-n", cut.name, "link", "set", "cable", "down")
         await until(lambda: cut.publish("alone").get("degraded"), "the machine that is cut off says so")
         assert cut.has_heard("alone")
+        back_at = asyncio.get_running_loop().time() + 20
+        await until(lambda: asyncio.get_running_loop().time() > back_at, "20 s", 30)
+        assert cut.publish("alone")["degraded"]
         await until(lambda: other.reaches(1, "without"), "the other counts without it")
         ip("-n", cut.name, "link", "set", "cable", "up")
         await until(lambda: cut.reaches(2) and other.reaches(2), "each counts both again")
