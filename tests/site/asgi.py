@@ -15,7 +15,7 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: 
 from django.urls import path  # noqa: E402
 
 import eventcast.routing  # noqa: E402
-from tests.site.consumers import EchoConsumer  # noqa: E402
+from tests.site.consumers import EchoConsumer, RoomConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
@@ -24,6 +24,7 @@ application = ProtocolTypeRouter(
             URLRouter(
                 [
                     path("ws/echo/", EchoConsumer.as_asgi()),
+                    path("ws/room/", RoomConsumer.as_asgi()),
                     path("live/", URLRouter(eventcast.routing.websocket_urlpatterns)),
                 ]
             )

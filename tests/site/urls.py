@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("visits/", views.visits, name="visits"),
     path("guestbook/", views.guestbook, name="guestbook"),
+    path("room/", views.room, name="room"),
     path("orders/<int:number>/pay/", views.pay, name="pay"),
     path("orders/<int:number>/pack/", views.pack, name="pack"),
     path("orders/<int:number>/ship/", views.ship, name="ship"),
