@@ -134,6 +134,22 @@ async def test_client_that_is_behind_and_takes_bytes_is_not_cut_off(connect: Con
     assert presence.subscriber_count("/a") == 1
 
 
+@override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 10_000})
+async def test_subscriber_that_reads_no_pongs_is_owed_no_more_than_messages(connect: Connect) -> None:
+    peer = await connect(buffer=4096)
+    await apublish("/a", "x" * 500_000)
+    before = peer.connection.pending
+    for _ in range(10):
+        await peer.send(masked(PING, b"p" * 125) * 100)
+        await peer.send(masked(PONG))
+        await until(lambda: peer.connection.heard)
+        peer.connection.heard = False
+    assert peer.connection.pending <= before
+    assert await peer.frame() == (TEXT, b"x" * 500_000)
+    await peer.send(masked(PING, b"reads again"))
+    assert await peer.frame() == (PONG, b"reads again")
+
+
 async def test_client_that_leaves_pongs_unread_is_held_to_a_bound(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
