@@ -379,9 +379,11 @@ def test_multipart_file_of_another_name_is_no_message() -> None:
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
-def test_multipart_file_that_django_keeps_on_disk_is_taken_and_closed() -> None:
+@pytest.mark.parametrize("in_memory", [0, 2_621_440])
+def test_multipart_file_of_any_size_is_taken_and_closed(in_memory: int) -> None:
     content = bytes(range(256)) * 12_000
-    assert found_in(multipart(file(content)), PARTS) == [content]
+    with override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=in_memory):
+        assert found_in(multipart(file(content)), PARTS) == [content]
     gc.collect()
 
 

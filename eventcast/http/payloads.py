@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import io
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent, TooManyFilesSent
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -100,28 +101,25 @@ def _missing() -> list[str | bytes]:
 
 def _read(request: HttpRequest) -> bytes:
     """The body, if it is not over the limit. Not ``request.body``: that has Django's own, lower limit for forms."""
-    limit = conf.MAX_BODY_SIZE
     body: bytes | None = getattr(request, "content", None)  # as the door has read it
     if body is None:
-        _check_length(request, limit)
-        body = request.read(limit + 1)
-    if len(body) > limit:
-        raise body_too_large(limit)
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        check_body_size(int(length) if length.isdecimal() else 0)
+        body = request.read(conf.MAX_BODY_SIZE + 1)
+    check_body_size(len(body))
     return body
 
 
-def _check_length(request: HttpRequest, limit: int) -> None:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal() and int(length) > limit:
-        raise body_too_large(limit)
+def check_body_size(size: int) -> None:
+    """Check that a body may have so many bytes.
 
-
-def body_too_large(limit: int) -> MessageTooLarge:
-    """The refusal of a body that has more than ``limit`` bytes."""
-    return MessageTooLarge(
-        "The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it.",
-        limit=limit,
-    )
+    :raises MessageTooLarge: they are more than ``MAX_BODY_SIZE``.
+    """
+    if size > (limit := conf.MAX_BODY_SIZE):
+        raise MessageTooLarge(
+            "The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it.",
+            limit=limit,
+        )
 
 
 def _text(body: bytes, encoding: str) -> str:
@@ -180,15 +178,14 @@ def _too_many(what: Sentence) -> TooManyMessages:
 
 def _in_multipart(request: HttpRequest) -> list[str | bytes]:
     """Fields named ``data`` as text, then files of that name: text if their Content-Type says so, else binary."""
-    _check_length(request, conf.MAX_BODY_SIZE)
     try:
         if hasattr(request, "_post"):  # Something before us has read it: a middleware of the site.
             fields, files = request.POST.getlist(FIELD), request.FILES.getlist(FIELD)
         else:
-            # Django takes a body without a Content-Length (chunked) for an empty one; any other number will do.
-            meta = request.META if request.META.get("CONTENT_LENGTH") else request.META | {"CONTENT_LENGTH": "1"}
+            # Whatever the length is, but none: Django reads to the end, and a large one would make it use the disk.
+            meta, body = request.META | {"CONTENT_LENGTH": "1"}, io.BytesIO(_read(request))
             # Django would replace what is not UTF-8. Latin-1 keeps every byte, to be decoded strictly below.
-            parser = MultiPartParser(meta, _Bounded(request), request.upload_handlers, "latin-1")  # type: ignore[arg-type]
+            parser = MultiPartParser(meta, body, request.upload_handlers, "latin-1")
             try:
                 post, uploads = parser.parse()
             except TypeError as error:  # a part whose header has parameters that contradict each other
@@ -214,18 +211,3 @@ def _in_multipart(request: HttpRequest) -> list[str | bytes]:
     if len(found) > MAX_MESSAGES:  # where the site has taken Django's limits away
         raise _too_many(Sentence("parts"))
     return found or _missing()
-
-
-class _Bounded:
-    """A request's stream that refuses to be read past ``MAX_BODY_SIZE``: a body may come without a Content-Length."""
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self._left = self._limit = conf.MAX_BODY_SIZE
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._request.read(self._left + 1 if size < 0 else min(size, self._left + 1))
-        self._left -= len(data)
-        if self._left < 0:
-            raise body_too_large(self._limit)
-        return data

@@ -23,7 +23,7 @@ from eventcast.conf import conf
 from eventcast.exceptions import InternalError, Refused, RequestTimeout
 from eventcast.http.answers import Answer, note_refused, refusal_answer
 from eventcast.http.head import Head, read_head
-from eventcast.http.payloads import body_too_large
+from eventcast.http.payloads import check_body_size
 from eventcast.http.wire import CLOSE, answer_bytes
 from eventcast.server.body import Body
 from eventcast.server.client_socket import ClientSocket
@@ -132,8 +132,7 @@ class HTTPConnection(ClientSocket):
         rest = body.feed(self._buffer)
         self._buffer = b"" if rest is None else rest
         self.deadline += (len(body.content) - before) / MIN_RATE
-        if len(body.content) > conf.MAX_BODY_SIZE:
-            raise body_too_large(conf.MAX_BODY_SIZE)
+        check_body_size(len(body.content))
         if rest is not None:
             self._body, then = None, self._then
             then(bytes(body.content))
@@ -148,8 +147,7 @@ class HTTPConnection(ClientSocket):
         """Read the body, then go on."""
         length = self._head.length
         if length is not None:
-            if length > conf.MAX_BODY_SIZE:
-                raise body_too_large(conf.MAX_BODY_SIZE)
+            check_body_size(length)
             if length <= len(self._buffer):
                 body, self._buffer = self._buffer[:length], self._buffer[length:]
                 then(body)

@@ -6,14 +6,14 @@ import functools
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from eventcast.conf import conf, worked_out
+from eventcast.conf import worked_out
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
-from eventcast.http.payloads import body_too_large
+from eventcast.http.payloads import check_body_size
 from eventcast.http.request import Request
 from eventcast.http.wire import CLOSE, answer_head
 from eventcast.routing import EventcastRouter
@@ -80,8 +80,7 @@ class DoorConnection(HTTPConnection):
     def _publish(self) -> None:
         request, length, buffer = self._request(), self._head.length, self._buffer
         if length is None or length > len(buffer):
-            if (length or 0) > conf.MAX_BODY_SIZE:
-                raise body_too_large(conf.MAX_BODY_SIZE)
+            check_body_size(length or 0)
             self._start(_admit(request), functools.partial(self._read_if_admitted, request))
             return
         told = channels.publication(request, self._head.target)
