@@ -41,12 +41,6 @@ class Segment:
     """The converter's name; empty where there is none, and ``before`` is all."""
     after: str = ""
 
-    @property
-    def expression(self) -> str:
-        """The regular expression of what it matches."""
-        kind = f"(?:{DEFAULT_CONVERTERS[self.kind].regex})" if self.kind else ""
-        return re.escape(self.before) + kind + re.escape(self.after)
-
     def matches(self, text: str) -> bool:
         """Whether a text is what it stands for. In time that grows with the text's length only."""
         if not self.kind:
@@ -84,20 +78,15 @@ class Pattern:
 
     def matches(self, channel: str) -> bool:
         """Whether the channel is one of those."""
-        return self._expression.fullmatch(channel) is not None
+        return self.fits(channel.split("/"))
 
     def fits(self, parts: list[str]) -> bool:
-        """The same for the parts of a channel's name between its slashes. Slower, but in time that grows only with the
-        name's length, whatever a client has made of the pattern."""
+        """The same for the parts of a channel's name between its slashes. Not by one regular expression: the time grows
+        only with the name's length, whatever a client has made of the pattern."""
         count = len(self.segments)
         if self.segments[-1].kind == "path":
             parts = [*parts[: count - 1], "/".join(parts[count - 1 :])]
         return len(parts) == count and all(map(Segment.matches, self.segments, parts))
-
-    @cached_property
-    def _expression(self) -> re.Pattern[str]:
-        # DOTALL: a channel's name may hold a line feed.
-        return re.compile("/".join(segment.expression for segment in self.segments), re.DOTALL)
 
     def covers(self, other: Pattern) -> bool:
         """Whether every channel that ``other`` matches is surely matched by this one, too."""
