@@ -88,10 +88,11 @@ def _check_origins(value: object) -> list[CheckMessage]:
     right = "EVENTCAST = {'ALLOWED_ORIGINS': ['https://app.example', 'https://*.example.com']}"
     if not isinstance(value, (list, tuple, set, frozenset)):
         return [Error(f"EVENTCAST['ALLOWED_ORIGINS'] must be a list, not {value!r}.", hint=right, id="eventcast.E010")]
+    rule = "an origin is http:// or https:// and a host, in ASCII, without a path or a slash at its end"
     return [
-        Error(f"EVENTCAST['ALLOWED_ORIGINS'] has {entry!r}, which {mistake}.", hint=right, id="eventcast.E011")
+        Error(f"EVENTCAST['ALLOWED_ORIGINS'] has {entry!r}: {rule}.", hint=right, id="eventcast.E011")
         for entry in value
-        if (mistake := origins.mistake_in(entry))
+        if not origins.may_be_listed(entry)
     ]
 
 

@@ -205,21 +205,22 @@ def test_open_server_is_a_warning_of_a_deployment(name: str, expected: list[str]
 
 
 @pytest.mark.parametrize(
-    ("entry", "why"),
+    "entry",
     [
-        ("https://app.example/", "ends with a slash"),
-        ("https://app.example/live", "has a path"),
-        ("app.example", "has no scheme"),
-        ("wss://app.example", "has the scheme of a socket"),
-        ("https://bücher.example", "is not ASCII"),
-        ("https://app.*", "is no origin"),
-        (None, "is no string"),
+        "https://app.example/",
+        "https://app.example/live",
+        "app.example",
+        "wss://app.example",
+        "wss://*.app.example",
+        "https://bücher.example",
+        "https://app.*",
+        None,
     ],
 )
-def test_entry_that_is_no_origin_is_an_error_that_says_why(entry: Any, why: str) -> None:
+def test_entry_that_is_no_origin_is_an_error(entry: Any) -> None:
     with override_settings(EVENTCAST={"ALLOWED_ORIGINS": ["https://right.example", entry]}):
         (message,) = findings()
-    assert (message.id, message.msg.count(why)) == ("eventcast.E011", 1)
+    assert (message.id, message.msg.count(repr(entry))) == ("eventcast.E011", 1)
     assert "https://app.example" in str(message.hint)
 
 

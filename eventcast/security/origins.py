@@ -172,21 +172,7 @@ def _check_without_origin(request: HttpRequest) -> None:
         )
 
 
-def mistake_in(entry: object) -> str:
-    """What is wrong with an entry of ``ALLOWED_ORIGINS``, in words; empty if nothing is."""
-    if not isinstance(entry, str):
-        return "is no string"
-    if entry in (ANY, OPAQUE):
-        return ""
-    scheme, separator, rest = entry.partition("://")
-    if parse(entry) or parse(entry, _WILDCARD):
-        return "has the scheme of a socket; a page's is http or https" if scheme.lower() in ("ws", "wss") else ""
-    if not separator:
-        return "has no scheme"
-    if rest.endswith("/") and rest.count("/") == 1:
-        return "ends with a slash"
-    if "/" in rest or "?" in rest or "#" in rest:
-        return "has a path; an origin has none"
-    if not entry.isascii():
-        return "is not ASCII; browsers send such names as xn--…"
-    return "is no origin"
+def may_be_listed(entry: object) -> bool:
+    """Whether ``ALLOWED_ORIGINS`` may have an entry. An origin of a socket cannot be that of a page."""
+    origin = (parse(entry) or parse(entry, _WILDCARD)) if isinstance(entry, str) else None
+    return entry in (ANY, OPAQUE) or (origin is not None and origin.scheme not in ("ws", "wss"))
