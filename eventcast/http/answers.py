@@ -158,9 +158,9 @@ def note_refused(method: str, path: str, refusal: Refused, *, subscribes: bool =
     refusals.note(refusals.SUBSCRIBE if subscribes else other, refusal, request)
 
 
-def described(info: presence.ChannelInfo) -> dict[str, Any]:
-    """A channel and its figures."""
-    return {"channel": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
+def described(info: presence.ChannelInfo, kind: str = "channel") -> dict[str, Any]:
+    """A channel, or a ``"pattern"``, and its figures."""
+    return {kind: info.channel, "subscribers": info.subscribers} | asdict(info.figures)
 
 
 def answer(data: dict[str, Any], status: int = 200) -> Answer:

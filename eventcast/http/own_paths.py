@@ -12,7 +12,6 @@ from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast import metrics
-from eventcast.conf import conf
 from eventcast.engine import asking, patterns, presence
 from eventcast.engine.figures import Figures
 from eventcast.engine.hub import hubs
@@ -25,9 +24,9 @@ from eventcast.exceptions import (
     Unauthorized,
 )
 from eventcast.http import pages, streams
-from eventcast.http.answers import Answer, Response, answer, described, preferred, refusal_answer
-from eventcast.http.channels import channel_of, refusal_to_view
-from eventcast.http.formats import FORMATS, NDJSON, SSE
+from eventcast.http.answers import Answer, Response, answer, described, refusal_answer
+from eventcast.http.channels import channel_of, form_of, refusal_to_view
+from eventcast.http.formats import FORMATS
 from eventcast.layers import get_layer
 from eventcast.security import admission, refusals
 
@@ -89,7 +88,7 @@ async def list_channels(request: HttpRequest) -> Answer:
     said: dict[str, Any] = {
         "channels": [described(info) for info in presence.infos_in(infos)],
         "next": shown[-1] if more else None,
-        "patterns": [_described_pattern(info) for info in by_pattern],
+        "patterns": [described(info, "pattern") for info in by_pattern],
     }
     if everything:
         live, subscribers, *counts = map(sum, zip(*(found["total"] for found in answers.found), strict=True))
@@ -112,10 +111,6 @@ def page(prefix: str | None, after: str, limit: int, mount: str, everything: boo
     return found
 
 
-def _described_pattern(info: presence.ChannelInfo) -> dict[str, Any]:
-    return {"pattern": info.channel, "subscribers": info.subscribers} | asdict(info.figures)
-
-
 async def figures(request: HttpRequest) -> Answer:
     """The figures in Prometheus' text format: of all processes, or with ``?scope=process`` of this one."""
     _check_reads(request)
@@ -135,8 +130,7 @@ async def subscribe(request: HttpRequest) -> Response:
     mount = mount_of(request, patterns.SUBSCRIBE)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     pattern = patterns.from_query(query, mount)
-    page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    form = preferred(request, ["application/json", *page, SSE, NDJSON])
+    form = form_of(request)
     if form in FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, FORMATS[form])
     if form == pages.HTML:

@@ -77,20 +77,16 @@ def start_page(request: HttpRequest) -> HttpResponse:
 def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
     """The page of a refusal: its sentence, its code, and what one can do now. It is in the language that the site's
     ``LocaleMiddleware`` finds, also where the door has refused the request before that."""
+    wants_login = refusal.status in (401, 403) and request.method == "GET" and admission.cookies_count()
     asked = LOCALE in settings.MIDDLEWARE and not hasattr(request, "LANGUAGE_CODE")
     with override(get_language_from_request(request)) if asked else nullcontext():
-        return _refusal_page(request, refusal)
-
-
-def _refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    wants_login = refusal.status in (401, 403) and request.method == "GET" and admission.cookies_count()
-    context = {
-        "refusal": refusal,
-        "detail": translated(refusal.detail),
-        "login": login_url(request) if wants_login else "",
-        "back": request.path,
-    }
-    response = _page("eventcast/refused.html", context)
+        context = {
+            "refusal": refusal,
+            "detail": translated(refusal.detail),
+            "login": login_url(request) if wants_login else "",
+            "back": request.path,
+        }
+        response = _page("eventcast/refused.html", context)
     response.status_code = refusal.status
     patch_vary_headers(response, ["Accept"])
     return response

@@ -153,10 +153,7 @@ def listen_on_tcp(host: str, port: int) -> list[socket.socket]:
     """
     flags = socket.AI_PASSIVE | socket.AI_NUMERICSERV
     found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
-    sockets = []
-    for family, *_, address in dict.fromkeys(found):
-        sockets.append(listen_at(family, address))
-    return sockets
+    return [listen_at(family, address) for family, *_, address in dict.fromkeys(found)]
 
 
 def listen_at(family: int, address: Any, *, shared: bool = False) -> socket.socket:
