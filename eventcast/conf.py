@@ -28,11 +28,14 @@ def setting_of_django(name: str, default: Any) -> Any:
     return getattr(settings, name, default) if value is _read else value
 
 
-def worked_out() -> dict[Any, Any]:
-    """A dict for what was worked out from settings. There is a new one when they have changed."""
-    found: dict[Any, Any] | None = _read.get("_eventcast")
+def worked_out(kind: str) -> dict[Any, Any]:
+    """A dict for what was worked out from settings. There is a new one when they have changed.
+
+    :param kind: what is in it, in lower case, as no setting is.
+    """
+    found: dict[Any, Any] | None = _read.get(kind)
     if found is None:
-        found = _read["_eventcast"] = {}
+        found = _read[kind] = {}
     return found
 
 

@@ -53,7 +53,7 @@ def channel_page(
         "refusal": refusal,
         "detail": translated(refusal.detail) if refusal else "",
         **_ways_in(request, patterns.parse(name) if many else name),
-        "admin": _reverse("admin:eventcast_channel_changelist"),
+        "admin": path_of("admin:eventcast_channel_changelist"),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())
     if refusal is not None:
@@ -69,7 +69,7 @@ def start_page(request: HttpRequest) -> HttpResponse:
         "mount": request.path,
         "url": request.build_absolute_uri(request.path),
         **_ways_in(request, patterns.parse(f"{request.path}<path:any>")),
-        "admin": _reverse("admin:index"),
+        "admin": path_of("admin:index"),
     }
     return _page("eventcast/start.html", context, connect=request.get_host())
 
@@ -158,7 +158,7 @@ def content_security_policy(static_url: str, connect: str = "") -> str:
 
 
 def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResponse:
-    context |= {"words": words(), "home": _reverse("eventcast_start")}
+    context |= {"words": words(), "home": path_of("eventcast_start")}
     response = HttpResponse(_render(template, context))
     response["Content-Security-Policy"] = content_security_policy(static("eventcast/"), connect)
     response["Referrer-Policy"] = "same-origin"
@@ -175,7 +175,8 @@ def _is_page(url: str) -> bool:
         return False
 
 
-def _reverse(name: str) -> str:
+def path_of(name: str) -> str:
+    """The path of a view by its name in ``urls.py``; empty if it is not there."""
     try:
         return reverse(name)
     except NoReverseMatch:

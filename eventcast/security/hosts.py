@@ -19,7 +19,7 @@ def check_host(request: HttpRequest) -> None:
     :raises DisallowedHost: it is not in ``ALLOWED_HOSTS``.
     """
     host = request.META.get("HTTP_HOST", "")
-    allowed: set[str] = worked_out().setdefault("hosts", set())
+    allowed = worked_out("eventcast hosts")
     if not host or host in allowed:
         return
     try:
@@ -28,4 +28,4 @@ def check_host(request: HttpRequest) -> None:
         raise DisallowedHost("{error!s:.200} (ALLOWED_HOSTS in the settings.)", error=error) from None
     # With this setting Django checks another header, and nothing is known about this one.
     if len(allowed) < REMEMBERED and not setting_of_django("USE_X_FORWARDED_HOST", False):
-        allowed.add(host)
+        allowed[host] = True

@@ -16,12 +16,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
-from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.urls import Resolver404, resolve
 
 import eventcast
 from eventcast.commandline import Subcommand
 from eventcast.conf import OPEN, conf
-from eventcast.http import views
+from eventcast.http import pages, views
 from eventcast.server.process import listen_on_tcp, listen_on_unix, serve
 from eventcast.server.worker import Worker
 from eventcast.server.workers import MOST_WORKERS, supervise
@@ -173,8 +173,8 @@ def _access_logger(destination: str | None) -> AccessLogGenerator | None:
 
 
 def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> str:
-    prefix = _mount() or "/"
-    admin = _reverse("admin:index")
+    prefix = pages.path_of("eventcast:channels").removesuffix("-/channels") or "/"
+    admin = pages.path_of("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
     curl = "curl -d data=hello" if conf.AUTHORIZATION == OPEN else "curl -H 'Authorization: Bearer KEY' -d data=hello"
     by_key = conf.AUTHORIZATION != "eventcast.authorization.Sessions"  # which takes logins only
@@ -216,18 +216,6 @@ def _reachable(host: str) -> str:
     """An address to connect to, as it stands in a URL, for one that was listened on."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
-
-
-def _mount() -> str:
-    """The path below which all are channels; empty if ``urls.py`` has no such place."""
-    return _reverse("eventcast:channels").removesuffix("-/channels")
-
-
-def _reverse(name: str) -> str:
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""
 
 
 def raise_open_files() -> str:

@@ -22,6 +22,7 @@ from eventcast.security.hosts import check_host
 from eventcast.server.http_connection import HTTPConnection
 from eventcast.websocket import handshake
 
+PUBLICATIONS = "eventcast publications"
 KNOWN_PUBLICATIONS, LONGEST_KNOWN = 4096, 1024
 """Heads of requests to publish that are known to be right, and bytes of their longest target."""
 
@@ -35,7 +36,7 @@ class DoorConnection(HTTPConnection):
         """The head is complete: find out what the request is for."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive
-        told = worked_out().get((head.known, head.target, router))
+        told = worked_out(PUBLICATIONS).get((head.known, head.target, router))
         if told is not None and self._publish_at_once(told):
             return
         path = head.target.partition(b"?")[0]
@@ -92,7 +93,7 @@ class DoorConnection(HTTPConnection):
         self._start(_serve(request), self._respond)
 
     def _remember(self, told: channels.Publication) -> None:
-        head, known = self._head, worked_out()
+        head, known = self._head, worked_out(PUBLICATIONS)
         if head.known is not None and len(head.target) < LONGEST_KNOWN:
             if len(known) >= KNOWN_PUBLICATIONS:
                 known.clear()

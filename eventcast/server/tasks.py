@@ -45,29 +45,23 @@ def _done(
     then: Callable[[Result], None], on_error: Callable[[BaseException], None], task: asyncio.Task[Result]
 ) -> None:
     _tasks.discard(task)
-    if task.cancelled():
-        on_error(asyncio.CancelledError())
-    elif (error := task.exception()) is not None:
+    try:
+        then(task.result())
+    except (Exception, asyncio.CancelledError) as error:
         on_error(error)
-    else:
-        try:
-            then(task.result())
-        except Exception as failure:
-            on_error(failure)
 
 
 @types.coroutine
 def _continue(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
     """Go on with a coroutine that waits for a future."""
-    step: Callable[[], Any] = functools.partial(coroutine.send, None)
-    while True:
-        try:
-            yield awaited
-        except BaseException as error:
-            step = functools.partial(coroutine.throw, error)
-        try:
-            awaited = step()
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        step = functools.partial(coroutine.send, None)
+    try:
+        while True:
+            try:
+                yield awaited
+            except BaseException as error:
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result

@@ -15,7 +15,7 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from eventcast.conf import conf, left_open, setting_of_django
+from eventcast.conf import conf, left_open, setting_of_django, worked_out
 from eventcast.engine.background import in_task
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, Refused, Unauthorized
@@ -27,21 +27,13 @@ from eventcast.security.users import SessionClaim
 
 logger = logging.getLogger("eventcast.subscribe")
 
-_made: tuple[object, dict[str | None, Authorization]] = (None, {})
-"""The settings, and what was made for them by dotted paths; with None, the current one."""
-
 
 def current() -> Authorization:
     """The authorization of the settings; made once for the settings there are.
 
     :raises ImproperlyConfigured: ``EVENTCAST["AUTHORIZATION"]`` names no such class, or the class' settings are wrong.
     """
-    configured, made = _made
-    if None not in made or configured is not setting_of_django("EVENTCAST", None):
-        found = instance(conf.AUTHORIZATION)
-        made = _made[1]
-        made[None] = found
-    return made[None]
+    return instance(conf.AUTHORIZATION)
 
 
 def instance(path: str) -> Authorization:
@@ -49,20 +41,17 @@ def instance(path: str) -> Authorization:
 
     :raises ImproperlyConfigured: as :func:`current`.
     """
-    global _made
-    configured = setting_of_django("EVENTCAST", None)
-    if _made[0] is not configured:
-        _made = (configured, {})  # Tests override settings.
-    made = _made[1]
-    if path not in made:
+    made = worked_out("eventcast authorizations")
+    found: Authorization | None = made.get(path)
+    if found is None:
         kind = find(path)
         problems = kind.problems()
-        if path == conf.AUTHORIZATION and (problem := left_open(configured or {})):
+        if path == conf.AUTHORIZATION and (problem := left_open(setting_of_django("EVENTCAST", {}))):
             problems = [problem]
         if problems:
             raise ImproperlyConfigured(" ".join(problems))
-        made[path] = kind()
-    return made[path]
+        found = made[path] = kind()
+    return found
 
 
 def find(path: str) -> type[Authorization]:
