@@ -13,8 +13,8 @@ if not apps.is_installed("eventcast"):
 app_name = "eventcast"
 urlpatterns = [
     path("-/channels", views.list_channels, name="channels"),
-    path("-/health/live", views.live, name="live"),
-    path("-/health/ready", views.ready, name="ready"),
+    path("-/health/live", views.probe, name="live"),
+    path("-/health/ready", views.probe, name="ready"),
     path("-/metrics", views.figures, name="metrics"),
     path("-/subscribe", views.subscribe, name="subscribe"),
     # With any number of slashes before it: Channels' URLRouter strips them, and both sides have to agree.

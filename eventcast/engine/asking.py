@@ -67,23 +67,17 @@ def own_name() -> str:
 
 
 def _connect(layer: ClusterLayer) -> None:
-    for name, function in _questions.items():
-        if name in _slow:
-            layer.answer(name, functools.partial(_answer_as_json, function), in_thread=True)
-        else:
-            layer.answer(name, functools.partial(_answer, function))
+    for name in _questions:
+        layer.answer(name, functools.partial(_answer, name), in_thread=name in _slow)
 
 
 connections.append(_connect)
 
 
-def _answer(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
-    return function(**asked)
-
-
-def _answer_as_json(function: Callable[..., Any], asked: dict[str, Any]) -> bytes:
-    # Decoding it on the event loop would take long, too.
-    return json.dumps(function(**asked)).encode()
+def _answer(name: str, asked: dict[str, Any]) -> Any:
+    found = _questions[name](**asked)
+    # What the layer decodes on the event loop would take long, too.
+    return json.dumps(found).encode() if name in _slow else found
 
 
 def _read(found: list[Any]) -> list[Any]:
@@ -111,9 +105,5 @@ def ask_now(name: str, /, **asked: Any) -> Answers:
 def tell(name: str, /, **asked: Any) -> Any:
     """Ask all without waiting for the others, on any thread. Returns this process's answer."""
     if isinstance(get_layer(), ClusterLayer):
-        _background.start(_ask_and_forget(name, asked))
+        _background.start(ask(name, **asked))
     return _questions[name](**asked)
-
-
-async def _ask_and_forget(name: str, asked: dict[str, Any]) -> None:
-    await ask(name, **asked)

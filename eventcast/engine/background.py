@@ -31,7 +31,7 @@ class BackgroundLoop:
         """Wait for a coroutine's result, or its exception. Not for the thread of a running event loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Run a coroutine without waiting for it. What is started here runs up to its first wait in that order."""
         asyncio.run_coroutine_threadsafe(coroutine, self._running())
 

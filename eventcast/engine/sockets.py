@@ -234,18 +234,14 @@ class SocketSubscriber(OwingSubscriber):
             return
         except OSError:
             data = b""
-        if not data:
-            self.end_of_input()
+        if not data:  # The client has closed its side: it will not hear anything more.
+            self.connection_lost()
             return
         self.heard = True
         self.received(data)
 
     def received(self, data: bytes) -> None:
         """Bytes came from the client."""
-
-    def end_of_input(self) -> None:
-        """The client has closed its side: it will not hear anything more."""
-        self.connection_lost()
 
     # --- the pulse --------------------------------------------------------------------------------------------------
 

@@ -161,16 +161,11 @@ def health(own: bytes) -> Answer | None:
     return answer({"status": "ok"}) if own in (LIVE, READY) else None
 
 
-async def live(request: HttpRequest) -> Answer | None:
-    """Whether the process answers."""
+async def probe(request: HttpRequest) -> Answer | None:
+    """Whether the process answers (``live``); whether it takes requests (``ready``): 503 while it stops, and while it
+    cannot reach the other processes."""
     _check_reads(request)
-    return health(LIVE)
-
-
-async def ready(request: HttpRequest) -> Answer | None:
-    """Whether the process takes requests: 503 while it stops, and while it cannot reach the other processes."""
-    _check_reads(request)
-    return health(READY)
+    return health(READY if request.path.endswith("ready") else LIVE)
 
 
 async def reserved(request: HttpRequest) -> Answer:

@@ -84,7 +84,6 @@ def _asks_for_page(request: HttpRequest) -> bool:
 
 list_channels = view(own_paths.list_channels)
 figures = view(own_paths.figures)
-live = view(own_paths.live)
-ready = view(own_paths.ready)
+probe = view(own_paths.probe)
 subscribe = view(own_paths.subscribe)
 reserved = view(own_paths.reserved)

@@ -14,17 +14,6 @@ _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() 
 CLOSE = b"Connection: close\r\n"
 """What an answer says after which the connection is closed."""
 
-_date = (0, b"")
-
-
-def date_line() -> bytes:
-    """The ``Date`` header (RFC 9110 section 6.6.1), made once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _date[1]
-
 
 def answer_head(answer: Answer, more: bytes = b"") -> bytes:
     """The status line and the headers of an answer, up to the empty line.
@@ -33,7 +22,7 @@ def answer_head(answer: Answer, more: bytes = b"") -> bytes:
     """
     status = answer.status_code
     line = _LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
-    return b"%b%b%b%b\r\n" % (line, date_line(), _field_lines(tuple(answer.headers.items())), more)
+    return b"%b%b%b%b\r\n" % (line, _date_line(int(time.time())), _field_lines(tuple(answer.headers.items())), more)
 
 
 def answer_bytes(answer: Answer, more: bytes = b"", *, head_only: bool = False) -> bytes:
@@ -52,3 +41,9 @@ def answer_bytes(answer: Answer, more: bytes = b"", *, head_only: bool = False) 
 @functools.lru_cache(maxsize=128)
 def _field_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1", "replace")
+
+
+@functools.lru_cache(maxsize=1)
+def _date_line(second: int) -> bytes:
+    """The ``Date`` header (RFC 9110 section 6.6.1), made once a second."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode()

@@ -55,15 +55,7 @@ class WebSocketConnection(SocketSubscriber):
     :param speaker: publishes what its client sends; None if the client may only listen.
     """
 
-    __slots__ = (
-        "_deaf",
-        "_inbound",
-        "_inbox",
-        "_paused",
-        "_publishing",
-        "_reader",
-        "_speaker",
-    )
+    __slots__ = ("_deaf", "_inbound", "_inbox", "_paused", "_publishing", "_reader", "_speaker")
 
     transport = "websocket"
 
