@@ -287,6 +287,7 @@ async def test_get_tells_a_browser_too_where_the_page_is_turned_off(ask: Ask) ->
         ("/-/x", 404, "reserved_path"),
         ("/" + "a" * 1024, 414, "channel_too_long"),
         ("/-/channels?limit=x", 400, "invalid_query"),
+        ("/-/subscribe?pattern=/张", 400, "invalid_query"),
     ],
 )
 async def test_refusal_is_a_page_to_a_browser(ask: Ask, target: str, status: int, code: str) -> None:
@@ -386,6 +387,7 @@ async def test_messages_have_the_name_of_the_query(ask: Ask, listener: FakeSubsc
         ("event=" + "x" * 129, "invalid_event_name"),
         ("event=a&event=a", "invalid_query"),
         ("event=%FF", "invalid_query"),
+        ("event=张", "invalid_query"),
     ],
 )
 async def test_name_that_no_event_can_have_is_refused(

@@ -103,21 +103,32 @@ class Pattern:
         return self.text
 
 
-def from_query(query: bytes, mount: str) -> Pattern:
+def in_query(query: str, parameter: str) -> list[str]:
+    """What a query string says for a parameter.
+
+    :raises InvalidQuery: it is not percent-encoded UTF-8, or has over 100 parameters.
+    """
+    if f"{parameter}=" not in query:
+        return []
+    try:
+        # Bytes that are not encoded would be read as UTF-8 by some servers, and as Latin-1 by others.
+        query.encode("ascii")
+        fields = parse_qs(query, keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError:
+        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
+    return fields.get(parameter, [])
+
+
+def from_query(query: str, mount: str) -> Pattern:
     """The pattern that a subscription to ``<mount>-/subscribe?pattern=…`` asks for.
 
-    :param query: the raw query string.
-    :raises InvalidQuery: it has not one parameter ``pattern``, or is not percent-encoded UTF-8.
+    :raises InvalidQuery: it has not one parameter ``pattern``, or as :func:`in_query`.
     :raises InvalidPattern, InvalidChannel: as :func:`parse`; also for what lies outside the mount.
     :raises ReservedChannel: pattern subscriptions are turned off (``PATTERN_SUBSCRIPTIONS``).
     """
     if not conf.PATTERN_SUBSCRIPTIONS:
         raise ReservedChannel("Subscribing by a pattern is turned off here (EVENTCAST['PATTERN_SUBSCRIPTIONS']).")
-    try:
-        fields = parse_qs(query.decode(), keep_blank_values=True, max_num_fields=100, errors="strict")
-    except ValueError:
-        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
-    texts = fields.get("pattern", [])
+    texts = in_query(query, "pattern")
     if len(texts) != 1:
         raise InvalidQuery("Say once what to listen to: ?pattern=/orders/<int:id>, percent-encoded.")
     pattern = parse(texts[0])

@@ -9,13 +9,12 @@ import json
 import time
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 from django.http import HttpRequest
 from django.utils.cache import patch_vary_headers
 
 from eventcast.conf import conf
-from eventcast.engine import asking, messages, names, presence, sending
+from eventcast.engine import asking, messages, names, patterns, presence, sending
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, shared_streams, streams
@@ -156,19 +155,8 @@ def event_of(request: HttpRequest) -> str:
 
 
 def in_query(request: HttpRequest, parameter: str) -> list[str]:
-    """What the query of a request says for a parameter.
-
-    :raises InvalidQuery: the query is not percent-encoded UTF-8, or has over 100 parameters.
-    """
-    query = request.META.get("QUERY_STRING", "")
-    if f"{parameter}=" not in query:
-        return []
-    try:
-        return parse_qs(
-            query.encode().decode("ascii"), keep_blank_values=True, max_num_fields=100, errors="strict"
-        ).get(parameter, [])
-    except ValueError:
-        raise InvalidQuery("The query is not percent-encoded UTF-8, or has too many parameters.") from None
+    """What the query of a request says for a parameter, see :func:`eventcast.engine.patterns.in_query`."""
+    return patterns.in_query(request.META.get("QUERY_STRING", ""), parameter)
 
 
 def form_of(request: HttpRequest) -> str | None:

@@ -128,8 +128,7 @@ async def subscribe(request: HttpRequest) -> Response:
     ``?pattern=/orders/<int:id>``."""
     _check_reads(request)
     mount = mount_of(request, patterns.SUBSCRIBE)
-    query = request.META.get("QUERY_STRING", "").encode("latin-1")
-    pattern = patterns.from_query(query, mount)
+    pattern = patterns.from_query(request.META.get("QUERY_STRING", ""), mount)
     form = form_of(request)
     if form in FORMATS and request.method == "GET":
         return await streams.stream(request, pattern, FORMATS[form])

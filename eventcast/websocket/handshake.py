@@ -150,7 +150,7 @@ def wanted_by(channel: str, query: bytes, mount: str) -> str | Pattern:
     nothing.
     """
     if channel == mount + patterns.SUBSCRIBE:
-        return patterns.from_query(query, mount)
+        return patterns.from_query(query.decode("latin-1"), mount)
     return names.check_not_reserved(channel, mount)
 
 
