@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers.bus import Bus
+from eventcast.layers.bus import Bus, Then, ignore
 from eventcast.layers.cluster import ClusterLayer
 
 
@@ -23,7 +23,7 @@ class Switch:
         self.buses: list[SharedBus] = []
         self.published: list[str] = []
         """The topics of all that was published."""
-        self.refusal: Exception | None = None
+        self.refusal: LayerUnavailable | None = None
 
     def layer(self, **options: Any) -> ClusterLayer:
         """The channel layer of one more process."""
@@ -54,14 +54,9 @@ class SharedBus(Bus):
     def unsubscribe(self, topics: Sequence[str]) -> None:
         self.topics.difference_update(topics)
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[int]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
-        if self._switch.refusal is not None:
-            future.set_exception(self._switch.refusal)
-        else:
-            future.set_result(self.publish_now(topic, payload))
-        return future
+    def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
+        refusal = self._switch.refusal
+        then(self.publish_now(topic, payload) if refusal is None else refusal)
 
     def publish_now(self, topic: str, payload: bytes) -> int:
         if self._switch.refusal is not None:
@@ -72,8 +67,12 @@ class SharedBus(Bus):
             receivers = [bus for bus in receivers if bus is not self]
         for bus in receivers:
             if not bus.deaf:
-                asyncio.get_running_loop().call_soon(bus.receive, topic, payload)
+                asyncio.get_running_loop().call_soon(bus.arrive, topic, payload)
         return len(receivers)
+
+    def arrive(self, topic: str, payload: bytes) -> None:
+        self.receive(topic, payload)
+        self.paused()
 
     def suspect(self, reason: str) -> None:
         self.suspicions.append(reason)

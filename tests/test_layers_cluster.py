@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import counting, heartbeats
+from eventcast.layers.bus import Then
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.counting import EXACT, Reach
 from tests.fakes import until
@@ -115,15 +117,18 @@ async def test_count_is_of_the_other_processes_and_exact(layers: list[ClusterLay
     assert await layers[1].broadcast([("nobody", {})], count=True) == Reach(0)
 
 
-async def test_process_that_hears_a_message_twice_is_waited_for_twice(layers: list[ClusterLayer]) -> None:
+async def test_process_that_hears_a_message_twice_is_waited_for_twice(
+    layers: list[ClusterLayer], switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, layer in enumerate(layers):
         await join(layer)
         await join(layer, "patterns")
         layer.count_with = lambda message, number=number: 10**number  # type: ignore[misc]
     await settle()
     layers[0]._heartbeats._returning_since -= 2 * heartbeats.INTERVAL  # from then on it knows who lives
-    receive, loop = layers[2].bus.receive, asyncio.get_running_loop()
-    layers[2].bus.receive = lambda topic, payload: loop.call_later(0.01, receive, topic, payload) and None
+    arrive, loop = switch.buses[2].arrive, asyncio.get_running_loop()
+    late = functools.partial(loop.call_later, 0.01, arrive)
+    monkeypatch.setattr(switch.buses[2], "arrive", late)
     assert await layers[0].broadcast([("g", {}), ("patterns", {})], count=True) == Reach(2 * (10 + 100))
 
 
@@ -202,7 +207,7 @@ async def test_ask_asks_all_processes(layers: list[ClusterLayer], switch: Switch
     answers, missing = await layers[0].ask("add", {"to": 10})
     assert (answers[0], sorted(answers), missing) == (10, [10, 11, 12], 0)
     switch.buses[2].deaf = True
-    assert await layers[0].ask("add", {"to": 10}, timeout=0.01) == ([10, 11], 1)
+    assert await layers[0].ask("add", {"to": 10}) == ([10, 11], 1)
 
 
 async def test_slow_question_is_answered_in_threads(
@@ -211,10 +216,10 @@ async def test_slow_question_is_answered_in_threads(
     layers[0].answer("n", lambda data: threading.get_ident(), in_thread=True)
     layers[1].answer("n", lambda data: threading.get_ident(), in_thread=True)
     layers[2].answer("n", lambda data: threading.get_ident(), in_thread=True)
-    answers, missing = await layers[0].ask("n", timeout=20)
+    answers, missing = await layers[0].ask("n")
     assert (len(answers), threading.get_ident() in answers, missing) == (3, False, 0)
     layers[2].answer("n", lambda data: 1 // 0, in_thread=True)
-    await layers[0].ask("n", timeout=0.01)
+    await layers[0].ask("n")
     await until(lambda: "The question 'n' of another process could not be answered." in caplog.text)
 
 
@@ -222,17 +227,18 @@ async def test_question_is_not_longer_under_way_than_answers_may_take(
     layers: list[ClusterLayer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layers[0].answer("n", lambda data: 1)
-    late: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(layers[0].bus, "publish", lambda topic, payload: late)
-    assert (await layers[0].ask("n", timeout=0.01))[0] == [1]
-    late.set_exception(LayerUnavailable("The bus has not answered."))
+    late: list[Then] = []
+    monkeypatch.setattr(layers[0].bus, "publish", lambda topic, payload, then: late.append(then))
+    assert (await layers[0].ask("n"))[0] == [1]
+    late[0](LayerUnavailable("The bus has not answered."))
+    monkeypatch.undo()
 
 
 async def test_question_that_a_process_does_not_know_is_missing(
     layers: list[ClusterLayer], caplog: pytest.LogCaptureFixture
 ) -> None:
     layers[0].answer("new", lambda data: 1)
-    assert await layers[0].ask("new", timeout=0.01) == ([1], 2)
+    assert await layers[0].ask("new") == ([1], 2)
     assert "could not be passed on" in caplog.text
 
 

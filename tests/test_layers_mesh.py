@@ -54,7 +54,7 @@ async def test_publish_reaches_subscribers_and_says_how_many_processes(members: 
     await members[1].subscribe(["a", "b"])
     await members[2].subscribe(["b"])
     await members[0].subscribe(["b"])
-    assert [await members[0].publish(topic, topic.encode()) for topic in ("a", "b", "c")] == [1, 2, 0]
+    assert [await members[0].published(topic, topic.encode()) for topic in ("a", "b", "c")] == [1, 2, 0]
     await until(lambda: members[1].heard == [("a", b"a"), ("b", b"b")])
     await until(lambda: members[2].heard == [("b", b"b")])
     assert members[0].heard == []
@@ -63,14 +63,15 @@ async def test_publish_reaches_subscribers_and_says_how_many_processes(members: 
 async def test_what_is_published_after_subscribing_is_heard(members: list[Member]) -> None:
     for number in range(50):
         await members[0].subscribe([f"t{number}"])
-        assert await members[1].publish(f"t{number}", b"") == 1
+        assert await members[1].published(f"t{number}", b"") == 1
 
 
 async def test_messages_stay_whole_and_in_order(members: list[Member]) -> None:
     await members[1].subscribe(["t"])
     sent = [b"x" * size + b"%d" % number for number, size in enumerate([0, 10, 300_000, 5_000_000, 1] * 5)]
     for payload in sent:
-        await members[0].publish("t", payload)
+        await members[0].wait_for_room(["t"])
+        await members[0].published("t", payload)
     await until(lambda: len(members[1].heard) == len(sent))
     assert [payload for _, payload in members[1].heard] == sent
 
@@ -79,24 +80,24 @@ async def test_unsubscribed_topic_is_not_received(members: list[Member]) -> None
     await members[1].subscribe(["t", "u"])
     members[1].unsubscribe(["t"])
     await members[1].subscribe(["v"])  # confirmed: so is what was said before
-    assert [await members[0].publish(topic, b"") for topic in ("t", "u")] == [0, 1]
+    assert [await members[0].published(topic, b"") for topic in ("t", "u")] == [0, 1]
 
 
 async def test_new_worker_knows_topics_and_is_asked_to_confirm(members: list[Member]) -> None:
     await members[0].subscribe(["old"])
     new = await add(members, 3)
-    assert await new.publish("old", b"1") == 1
+    assert await new.published("old", b"1") == 1
     await members[0].subscribe(["later"])
-    assert await new.publish("later", b"2") == 1
+    assert await new.published("later", b"2") == 1
 
 
 async def test_topics_of_a_worker_that_ends_are_forgotten_and_what_it_published_is_heard(members: list[Member]) -> None:
     await members[0].subscribe(["t"])
     await members[1].subscribe(["t"])
-    await members[0].publish("t", b"last")
+    await members[0].published("t", b"last")
     await members[0].close()
     await until(lambda: members[1].heard == [("t", b"last")])
-    await until(lambda: members[2].publish("t", b"").result() == 1)
+    await until(lambda: members[2].published("t", b"").result() == 1)
     await members[2].subscribe(["u"])
 
 
@@ -115,7 +116,7 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
     assert link.stuck
     sent = 0
     while not member.dropped:
-        await member.publish("t", b"x" * 1_000_000)
+        await member.published("t", b"x" * 1_000_000)
         sent += 1
     assert sent > links.BOUND // 1_000_000
     assert member.dropped == ["t"]
@@ -131,7 +132,7 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
 
     await until(read)
     assert "Worker 7 reads again; 1 messages for it were lost" in caplog.text
-    await member.publish("t", b"heard")
+    await member.published("t", b"heard")
     await until(lambda: not link.owed)
     assert len(member.dropped) == 1
     theirs.close()
@@ -141,7 +142,8 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
 async def test_publisher_waits_for_a_worker_that_reads_slowly(members: list[Member]) -> None:
     await members[1].subscribe(["t"])
     for _ in range(100):
-        await members[0].publish("t", b"x" * 1_000_000)
+        await members[0].wait_for_room(["t"])
+        await members[0].published("t", b"x" * 1_000_000)
     assert members[0].dropped == []
     await until(lambda: len(members[1].heard) == 100)
 

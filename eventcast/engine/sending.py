@@ -18,8 +18,8 @@ from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer, is_local
-from eventcast.layers.cluster import ClusterLayer, connections
-from eventcast.layers.counting import NOWHERE, Reach
+from eventcast.layers.cluster import Broadcast, ClusterLayer, connections
+from eventcast.layers.counting import Reach
 
 logger = SteadyLogger("eventcast.publish")
 
@@ -43,17 +43,18 @@ _background = BackgroundLoop("eventcast.publish")
 _AT_ONCE = contextlib.nullcontext()
 
 
-async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "") -> Reach:
+async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "", count: bool = True) -> Reach:
     """Publish several messages to one channel, in order: all of them, or none if one is refused.
 
     :param data: text (``str``) or binary (``bytes``) messages.
     :param event: the name of the event that all of them have.
+    :param count: whether to count the subscribers of other processes.
     :returns: how many subscribers the channel has, without those of processes that cannot be counted.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     names.check_channel(channel)
     checked = [messages.check_data(message) for message in data]
-    return await asend(messages.to_layer(channel, checked, messages.check_event_name(event)))
+    return await asend(messages.to_layer(channel, checked, messages.check_event_name(event)), count=count)
 
 
 async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
@@ -62,8 +63,8 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     :param count: whether to count the subscribers of other processes.
     """
     layer, channel = get_layer(), event["channel"]
-    if isinstance(layer, InMemoryChannelLayer) and (reach := send_at_once(event)) is not None:
-        return reach
+    if (begun := send_at_once(event, count=count)) is not None:
+        return begun if isinstance(begun, Reach) else await begun.reach()
     if captures:
         _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
@@ -79,39 +80,36 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
 
 def is_at_once(layer: BaseChannelLayer) -> bool:
     """Whether :func:`send_at_once` may say with this channel layer that there is nothing to wait for."""
-    if isinstance(layer, InMemoryChannelLayer):
-        return True
-    return isinstance(layer, ClusterLayer) and layer.bus.is_heard("") is not None
+    return isinstance(layer, (InMemoryChannelLayer, ClusterLayer))
 
 
-def send_at_once(event: dict[str, Any]) -> Reach | None:
-    """The same, if nothing has to be waited for; otherwise None, and nothing has happened. Waited for are subscribers
-    that have to catch up, counts of other processes, and channel layers of other projects."""
+def send_at_once(event: dict[str, Any], *, count: bool = True) -> Reach | Broadcast | None:
+    """:func:`asend` without a coroutine. A broadcast calls its ``then`` once other processes, or Redis, have answered.
+
+    :returns: None if subscribers have to catch up first, or with a layer of another project: nothing has happened.
+    :raises LayerUnavailable: as :func:`publish`.
+    """
     layer, heard, channel = get_layer(), 0, event["channel"]
-    elsewhere: Reach | None = NOWHERE
-    if isinstance(layer, ClusterLayer):
-        elsewhere = layer.reach_at_once(_groups(channel))
-    elif not isinstance(layer, InMemoryChannelLayer):
+    shared = layer if isinstance(layer, ClusterLayer) else None
+    if shared is None:
+        if not isinstance(layer, InMemoryChannelLayer):
+            return None
+    elif not shared.is_at_home() or shared.bus.is_crowded():
         return None
-    if captures or elsewhere is None:
+    if captures:
         return None
     for hub in hubs():
-        if (count := hub.count_with_room(channel)) is None:
+        if (here := hub.count_with_room(channel)) is None:
             return None
-        heard += count
-    if isinstance(layer, InMemoryChannelLayer):
-        _send_in_memory(layer, event)
-        return Reach(heard)
-    if elsewhere is NOWHERE:
-        _send_in_memory(layer.local, event)
-    else:
-        layer.broadcast_at_once(_sends(event))
-        published.add(len(event["messages"]))
-    return elsewhere.with_more(heard)
+        heard += here
+    if shared is not None:
+        return shared.begin(_sends(event), count=count, more=heard, note=_note)
+    _send_in_memory(layer, event)
+    return Reach(heard)
 
 
 def send(event: dict[str, Any]) -> None:
-    """The same without ``await``. On the thread of a running event loop, other layers than ours get it later."""
+    """The same without ``await``. On the thread of a running event loop, layers of other projects get it later."""
     layer, on_loop = get_layer(), running_loop() is not None
     if captures:
         _capture(event)
@@ -124,6 +122,9 @@ def send(event: dict[str, Any]) -> None:
         _send_in_memory(layer, event)
     elif captures:
         pass  # Nothing leaves the process.
+    elif isinstance(layer, ClusterLayer) and on_loop and layer.is_at_home():
+        with contextlib.suppress(LayerUnavailable):  # logged where it was raised
+            layer.begin(_sends(event), note=_note)
     elif on_loop:
         _background.start(_send_in_turn(layer, event))
     elif isinstance(layer, ClusterLayer):
@@ -177,11 +178,6 @@ async def _send_by_layer(
     return Reach(uncounted=not is_local())
 
 
-def _groups(channel: str) -> list[str]:
-    """The groups whose members hear a channel."""
-    return [names.group_name(channel), EVERYWHERE] if conf.PATTERN_SUBSCRIPTIONS else [names.group_name(channel)]
-
-
 def _sends(event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """A message for the group of its channel, and for that of patterns."""
     sends = [(names.group_name(event["channel"]), event)]
@@ -192,13 +188,20 @@ def _sends(event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 @contextlib.contextmanager
 def _logging_failure(event: dict[str, Any]) -> Iterator[None]:
-    """Count the message as published, or log that it is not."""
     try:
         yield
     except LayerUnavailable as error:
-        logger.error("Publishing to %s failed: %r", names.quoted(event["channel"]), error.__cause__ or error)
+        _note(event, error)
         raise
-    published.add(len(event["messages"]))
+    _note(event, None)
+
+
+def _note(event: dict[str, Any], error: LayerUnavailable | None) -> None:
+    """Count the message as published, or log that it is not."""
+    if error is None:
+        published.add(len(event["messages"]))
+    else:
+        logger.error("Publishing to %s failed: %r", names.quoted(event["channel"]), error.__cause__ or error)
 
 
 async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
@@ -224,9 +227,13 @@ async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
 
 def _count(event: dict[str, Any]) -> int:
     """How many subscribers of this process a message of another one goes to: each is counted once."""
-    channel, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
-    own = presence.subscriber_count(channel, patterns=False)
-    return presence.subscriber_count(channel) - own if by_pattern else own
+    name, number = event["channel"], 0
+    for hub in hubs():
+        if event["type"] == messages.PATTERNS_TYPE:
+            number += sum(channel.count for channel in hub.patterns.matching(name))
+        elif (own := hub.channels.get(name)) is not None:
+            number += own.count
+    return number
 
 
 def _connect(layer: ClusterLayer) -> None:

@@ -5,9 +5,10 @@ The door of ``eventcast serve`` and Django's view are two adapters of these func
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
@@ -16,7 +17,7 @@ from django.utils.cache import patch_vary_headers
 from eventcast.conf import conf
 from eventcast.engine import asking, messages, names, patterns, presence, sending
 from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Forbidden, InvalidQuery, MethodNotAllowed, Refused, Unauthorized
+from eventcast.exceptions import Forbidden, InvalidQuery, LayerUnavailable, MethodNotAllowed, Refused, Unauthorized
 from eventcast.http import pages, payloads, shared_streams, streams
 from eventcast.http.answers import Answer, Response, answer, described, note_refused, preferred
 from eventcast.http.formats import FORMATS, NDJSON, SSE
@@ -85,13 +86,21 @@ def publication(request: HttpRequest, target: bytes) -> Publication | None:
         told = None if permit is None else _told(request, name, permit)
     except Refused:
         return None
-    return None if told is None or told.minimal else told
+    return told
 
 
-def publish_at_once(told: Publication, body: bytes) -> Answer | None:
+WAITING = Answer()
+"""Stands for an answer that comes later."""
+
+
+def publish_at_once(
+    told: Publication, body: bytes, then: Callable[[Answer | LayerUnavailable], object]
+) -> Answer | None:
     """Publish what a request carries of which the head is known.
 
+    :param then: called with the answer later, or with what refuses it, if :data:`WAITING` is returned.
     :returns: None if the publisher has to wait, or is to be refused: then nothing has happened.
+    :raises LayerUnavailable: the channel layer has not taken it.
     """
     ends = told.permit.expires_at
     if told.decode is None or (ends is not None and ends <= time.time()):
@@ -100,10 +109,23 @@ def publish_at_once(told: Publication, body: bytes) -> Answer | None:
         return None
     try:
         found = told.decode(body)
-        reach = sending.send_at_once(_checked(told, found))
+        event = _checked(told, found)
     except Refused:
         return None
-    return None if reach is None else _answer(told, len(found), reach)
+    begun = sending.send_at_once(event, count=not told.minimal)
+    if begun is None or isinstance(begun, Reach):
+        return None if begun is None else _answer(told, len(found), begun)
+    begun.then = functools.partial(_answer_later, told, len(found), then)
+    return WAITING
+
+
+def _answer_later(
+    told: Publication,
+    count: int,
+    then: Callable[[Answer | LayerUnavailable], object],
+    outcome: Reach | LayerUnavailable,
+) -> None:
+    then(_answer(told, count, outcome) if isinstance(outcome, Reach) else outcome)
 
 
 def _checked(told: Publication, found: list[str | bytes]) -> dict[str, Any]:

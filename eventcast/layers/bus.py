@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +14,12 @@ TIMEOUT = 1.7
 """Seconds in which a bus answers each call, whatever the state of what it runs on: 2 s with the time for counts."""
 
 
-def ignore(topic: str, payload: bytes) -> None:
-    """What a bus calls until a layer has set its ``receive``."""
+Then = Callable[[int | LayerUnavailable], object]
+"""Is called once with what has become of a payload: how many processes receive it, or why none does."""
+
+
+def ignore(*arguments: object) -> None:
+    """What is called where nothing is to be done."""
 
 
 class Bus(ABC):
@@ -25,9 +30,11 @@ class Bus(ABC):
 
     receive: Callable[[str, bytes], None] = staticmethod(ignore)
     """Called on the event loop with each topic and payload that arrives."""
-    lost: Callable[[str, int], None] = staticmethod(lambda topic, number: None)
+    paused: Callable[[], None] = staticmethod(ignore)
+    """Called on the event loop when all is received that has arrived in one piece."""
+    lost: Callable[[str, int], None] = staticmethod(ignore)
     """Called on the event loop with a topic and the number of payloads that this process had for it and dropped."""
-    returned: Callable[[], None] = staticmethod(lambda: None)
+    returned: Callable[[], None] = staticmethod(ignore)
     """Called on the event loop when the other processes can be reached again."""
     encode: Callable[[Any], bytes]
     """Turns a message of plain types into bytes."""
@@ -59,18 +66,30 @@ class Bus(ABC):
         """End subscriptions soon. What arrives until then is received."""
 
     @abstractmethod
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+    def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
         """Send a payload. What is published first arrives first.
 
-        The result comes within :data:`TIMEOUT`: the number of processes that receive it, each once. This process is
-        among them if the bus returns to a process what it has published itself; the layer recognises that.
-
-        The future's exception is ``LayerUnavailable``. Its text says whether the payload may have been sent.
+        :param then: called within :data:`TIMEOUT`, or before this returns: with the number of processes that receive
+            it, each once. This process is among them if the bus returns to a process what it has published itself; the
+            layer recognises that. Or with an error, whose text says whether the payload may have been sent.
         """
 
-    def is_heard(self, topic: str) -> bool | None:
-        """Whether another process hears a topic, where :meth:`publish` is over at once; None if it may take a while."""
-        return None
+    def published(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+        """:meth:`publish` to be awaited."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.publish(topic, payload, functools.partial(settle, future))
+        return future
+
+    def is_heard(self, topic: str) -> bool:
+        """False if no other process hears a topic; True if one may."""
+        return True
+
+    def is_crowded(self) -> bool:
+        """Whether so much waits to be sent that publishers should wait."""
+        return False
+
+    async def wait_for_room(self, topics: Sequence[str]) -> None:  # noqa: B027 (most buses are never crowded)
+        """Wait while too much waits to be sent to processes that hear these topics, within a bound of time."""
 
     def publish_now(self, topic: str, payload: bytes) -> int:
         """:meth:`publish` without an event loop, in any thread of a process that has not started the bus.
@@ -81,3 +100,13 @@ class Bus(ABC):
 
     def suspect(self, reason: str) -> None:  # noqa: B027 (most buses have nothing to do)
         """What this process has published to itself did not come back: a bus that returns it connects again."""
+
+
+def settle(future: asyncio.Future[Any], result: Any) -> None:
+    """Give a future its result or its exception, unless what waited for it has been cancelled."""
+    if future.done():
+        pass
+    elif isinstance(result, LayerUnavailable):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

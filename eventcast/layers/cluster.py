@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,12 +11,15 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers.bus import TIMEOUT, Bus
+from eventcast.layers.bus import TIMEOUT, Bus, ignore, settle
 from eventcast.layers.counting import NOWHERE, Reach, RecentCounts
 from eventcast.layers.memory import InMemoryChannelLayer
 from eventcast.layers.peers import GROUP, PROCESS, Peers, logger
+from eventcast.layers.questions import Question
 
 Sends = Sequence[tuple[str, dict[str, Any]]]
+
+Note = Callable[[dict[str, Any], "LayerUnavailable | None"], object]
 
 
 connections: list[Callable[[ClusterLayer], None]] = []
@@ -142,32 +146,36 @@ class ClusterLayer(Peers):
         :param count: whether other processes say how many subscribers they go to, by their :attr:`count_with`.
         :raises LayerUnavailable: the bus did not take the first. The text says whether anything may have been sent.
         """
-        if self._loop is asyncio.get_running_loop():
-            return await self._broadcast(sends, count)
         if self.lives:
             return await self._at_home(self._broadcast, sends, count)
         await self._publish([(GROUP + group, message) for group, message in sends])
         return Reach()
 
-    def reach_at_once(self, groups: Sequence[str]) -> Reach | None:
-        """How many subscribers of other processes :meth:`broadcast_at_once` would reach, if it can be used now; None if
-        a publisher has to wait, for the bus or for a count."""
-        heard = False
-        for group in groups:
-            found = self.bus.is_heard(GROUP + group)
-            if found is None:
-                return None
-            heard = heard or found
-        if self._loop is None or self._loop is not asyncio.get_running_loop():
-            return None
-        return self._counts.last(groups[0]) if heard else NOWHERE
+    def begin(self, sends: Sends, *, count: bool = False, more: int = 0, note: Note = ignore) -> Reach | Broadcast:
+        """:meth:`broadcast` without a coroutine, where :meth:`is_at_home`.
 
-    def broadcast_at_once(self, sends: Sends) -> None:
-        """:meth:`broadcast` without waiting, directly after :meth:`reach_at_once`."""
-        for group, message in sends:
-            if self.bus.is_heard(GROUP + group):
-                self.bus.publish(GROUP + group, self._pack(0, message))
-        self._deliver(sends)
+        :param more: subscribers that are counted already.
+        :param note: called with the first message when it is over, and with None or the error.
+        :returns: what is known of it; or the broadcast, if there is something to wait for.
+        """
+        heard = [send for send in sends if self.bus.is_heard(GROUP + send[0])] if self.bus.up else ()
+        if not heard:
+            self._deliver(sends)
+            note(sends[0][1], None)
+            return Reach(more, degraded=not self.bus.up)
+        known = self._counts.last(sends[0][0]) if count else NOWHERE
+        broadcast = Broadcast(self, sends, len(heard), known, more, note)
+        if known is None:
+            self._questions.open(broadcast)
+        for group, message in heard:
+            self.bus.publish(GROUP + group, self._pack(broadcast.number, message), broadcast.sent)
+        if isinstance(broadcast.outcome, LayerUnavailable):
+            raise broadcast.outcome
+        return broadcast if broadcast.outcome is None else broadcast.outcome
+
+    def is_at_home(self) -> bool:
+        """Whether the bus lives on the running event loop."""
+        return self._loop is not None and self._loop is asyncio.get_running_loop()
 
     def broadcast_now(self, sends: Sends) -> None:
         """:meth:`broadcast` for a thread without an event loop."""
@@ -189,31 +197,17 @@ class ClusterLayer(Peers):
 
     async def _publish_here(self, contents: Sequence[tuple[str, Any]]) -> None:
         for topic, content in contents:
-            await self.bus.publish(topic, self._pack(0, content))
+            await self.bus.published(topic, self._pack(0, content))
 
     def _publish_now(self, contents: Sequence[tuple[str, Any]]) -> None:
         for topic, content in contents:
             self.bus.publish_now(topic, self._pack(0, content))
 
     async def _broadcast(self, sends: Sends, count: bool) -> Reach:
-        if not self.bus.up:
-            self._deliver(sends)
-            return Reach(degraded=True)
-        group = sends[0][0]
-        heard = [send for send in sends if self.bus.is_heard(GROUP + send[0]) is not False]
-        known = self._counts.last(group) if count and heard else NOWHERE
-        number = self._questions.open() if known is None else 0
-        try:
-            publishes = [self.bus.publish(GROUP + to, self._pack(number, message)) for to, message in heard]
-            receivers = await _receivers(publishes, self._heartbeats.living)
-            self._deliver(sends)
-            if known is not None:
-                return known
-            answers, missing = await self._questions.wait(number, receivers)
-        finally:
-            if number:
-                self._questions.close(number)
-        return self._counts.note(group, Reach(sum(answers), missing))
+        if self.bus.is_crowded():
+            await self.bus.wait_for_room([GROUP + group for group, _ in sends])
+        begun = self.begin(sends, count=count)
+        return begun if isinstance(begun, Reach) else await begun.reach()
 
     def _deliver(self, sends: Sends) -> None:
         for group, message in sends:
@@ -228,20 +222,71 @@ class ClusterLayer(Peers):
         return self.count_with(message)
 
 
-async def _receivers(publishes: Sequence[asyncio.Future[int]], living: Callable[[int], int]) -> int:
-    """How many live processes have got messages that were sent in one go, one that got two of them counted twice. The
-    first message decides whether it worked."""
-    refusal: LayerUnavailable | None = None
-    receivers = 0
-    for publish in publishes:
+class Broadcast(Question):
+    """Messages that were sent to groups in one go, until it is known how many subscribers they have reached.
+
+    :param unsent: how many of them the bus has to take.
+    :param known: what is known of subscribers of other processes; None if these are asked.
+    """
+
+    def __init__(
+        self, layer: ClusterLayer, sends: Sends, unsent: int, known: Reach | None, more: int, note: Note
+    ) -> None:
+        super().__init__()
+        self._layer, self._sends, self._unsent, self._known = layer, sends, unsent, known
+        self._more, self._note = more, note
+        self._receivers = 0  # Live processes that have got messages; one that has got two of them is counted twice.
+        self._is_first = True
+        self._refusal: LayerUnavailable | None = None
+        self.outcome: Reach | LayerUnavailable | None = None
+        """What is known of it when it is over, or the error."""
+        self.then: Callable[[Reach | LayerUnavailable], object] = ignore
+        """Called with the outcome."""
+
+    async def reach(self) -> Reach:
+        """Wait until it is over.
+
+        :raises LayerUnavailable: as :meth:`ClusterLayer.broadcast`.
+        """
+        future: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
+        self.then = functools.partial(settle, future)
+        return await future
+
+    def sent(self, receivers: int | LayerUnavailable) -> None:
+        """What has become of the next message; the first decides whether it worked."""
+        self._unsent -= 1
+        if isinstance(receivers, int):
+            self._receivers += self._layer._heartbeats.living(receivers)
+        elif self._is_first:
+            self._refusal = receivers
+        elif self._refusal is None:
+            # Not the publisher's error: a publisher that tried again would send the message twice.
+            logger.error("Publishing to subscribers of patterns failed: %s", receivers)
+        self._is_first = False
+        if self._unsent:
+            return
+        if self._refusal is not None:
+            self._layer._questions.close(self)
+            partly = LayerUnavailable("Only subscribers of patterns have got the message.")
+            self._end(partly if self._receivers else self._refusal)
+            return
+        self._layer._deliver(self._sends)
+        if self._known is None:
+            self._layer._questions.limit(self)
+            self._layer._questions.expect(self, self._receivers)
+        else:
+            self._end(self._known)
+
+    def over(self) -> None:
+        """The processes that it went to have said how many subscribers they have, or time has run out."""
+        reach = Reach(sum(self.answers), max((self.expected or 0) - self.arrived, 0))
+        self._end(self._layer._counts.note(self._sends[0][0], reach))
+
+    def _end(self, outcome: Reach | LayerUnavailable) -> None:
+        self.outcome = outcome.with_more(self._more) if isinstance(outcome, Reach) else outcome
+        self._note(self._sends[0][1], None if isinstance(outcome, Reach) else outcome)
         try:
-            receivers += living(await publish)
-        except LayerUnavailable as error:
-            if publish is publishes[0]:
-                refusal = error
-            elif refusal is None:
-                # Not the publisher's error: a publisher that tried again would send the message twice.
-                logger.error("Publishing to subscribers of patterns failed: %s", error)
-    if refusal is not None:
-        raise LayerUnavailable("Only subscribers of patterns have got the message.") if receivers else refusal
-    return receivers
+            self.then(self.outcome)
+        except Exception:
+            # The connection that the bus reads from must not break over it.
+            logger.exception("A publisher could not be told what has become of its message.")

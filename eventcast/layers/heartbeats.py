@@ -79,8 +79,8 @@ class Heartbeats:
     def living(self, receivers: int) -> int:
         """How many of those that receive a message can answer: a process whose machine was cut off remains subscribed
         for minutes, and is gone by its heartbeats."""
-        if time.monotonic() - self._returning_since < 2 * INTERVAL:
-            return receivers  # This process may not have heard of all others.
+        if receivers <= 1 or time.monotonic() - self._returning_since < 2 * INTERVAL:
+            return receivers  # Nor may this process have heard of all others.
         return min(receivers, len(self.others()) + 1)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:

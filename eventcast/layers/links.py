@@ -44,6 +44,7 @@ class Link:
     :param number: of the other worker.
     :param sock: this end of a pair of Unix stream sockets.
     :param take: called with each frame that comes: its kind, topic and payload.
+    :param pause: called when all frames that have come in one piece are taken. What is put then leaves at once.
     :param forget: called once, when the link is closed.
     """
 
@@ -52,6 +53,7 @@ class Link:
         number: int,
         sock: socket.socket,
         take: Callable[[Link, int, str, bytes], None],
+        pause: Callable[[], None],
         forget: Callable[[Link], None],
     ) -> None:
         self.number = number
@@ -64,11 +66,12 @@ class Link:
         self.owed = 0
         """Bytes pending."""
         self.closed = False
-        self._take, self._forget = take, forget
+        self._take, self._pause, self._forget = take, pause, forget
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._pending: deque[bytes | memoryview] = deque()
-        self._received = bytearray()
+        self._rest = bytearray()
+        """Part of a frame."""
         self._waits_to_write = self._in_line = False
         self._room = asyncio.Event()
         self._lost = 0
@@ -142,9 +145,11 @@ class Link:
         if not data:
             self.close()
             return
-        self.stuck = False
-        received, start = self._received, 0
-        received += data
+        self.stuck, in_line, self._in_line = False, self._in_line, True
+        if self._rest:
+            self._rest += data
+        received: bytes | bytearray = self._rest or data
+        start = 0
         while len(received) - start >= HEAD.size:
             kind, topic_size, size = HEAD.unpack_from(received, start)
             begin = start + HEAD.size + topic_size
@@ -157,7 +162,14 @@ class Link:
             except Exception:
                 # Whatever is wrong with one message, the next ones must be heard.
                 logger.exception("A message of worker %d could not be passed on.", self.number)
-        del received[:start]
+        if received is data:
+            self._rest += data[start:]
+        else:
+            del self._rest[:start]
+        self._pause()
+        self._in_line = in_line
+        if not in_line and self._pending and not self._waits_to_write:
+            self.flush()
 
     def close(self) -> None:
         """The other worker is gone, or this one ends."""

@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 
-from eventcast.layers.bus import Bus
+from eventcast.layers.bus import Bus, Then, ignore
 from eventcast.layers.links import (
     BOUND,
     CONFIRM,
@@ -66,7 +66,7 @@ class MeshBus(Bus):
 
     def link(self, number: int, sock: socket.socket) -> Link:
         """Connect this worker with another one."""
-        link = Link(number, sock, self._take, self._forget)
+        link = Link(number, sock, self._take, lambda: self.paused(), self._forget)
         self._links.add(link)
         return link
 
@@ -104,33 +104,26 @@ class MeshBus(Bus):
             if link.serves:
                 link.put(said)
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+    def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
         links = self._wanting.get(topic, ())
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(len(links))
-        if not links:
-            return done
-        message, crowded = frame(MESSAGE, topic, payload), False
+        message = frame(MESSAGE, topic, payload) if links else b""
         for link in links:
             if link.owed < BOUND:
-                crowded = crowded or link.owed >= HIGH_WATER
                 link.put(message)
             else:
                 link.lose()
                 self.lost(topic, 1)
-        return asyncio.ensure_future(self._wait_for_room(links)) if crowded else done
+        then(len(links))
 
-    def is_heard(self, topic: str) -> bool | None:
-        links = self._wanting.get(topic, ())
-        for link in links:
-            if link.owed >= HIGH_WATER:
-                return None
-        return bool(links)
+    def is_heard(self, topic: str) -> bool:
+        return topic in self._wanting
 
-    async def _wait_for_room(self, links: Sequence[Link]) -> int:
-        for link in links:
+    def is_crowded(self) -> bool:
+        return any(link.owed >= HIGH_WATER and not link.stuck for link in self._links)
+
+    async def wait_for_room(self, topics: Sequence[str]) -> None:
+        for link in {link for topic in topics for link in self._wanting.get(topic, ())}:
             await link.wait_for_room()
-        return len(links)
 
     def _take(self, link: Link, kind: int, topic: str, payload: bytes) -> None:
         """Take a frame that came over a link."""

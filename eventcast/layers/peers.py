@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -16,9 +17,9 @@ from typing import Any, TypeVar
 from channels.layers import BaseChannelLayer
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers import questions
-from eventcast.layers.bus import Bus
+from eventcast.layers.bus import Bus, settle
 from eventcast.layers.heartbeats import Heartbeats, Process
+from eventcast.layers.questions import Question, Questions
 
 logger = logging.getLogger("eventcast.layers")
 
@@ -41,7 +42,7 @@ class Peers(BaseChannelLayer):
     def __init__(self, bus: Bus, **options: Any) -> None:
         super().__init__(**options)
         self.bus = bus
-        bus.receive, bus.lost = self._receive, self._note_lost
+        bus.receive, bus.paused, bus.lost = self._receive, self._pay, self._note_lost
         bus.returned = lambda: self._heartbeats.start()
         self.describe_with: Callable[[], dict[str, Any]] = dict
         """Describes this process in its heartbeats, always in about the same number of bytes."""
@@ -51,8 +52,8 @@ class Peers(BaseChannelLayer):
         self._in_threads: set[str] = set()
         self._replies: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._owed: dict[str, list[tuple[int, int]]] = {}
-        """Counts for other processes that leave at the end of this turn of the event loop."""
+        self._owed: dict[bytes, list[tuple[int, int]]] = {}
+        """Counts for other processes that leave when all is received that has arrived with what they answer."""
         self._name()
 
     def _name(self) -> None:
@@ -60,7 +61,6 @@ class Peers(BaseChannelLayer):
         self._pid, self._id, self._loop = os.getpid(), secrets.token_bytes(8), None
         self.id = self._id.hex()
         """The name of this process on the bus."""
-        self._questions = questions.Questions()
         self._heartbeats = Heartbeats(
             lambda: self._tell(ALL, ["beats", self._about()]), self.bus.suspect, lambda: self.bus.up
         )
@@ -86,7 +86,7 @@ class Peers(BaseChannelLayer):
             return
         if self._pid != os.getpid():
             self._name()
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._questions = asyncio.get_running_loop(), Questions()
         await self.bus.start()
         await self.bus.subscribe([ALL, PROCESS + self.id, *(GROUP + group for group in self._groups_here())])
         self._heartbeats.start()
@@ -98,7 +98,7 @@ class Peers(BaseChannelLayer):
         self._heartbeats.stop()
         if self.bus.up:
             with contextlib.suppress(LayerUnavailable):
-                await self.bus.publish(ALL, self._pack(0, ["ends"]))
+                await self.bus.published(ALL, self._pack(0, ["ends"]))
         self._loop = None
         await self.bus.close()
 
@@ -125,28 +125,31 @@ class Peers(BaseChannelLayer):
         function = self._answering[name]
         return await asyncio.to_thread(function, data) if name in self._in_threads else function(data)
 
-    async def ask(self, name: str, data: Any = None, *, timeout: float = questions.TIMEOUT) -> tuple[list[Any], int]:
+    async def ask(self, name: str, data: Any = None) -> tuple[list[Any], int]:
         """The answers of all live processes, this one's first; and how many have not answered in time."""
-        return await self._at_home(self._ask, name, data, timeout)
+        return await self._at_home(self._ask, name, data)
 
-    async def _ask(self, name: str, data: Any, timeout: float) -> tuple[list[Any], int]:
-        loop = asyncio.get_running_loop()
+    async def _ask(self, name: str, data: Any) -> tuple[list[Any], int]:
         if not self.bus.up:
             return [await self._answer(name, data)], len(self._heartbeats.others())
-        number, end = self._questions.open(), loop.time() + timeout
-        asking = self.bus.publish(ALL, self._pack(number, ["ask", name, data]))
+        asked = _Asked()
+        payload = self._pack(self._questions.open(asked), ["ask", name, data])
+        self._questions.limit(asked)  # A bus that hangs takes longer to say so.
+        self.bus.publish(ALL, payload, functools.partial(self._was_asked, asked))
         try:
-            own = [await self._answer(name, data)]
-            # A bus that hangs takes longer to say so.
-            await asyncio.wait({asking}, timeout=max(0.0, end - loop.time()))
-            if not asking.done() or asking.exception() is not None:
-                asking.add_done_callback(_forget)
-                return own, len(self._heartbeats.others())
-            living = self._heartbeats.living(asking.result())
-            answers, missing = await self._questions.wait(number, living, max(0.0, end - loop.time()))
-            return own + answers, missing
+            own = await self._answer(name, data)
+            await asked.done
         finally:
-            self._questions.close(number)
+            self._questions.close(asked)
+        if asked.expected is None:
+            return [own], len(self._heartbeats.others())
+        return [own, *asked.answers], max(asked.expected - asked.arrived, 0)
+
+    def _was_asked(self, asked: Question, receivers: int | LayerUnavailable) -> None:
+        if isinstance(receivers, int):
+            self._questions.expect(asked, self._heartbeats.living(receivers))
+        else:
+            self._questions.end(asked)
 
     def processes(self) -> list[Process]:
         """The processes that live, this one first."""
@@ -160,7 +163,7 @@ class Peers(BaseChannelLayer):
 
     def _tell(self, topic: str, content: Any) -> None:
         """Publish without an answer to wait for. That the bus does not work is logged by itself."""
-        self.bus.publish(topic, self._pack(0, content)).add_done_callback(_forget)
+        self.bus.publish(topic, self._pack(0, content))
 
     def _receive(self, topic: str, payload: bytes) -> None:
         sender, number = payload[:8], int.from_bytes(payload[8:12], "big")
@@ -175,7 +178,7 @@ class Peers(BaseChannelLayer):
             if topic.startswith(GROUP):
                 count = self._receive_group(topic[len(GROUP) :], content)
                 if number:
-                    self._owe(sender.hex(), number, count)
+                    self._owed.setdefault(sender, []).append((number, count))
             else:
                 self._receive_own(sender.hex(), number, *content)
         except Exception:
@@ -209,15 +212,11 @@ class Peers(BaseChannelLayer):
         except Exception:
             logger.exception("The question %r of another process could not be answered.", name)
 
-    def _owe(self, sender: str, number: int, count: int) -> None:
-        if not self._owed and self._loop is not None:
-            self._loop.call_soon(self._pay)
-        self._owed.setdefault(sender, []).append((number, count))
-
     def _pay(self) -> None:
-        owed, self._owed = self._owed, {}
-        for sender, counts in owed.items():
-            self._tell(PROCESS + sender, ["counts", counts])
+        if self._owed:
+            owed, self._owed = self._owed, {}
+            for sender, counts in owed.items():
+                self._tell(PROCESS + sender.hex(), ["counts", counts])
 
     def _note_lost(self, topic: str, number: int) -> None:
         self.losses[topic.removeprefix(GROUP)] += number
@@ -235,6 +234,12 @@ class Peers(BaseChannelLayer):
         """Another process has sent a message to a channel of this one."""
 
 
-def _forget(publish: asyncio.Future[int]) -> None:
-    if not publish.cancelled():
-        publish.exception()
+class _Asked(Question):
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def over(self) -> None:
+        settle(self.done, None)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from typing import Any
 
 TIMEOUT = 0.25
 """Seconds that the answers may take."""
 
 
-class _Question:
-    __slots__ = ("answers", "arrived", "done", "expected")
+class Question:
+    """What other processes are asked. A subclass says what is done when it is over."""
+
+    __slots__ = ("answers", "arrived", "expected", "number")
 
     def __init__(self) -> None:
+        self.number = 0
         self.answers: list[Any] = []
         self.arrived = 0
         """Processes that have answered, or have turned out to be this one."""
         self.expected: int | None = None
-        self.done: asyncio.Future[None] | None = None
+        """How many processes have got it; None as long as that is not known."""
+
+    def over(self) -> None:
+        """All have answered, or time has run out."""
+        raise NotImplementedError
 
 
 class Questions:
@@ -26,12 +34,14 @@ class Questions:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._open: dict[int, _Question] = {}
+        self._open: dict[int, Question] = {}
+        self._ending: deque[tuple[float, Question]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def open(self) -> int:
-        """The number of a new question. Answers may come from now on, even before it is known how many to expect."""
-        number = next(self._numbers) & 0xFFFFFFFF
-        self._open[number] = _Question()
+    def open(self, question: Question) -> int:
+        """The number of a question. Answers may come from now on, even before it is known how many to expect."""
+        question.number = number = next(self._numbers) & 0xFFFFFFFF
+        self._open[number] = question
         return number
 
     def add(self, number: int, *answers: Any) -> None:
@@ -41,33 +51,41 @@ class Questions:
             return
         question.arrived += 1
         question.answers += answers
-        if question.done is not None and question.expected == question.arrived and not question.done.done():
-            question.done.set_result(None)
+        if question.arrived == question.expected:
+            self.end(question)
 
-    async def wait(self, number: int, expected: int, timeout: float = TIMEOUT) -> tuple[list[Any], int]:
-        """The answers, and how many are missing. Closes the question.
+    def expect(self, question: Question, expected: int) -> None:
+        """So many processes have got a question."""
+        question.expected = expected
+        if question.arrived >= expected:
+            self.end(question)
 
-        :param expected: how many processes have got the question.
-        """
-        question = self._open[number]
-        try:
-            if question.arrived < expected:
-                loop = asyncio.get_running_loop()
-                question.expected, question.done = expected, loop.create_future()
-                timer = loop.call_later(timeout, self._end, question.done)
-                try:
-                    await question.done
-                finally:
-                    timer.cancel()
-            return question.answers, max(expected - question.arrived, 0)
-        finally:
-            self.close(number)
+    def limit(self, question: Question) -> None:
+        """End a question in :data:`TIMEOUT` seconds, unless it is over before."""
+        if question.number not in self._open:
+            return
+        loop = asyncio.get_running_loop()
+        # One timer for all: most questions are over long before.
+        self._ending.append((loop.time() + TIMEOUT, question))
+        if self._timer is None:
+            self._timer = loop.call_later(TIMEOUT, self._check, loop)
 
-    def close(self, number: int) -> None:
+    def close(self, question: Question) -> None:
         """Forget a question."""
-        self._open.pop(number, None)
+        self._open.pop(question.number, None)
 
-    @staticmethod
-    def _end(done: asyncio.Future[None]) -> None:
-        if not done.done():
-            done.set_result(None)
+    def end(self, question: Question) -> None:
+        """A question is over, if it is still open."""
+        if self._open.pop(question.number, None) is not None:
+            question.over()
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._ending:
+            ends, question = self._ending[0]
+            if question.number in self._open and ends > now:
+                self._timer = loop.call_at(ends, self._check, loop)
+                return
+            self._ending.popleft()
+            self.end(question)

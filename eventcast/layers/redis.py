@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import random
@@ -20,7 +21,7 @@ import redis.exceptions
 import redis.sentinel
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers.bus import TIMEOUT, Bus
+from eventcast.layers.bus import TIMEOUT, Bus, Then, ignore, settle
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.redis_connections import Publishing, Subscribing
 
@@ -164,14 +165,16 @@ class RedisBus(Bus):
 
     async def _connect(self) -> None:
         """Connect, subscribe to all topics again, and see what this process publishes come back."""
-        subscribing = self._subscribing = Subscribing(await self._address.open(), self._lose, self._take)
+        subscribing = self._subscribing = Subscribing(await self._address.open(), self._lose, self._take, self.paused)
         publishing = self._publishing = Publishing(await self._address.open(), self._lose)
         self._probe = self._prefix + secrets.token_hex(8).encode()
-        self._probed = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._probed, taken = loop.create_future(), loop.create_future()
         try:
             while waiting := subscribing.subscribe([self._probe, *self._wanted]):
                 await _wait(waiting)
-            await publishing.publish(self._probe, b"")
+            publishing.publish(self._probe, b"", functools.partial(settle, taken))
+            await taken
             await _wait([self._probed])
             self._probed.result()
         finally:
@@ -194,12 +197,11 @@ class RedisBus(Bus):
         if self._subscribing is not None:
             self._subscribing.unsubscribe(unwanted)
 
-    def publish(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+    def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
         if self._publishing is None or not self.up:
-            future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            future.set_exception(LayerUnavailable("Redis cannot be reached; nothing was sent. Try again later."))
-            return future
-        return self._publishing.publish(self._prefix + topic.encode(), payload)
+            then(LayerUnavailable("Redis cannot be reached; nothing was sent. Try again later."))
+        else:
+            self._publishing.publish(self._prefix + topic.encode(), payload, then)
 
     def publish_now(self, topic: str, payload: bytes) -> int:
         return self._caller.publish(self._prefix + topic.encode(), payload)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers.bus import TIMEOUT
+from eventcast.layers.bus import TIMEOUT, Then, ignore
 from eventcast.layers.resp import Answers, Refusal, command
 
 LIMIT = 64 * 1024 * 1024
@@ -32,13 +32,14 @@ class _Connection(asyncio.Protocol):
     """A connection that redis-py has opened.
 
     :param lose: called with the reason when it does not work any more.
+    :param pause: called when all is taken that has come in one piece.
     """
 
-    def __init__(self, opened: Any, lose: Callable[[str], None]) -> None:
+    def __init__(self, opened: Any, lose: Callable[[str], None], pause: Callable[[], None] = ignore) -> None:
         self._loop = asyncio.get_running_loop()
         self._opened = opened  # Its writer would close the connection when it is freed.
         self._transport: asyncio.Transport = opened._writer.transport
-        self._lose = lose
+        self._lose, self._pause = lose, pause
         self._answers = Answers()
         self._out: list[bytes] = []
         self._transport.set_protocol(self)
@@ -49,6 +50,7 @@ class _Connection(asyncio.Protocol):
                 self._take(answer)
         except ValueError as error:
             self._lose(str(error))
+        self._pause()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lose("the connection has broken" if error is None else repr(error))
@@ -80,31 +82,27 @@ class Publishing(_Connection):
 
     def __init__(self, opened: Any, lose: Callable[[str], None]) -> None:
         super().__init__(opened, lose)
-        self._pending: deque[tuple[float, asyncio.Future[int]]] = deque()
+        self._pending: deque[tuple[float, Then]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def publish(self, topic: bytes, payload: bytes) -> asyncio.Future[int]:
-        future: asyncio.Future[int] = self._loop.create_future()
+    def publish(self, topic: bytes, payload: bytes, then: Then) -> None:
         if self._transport.get_write_buffer_size() > LIMIT:
-            future.set_exception(LayerUnavailable("Too much waits to be sent to Redis; nothing was sent."))
-            return future
+            then(LayerUnavailable("Too much waits to be sent to Redis; nothing was sent."))
+            return
         deadline = self._loop.time() + TIMEOUT
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check)
-        self._pending.append((deadline, future))
+        self._pending.append((deadline, then))
         self._write(b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(topic), topic, len(payload), payload))
-        return future
 
     def _take(self, answer: Any) -> None:
         if not self._pending:
             raise ValueError("Redis answers what was not asked.")
-        future = self._pending.popleft()[1]
-        if future.done():
-            return
+        then = self._pending.popleft()[1]
         if isinstance(answer, int):
-            future.set_result(answer)
+            then(answer)
         else:
-            future.set_exception(LayerUnavailable(f"Redis has refused it ({answer}); nothing was sent."))
+            then(LayerUnavailable(f"Redis has refused it ({answer}); nothing was sent."))
 
     def _check(self) -> None:
         self._timer = None
@@ -120,10 +118,8 @@ class Publishing(_Connection):
         super().end()
         if self._timer is not None:
             self._timer.cancel()
-        for _, future in self._pending:
-            if not future.done() and not self._loop.is_closed():
-                future.set_exception(LayerUnavailable("Redis has not answered; the message may have been sent."))
-        self._pending.clear()
+        while self._pending and not self._loop.is_closed():
+            self._pending.popleft()[1](LayerUnavailable("Redis has not answered; the message may have been sent."))
 
 
 class Subscribing(_Connection):
@@ -132,8 +128,14 @@ class Subscribing(_Connection):
     :param receive: called with a topic and a payload.
     """
 
-    def __init__(self, opened: Any, lose: Callable[[str], None], receive: Callable[[bytes, bytes], None]) -> None:
-        super().__init__(opened, lose)
+    def __init__(
+        self,
+        opened: Any,
+        lose: Callable[[str], None],
+        receive: Callable[[bytes, bytes], None],
+        pause: Callable[[], None],
+    ) -> None:
+        super().__init__(opened, lose, pause)
         self._receive = receive
         self._confirmed: set[bytes] = set()
         self._waiting: dict[bytes, asyncio.Future[None]] = {}

@@ -10,7 +10,7 @@ from eventcast.conf import worked_out
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
-from eventcast.exceptions import Refused, ReservedChannel
+from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
 from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import check_body_size
@@ -19,7 +19,7 @@ from eventcast.http.wire import CLOSE, answer_head
 from eventcast.routing import EventcastRouter
 from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
-from eventcast.server.http_connection import HTTPConnection
+from eventcast.server.http_connection import NEVER, HTTPConnection
 from eventcast.websocket import handshake
 
 PUBLICATIONS = "eventcast publications"
@@ -104,12 +104,22 @@ class DoorConnection(HTTPConnection):
         length, buffer = self._head.length, self._buffer
         if length is None or length > len(buffer):
             return False
-        answer = channels.publish_at_once(told, buffer[:length])
+        answer: Answer | LayerUnavailable | None
+        try:
+            answer = channels.publish_at_once(told, buffer[:length], self._published)
+        except LayerUnavailable as refusal:
+            answer = refusal
         if answer is None:
             return False
         self._buffer = buffer[length:]
-        self._answer(answer)
+        if answer is channels.WAITING:
+            self._busy, self.deadline = True, NEVER
+        else:
+            self._published(answer)
         return True
+
+    def _published(self, answer: Answer | LayerUnavailable) -> None:
+        self._answer(answer if isinstance(answer, Answer) else refused(self._request(), answer))
 
     def _read_if_admitted(self, request: Request, admitted: Answer) -> None:
         """Read the body of a publisher that was checked before: a stranger's is not worth the memory."""

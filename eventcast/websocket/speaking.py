@@ -74,7 +74,7 @@ class Speaker:
             admission.check_rate(self._request, self.permit)
             if (found := self.read(data)) is not None:
                 message, event = found
-                await sending.apublish_all(self._channel, [message], event=event)
+                await sending.apublish_all(self._channel, [message], event=event, count=False)
         except LayerUnavailable:  # It stands in the log already.
             if (channel := subscriber.channel) is not None:
                 channel.lost += channel.count
