@@ -97,7 +97,11 @@ async def test_topics_of_a_worker_that_ends_are_forgotten_and_what_it_published_
     await members[0].published("t", b"last")
     await members[0].close()
     await until(lambda: members[1].heard == [("t", b"last")])
-    await until(lambda: members[2].published("t", b"").result() == 1)
+
+    async def is_forgotten() -> bool:
+        return await members[2].published("t", b"") == 1
+
+    await until(is_forgotten)
     await members[2].subscribe(["u"])
 
 

@@ -15,6 +15,7 @@ from eventcast.engine.publishing import apublish, publish
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.counting import Reach
+from tests.doors import TIMEOUT, Daphne, enter, open_door
 from tests.fakes import FakeSubscriber, layer_in_use, until
 from tests.shared_bus import Switch
 
@@ -104,6 +105,25 @@ async def test_publish_while_the_bus_does_not_work_is_degraded(switch: Switch, l
     newcomer = await subscribe()
     assert await sending.asend(messages.to_layer("/a", ["x"])) == Reach(2, degraded=True)
     assert subscriber.data == newcomer.data == ["x"]
+
+
+async def test_door_answers_once_other_processes_have_and_keeps_the_connection(
+    switch: Switch, layer: ClusterLayer, other: ClusterLayer
+) -> None:
+    request = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\nx"
+    loop, answers = asyncio.get_running_loop(), b""
+    with open_door(Daphne()) as door:
+        client = enter(door)
+        for number, (refusal, expected) in enumerate(
+            [(None, b"201 Created"), (LayerUnavailable("full; nothing was sent"), b"503 "), (None, b"201 Created")]
+        ):
+            switch.refusal = refusal
+            await loop.sock_sendall(client, request * 2)  # the second one waits for the answer to the first
+            while answers.count(b"HTTP/1.1 " + expected) < (4 if number == 2 else 2):
+                answers += await asyncio.wait_for(loop.sock_recv(client, 65536), TIMEOUT)
+        client.close()
+    assert answers.count(b'"subscribers": 110') == 4
+    assert answers.count(b"nothing was sent") == 2
 
 
 async def test_refused_publish_is_raised_and_logged(

@@ -74,11 +74,11 @@ class Bus(ABC):
             layer recognises that. Or with an error, whose text says whether the payload may have been sent.
         """
 
-    def published(self, topic: str, payload: bytes) -> asyncio.Future[int]:
+    async def published(self, topic: str, payload: bytes) -> int:
         """:meth:`publish` to be awaited."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.publish(topic, payload, functools.partial(settle, future))
-        return future
+        return await future
 
     def is_heard(self, topic: str) -> bool:
         """False if no other process hears a topic; True if one may."""

@@ -69,7 +69,11 @@ class ClusterLayer(Peers):
         if process == self.id:
             await self.local.send(channel, message)
         else:
-            await self._publish([(PROCESS + process, ["send", channel, message])])
+            topic, content = PROCESS + process, ["send", channel, message]
+            if self.lives:
+                await self._at_home(self.bus.published, topic, self._pack(0, content))
+            else:
+                await asyncio.to_thread(self._publish_now, [(topic, content)])
 
     def _receive_sent(self, channel: str, message: dict[str, Any]) -> None:
         self.local.send_nowait(channel, message)
@@ -148,7 +152,8 @@ class ClusterLayer(Peers):
         """
         if self.lives:
             return await self._at_home(self._broadcast, sends, count)
-        await self._publish([(GROUP + group, message) for group, message in sends])
+        # Connections of an event loop that async_to_sync() has made would end with it.
+        await asyncio.to_thread(self._publish_now, [(GROUP + group, message) for group, message in sends])
         return Reach()
 
     def begin(self, sends: Sends, *, count: bool = False, more: int = 0, note: Note = ignore) -> Reach | Broadcast:
@@ -187,17 +192,6 @@ class ClusterLayer(Peers):
             asyncio.run_coroutine_threadsafe(self._broadcast(sends, False), loop).result(TIMEOUT + 1)
         except (TimeoutError, FutureTimeoutError):  # two classes until Python 3.11
             raise LayerUnavailable("The server's event loop is blocked; the message may have been sent.") from None
-
-    async def _publish(self, contents: Sequence[tuple[str, Any]]) -> None:
-        if self.lives:
-            await self._at_home(self._publish_here, contents)
-        else:
-            # Connections of an event loop that async_to_sync() has made would end with it.
-            await asyncio.to_thread(self._publish_now, contents)
-
-    async def _publish_here(self, contents: Sequence[tuple[str, Any]]) -> None:
-        for topic, content in contents:
-            await self.bus.published(topic, self._pack(0, content))
 
     def _publish_now(self, contents: Sequence[tuple[str, Any]]) -> None:
         for topic, content in contents:
