@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -39,6 +41,21 @@ class Route:
         self.pattern = _narrowest(path) if self.parameters else None
         """The narrowest pattern that a server can match and that contains all of the route's channels; None for one
         channel."""
+
+    def check_takes(self, function: Callable[..., Any], first: str, name: str) -> None:
+        """Check that a function takes one argument, and each value that the route cuts out of a channel's name.
+
+        :param first: what that argument is.
+        :param name: of the function, for the error.
+        :raises ImproperlyConfigured: it does not.
+        """
+        try:
+            inspect.signature(function).bind(None, **dict.fromkeys(self.parameters))
+        except TypeError as error:
+            called = ", ".join([first, *(f"{parameter}=…" for parameter in self.parameters)])
+            raise ImproperlyConfigured(
+                f"{name} cannot be called as its path {self.path!r} needs it, with ({called}): {error}."
+            ) from error
 
     def has(self, channel: str) -> bool:
         """Whether a channel matches the route's regular expression. The converters may still refuse it.

@@ -6,7 +6,6 @@ meanwhile is missing, and nothing comes twice.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,13 +100,7 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
     messages.check_event_name(event)
 
     def decorate(function: Function) -> Function:
-        try:
-            inspect.signature(function).bind(None, **dict.fromkeys(route.parameters))
-        except TypeError as error:
-            called = ", ".join(["request", *(f"{name}=…" for name in route.parameters)])
-            raise ImproperlyConfigured(
-                f"{function.__name__} cannot be called as its path {path!r} needs it, with ({called}): {error}."
-            ) from error
+        route.check_takes(function, "request", function.__name__)
         registry.append(Snapshot(route, function, event))
         return function
 

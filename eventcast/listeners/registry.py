@@ -84,20 +84,6 @@ class Registration:
         own = {"timeout": self.timeout} if self.watches else {"raw": self.raw}
         return {"queue": self.queue, "concurrency": self.concurrency, "slow_after": self.slow_after} | own
 
-    def check_signature(self) -> None:
-        """Check that the function takes one argument, and each value that the route cuts out of a channel's name.
-
-        :raises ImproperlyConfigured: it does not.
-        """
-        try:
-            inspect.signature(self.function).bind(None, **dict.fromkeys(self.route.parameters))
-        except TypeError as error:
-            first = "heartbeat" if self.watches else "message"
-            called = ", ".join([first, *(f"{name}=…" for name in self.route.parameters)])
-            raise ImproperlyConfigured(
-                f"{self.name} cannot be called as its path {self.path!r} needs it, with ({called}): {error}."
-            ) from error
-
     def arguments(self, channel: str, data: str | bytes | Heartbeat) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The positional and the keyword arguments of a call; None if the route's converters do not match the channel.
 
@@ -225,7 +211,7 @@ def _register(example: str, path: str, name: str | None, **options: Any) -> Call
 
     def decorate(function: Function) -> Function:
         made = Registration(name=_full_name(function, name), path=path, function=function, **options)
-        made.check_signature()
+        made.route.check_takes(function, "heartbeat" if made.watches else "message", made.name)
         registry.add(made)
         return function
 
