@@ -1,15 +1,18 @@
 """What a request is answered with: JSON, refusals with their lines in the log, and headers for pages elsewhere.
 
-An :class:`Answer` is made without Django's machinery, because the door writes thousands of them a second; Django's view
-makes a Django response of it.
+An :class:`Answer` is made without Django's machinery, because the door writes thousands of them a second. It becomes
+bytes of HTTP/1.1 (RFC 9112) on connections that are our own, and a Django response in Django's view.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -21,6 +24,11 @@ from eventcast.http import cors, pages
 from eventcast.security import refusals
 
 JSON = "application/json"
+
+CLOSE = b"Connection: close\r\n"
+"""What an answer says after which the connection is closed."""
+
+_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -51,6 +59,25 @@ class Answer:
         """Whether the answer has a header."""
         return header in self.headers
 
+    def head(self, more: bytes = b"") -> bytes:
+        """The status line and the headers, up to the empty line.
+
+        :param more: further header lines.
+        """
+        line = _LINES.get(self.status_code) or b"HTTP/1.1 %d Unknown\r\n" % self.status_code
+        fields = _field_lines(tuple(self.headers.items()))
+        return b"%b%b%b%b\r\n" % (line, _date_line(int(time.time())), fields, more)
+
+    def as_bytes(self, more: bytes = b"", *, head_only: bool = False) -> bytes:
+        """All of it.
+
+        :param more: further header lines.
+        :param head_only: whether the body is left out, as for HEAD (RFC 9110 section 9.3.2).
+        """
+        if self.status_code not in (204, 304):
+            more = b"%bContent-Length: %d\r\n" % (more, len(self.content))
+        return self.head(more) if head_only else self.head(more) + self.content
+
     def for_django(self) -> HttpResponse:
         """The same as a Django response."""
         response = HttpResponse(self.content, status=self.status_code, headers=self.headers)
@@ -58,6 +85,17 @@ class Answer:
             del response["Content-Type"]
         response._has_been_logged = True  # type: ignore[attr-defined]  # a refusal; Django would write a second line
         return response
+
+
+@functools.lru_cache(maxsize=1)
+def _date_line(second: int) -> bytes:
+    """The ``Date`` header (RFC 9110 section 6.6.1), made once a second."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+
+
+@functools.lru_cache(maxsize=128)
+def _field_lines(fields: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1", "replace")
 
 
 class StreamedResponse(StreamingHttpResponse):

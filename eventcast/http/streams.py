@@ -26,9 +26,8 @@ from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
-from eventcast.http.answers import Answer, StreamedResponse, note_refused, refusal_answer
+from eventcast.http.answers import CLOSE, Answer, StreamedResponse, note_refused, refusal_answer
 from eventcast.http.formats import KEEP_ALIVE, Format
-from eventcast.http.wire import CLOSE, answer_bytes
 from eventcast.security import admission, clients
 from eventcast.security.authorization.permits import Permit
 from eventcast.server import daphne
@@ -213,7 +212,7 @@ def _answer_refused(taken: daphne.TakenOver, refusal: Refused, request: HttpRequ
     refusal in its place, and otherwise a response that breaks off."""
     if taken.unsent.startswith(b"HTTP/"):
         with contextlib.suppress(OSError):  # The client is gone.
-            taken.sock.send(answer_bytes(refusal_answer(refusal, request), CLOSE))
+            taken.sock.send(refusal_answer(refusal, request).as_bytes(CLOSE))
     taken.sock.close()
 
 

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventcast.conf import conf
 from eventcast.exceptions import InternalError, Refused, RequestTimeout
-from eventcast.http.answers import Answer, note_refused, refusal_answer
+from eventcast.http.answers import CLOSE, Answer, note_refused, refusal_answer
 from eventcast.http.head import Head, read_head
 from eventcast.http.payloads import check_body_size
-from eventcast.http.wire import CLOSE, answer_bytes
 from eventcast.server.body import Body
 from eventcast.server.client_socket import ClientSocket
 from eventcast.server.tasks import run_at_once
@@ -189,7 +188,7 @@ class HTTPConnection(ClientSocket):
             self._keep_alive = False
         # A client of HTTP/1.0 that has asked for it has to be told that the connection stays.
         more = b"" if head.version == "1.1" else b"Connection: keep-alive\r\n"
-        self._send(answer_bytes(answer, more if self._keep_alive else CLOSE, head_only=head.method == "HEAD"))
+        self._send(answer.as_bytes(more if self._keep_alive else CLOSE, head_only=head.method == "HEAD"))
         if self._unsent:
             self._busy = True
         else:

@@ -12,10 +12,9 @@ from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
 from eventcast.http import channels, own_paths, pages, streams
-from eventcast.http.answers import Answer, View, answering, refusal_answer, refused
+from eventcast.http.answers import CLOSE, Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import check_body_size
 from eventcast.http.request import Request
-from eventcast.http.wire import CLOSE, answer_head
 from eventcast.routing import EventcastRouter
 from eventcast.security import admission, clients
 from eventcast.security.hosts import check_host
@@ -168,7 +167,7 @@ class DoorConnection(HTTPConnection):
         elif self._still_there(subscriber):
             self._log("http", "complete", status=200, size=0)
             more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
-            subscriber.begin(answer_head(answer, more + CLOSE))
+            subscriber.begin(answer.head(more + CLOSE))
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")

@@ -19,8 +19,7 @@ from eventcast.engine.closing import ONLY_LISTENS, POLICY_VIOLATION
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused, ReservedChannel, TooManyFrames
-from eventcast.http.answers import refusal_answer
-from eventcast.http.wire import CLOSE, answer_bytes
+from eventcast.http.answers import CLOSE, refusal_answer
 from eventcast.security import admission, clients, refusals
 from eventcast.security.throttling import Inbound
 from eventcast.server import daphne
@@ -92,7 +91,7 @@ class EventcastConsumer(AsyncConsumer):
         except Refused as refusal:
             handshake.note_refused(refusal, request.path, admitted.described["peer"])
             with taken.sock, contextlib.suppress(OSError):
-                taken.sock.send(answer_bytes(refusal_answer(refusal), CLOSE))
+                taken.sock.send(refusal_answer(refusal).as_bytes(CLOSE))
             return
         handshake.open_connection(connection, request, admitted, taken.received, taken.log)
 
@@ -152,7 +151,7 @@ async def refuse(refusal: Refused, scope: dict[str, Any], send: Any, protocol: A
     """Turn a handshake down with a status and a code, as far as the server lets us; ASGI alone can say only 403."""
     handshake.note_refused(refusal, scope.get("raw_path") or scope["path"], clients.describe(scope))
     answer = refusal_answer(refusal)
-    if protocol is not None and daphne.refuse(protocol, refusal.code, answer_bytes(answer, CLOSE)):
+    if protocol is not None and daphne.refuse(protocol, refusal.code, answer.as_bytes(CLOSE)):
         return
     if "websocket.http.response" in (scope.get("extensions") or {}):
         fields = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
