@@ -110,6 +110,12 @@ def infos(channels: list[str]) -> list[list[Any]]:
     return [channel_info(name).row() for name in channels]
 
 
+@question
+def listening(pattern: str) -> int:
+    """How many subscribers of this process listen by a pattern."""
+    return sum(info.subscribers for info in live_patterns() if info.channel == pattern)
+
+
 def joined(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
     """The rows of several processes, those of one channel as one, in the order of their names."""
     found: dict[str, ChannelInfo] = {}

@@ -190,31 +190,37 @@ def form_of(request: HttpRequest) -> str | None:
     return preferred(request, ["application/json", *page, SSE, NDJSON])
 
 
-async def listen_or_ask(request: HttpRequest, name: str) -> Response:
-    """Serve a GET of a channel.
+async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response:
+    """Serve a GET of a channel, or of all channels that match a pattern.
 
     :raises Refused: the client may not.
     """
     form = form_of(request)
     response: Response
     if form == pages.HTML:
-        response = pages.channel_page(request, name, await refusal_to_view(request, name))
+        response = pages.channel_page(request, wanted, await _refusal_to_view(request, wanted))
     elif form in FORMATS and request.method == "GET":
-        more, format = in_query(request, "channel"), FORMATS[form]
-        if more:
-            response = await shared_streams.stream(request, [name, *more], format)
+        if isinstance(wanted, str) and (more := in_query(request, "channel")):
+            response = await shared_streams.stream(request, [wanted, *more], FORMATS[form])
         else:
-            response = await streams.stream(request, name, format)
+            response = await streams.stream(request, wanted, FORMATS[form])
     else:
-        await admission.check_view(request, name)
-        answers = await asking.ask("infos", channels=[name])
-        (info,) = presence.infos_in(answers)
-        response = answer(described(info) | answers.as_json())
+        await admission.check_view(request, wanted)
+        response = answer(await _information(wanted))
     patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
     return response
 
 
-async def refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refused | None:
+async def _information(wanted: str | Pattern) -> dict[str, Any]:
+    if isinstance(wanted, Pattern):
+        answers = await asking.ask("listening", pattern=wanted.text)
+        return {"pattern": wanted.text, "subscribers": sum(answers.found)} | answers.as_json()
+    answers = await asking.ask("infos", channels=[wanted])
+    (info,) = presence.infos_in(answers)
+    return described(info) | answers.as_json()
+
+
+async def _refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refused | None:
     """The reason why a browser may not see a channel, or many, yet: its page asks for a login, a key or a token."""
     try:
         await admission.check_view(request, wanted)

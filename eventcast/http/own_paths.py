@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
-from django.utils.cache import patch_vary_headers
 
 from eventcast import metrics
 from eventcast.engine import asking, patterns, presence
@@ -23,10 +22,8 @@ from eventcast.exceptions import (
     ReservedChannel,
     Unauthorized,
 )
-from eventcast.http import pages, streams
 from eventcast.http.answers import Answer, Response, answer, described, refusal_answer
-from eventcast.http.channels import channel_of, form_of, refusal_to_view
-from eventcast.http.formats import FORMATS
+from eventcast.http.channels import channel_of, listen_or_ask
 from eventcast.layers import get_layer
 from eventcast.security import admission, refusals
 
@@ -128,24 +125,7 @@ async def subscribe(request: HttpRequest) -> Response:
     ``?pattern=/orders/<int:id>``."""
     _check_reads(request)
     mount = mount_of(request, patterns.SUBSCRIBE)
-    pattern = patterns.from_query(request.META.get("QUERY_STRING", ""), mount)
-    form = form_of(request)
-    if form in FORMATS and request.method == "GET":
-        return await streams.stream(request, pattern, FORMATS[form])
-    if form == pages.HTML:
-        refusal = await refusal_to_view(request, pattern)
-        response = pages.channel_page(request, pattern.text, refusal, many=True)
-        patch_vary_headers(response, ["Accept"])
-        return response
-    await admission.check_view(request, pattern)
-    answers = await asking.ask("listening", pattern=pattern.text)
-    return answer({"pattern": pattern.text, "subscribers": sum(answers.found)} | answers.as_json())
-
-
-@asking.question
-def listening(pattern: str) -> int:
-    """How many subscribers of this process listen by a pattern."""
-    return sum(info.subscribers for info in presence.live_patterns() if info.channel == pattern)
+    return await listen_or_ask(request, patterns.from_query(request.META.get("QUERY_STRING", ""), mount))
 
 
 def health(own: bytes) -> Answer | None:

@@ -35,15 +35,14 @@ LOCALE = "django.middleware.locale.LocaleMiddleware"
 ROOT = Path(eventcast.__file__).parent
 
 
-def channel_page(
-    request: HttpRequest, name: str, refusal: Refused | None = None, *, many: bool = False
-) -> HttpResponse:
-    """The page of the channel ``name``, or of all channels that match the pattern ``name``.
+def channel_page(request: HttpRequest, wanted: str | Pattern, refusal: Refused | None = None) -> HttpResponse:
+    """The page of a channel, or of all channels that match a pattern.
 
-    :param many: whether the name is a pattern.
     :param refusal: the reason why this request may not listen. The page then asks for a login, or for a key or token,
         which its script sends with everything that it asks for.
     """
+    many = isinstance(wanted, Pattern)
+    name = str(wanted)
     context = {
         "name": name,
         "printable": names.printable(name),
@@ -52,7 +51,7 @@ def channel_page(
         "limit": str(conf.MAX_MESSAGE_SIZE),
         "refusal": refusal,
         "detail": translated(refusal.detail) if refusal else "",
-        **_ways_in(request, patterns.parse(name) if many else name),
+        **_ways_in(request, wanted),
         "admin": path_of("admin:eventcast_channel_changelist"),
     }
     response = _page("eventcast/channel.html", context, connect=request.get_host())

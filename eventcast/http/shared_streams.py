@@ -34,7 +34,10 @@ class SharedStream(Stream):
     async def let_in(self, subscriber: Carrier) -> None:
         subscriber.hub = current_hub()  # It counts what is owed.
         admitted = {name: found for name, found in self._found.items() if isinstance(found, Permit)}
-        strands = {name: _strand(subscriber, self.request, permit) for name, permit in admitted.items()}
+        strands = {
+            name: Strand(subscriber, **clients.described(self.request, permit.user, permit.identity))
+            for name, permit in admitted.items()
+        }
         for name, found in self._found.items():
             if isinstance(found, Permit):
                 subscriber.tell("hello", notices.hello(name, KEEP_ALIVE, found.expires_at, publish=False))
@@ -58,10 +61,6 @@ class SharedStream(Stream):
         note_refused("GET", name, refusal, subscribes=True)
         detail = pages.translated_for(self.request, refusal.detail)
         subscriber.tell("bye", notices.refused(refusal, detail, channel=name))
-
-
-def _strand(carrier: Carrier, request: HttpRequest, permit: Permit) -> Strand:
-    return Strand(carrier, **clients.described(request, permit.user, permit.identity))
 
 
 async def stream(request: HttpRequest, channels: list[str], format: Format) -> SharedStream:
