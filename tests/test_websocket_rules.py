@@ -40,6 +40,8 @@ async def test_broken_rule_closes_with_its_code(connect: Connect, speaks: bool, 
     await peer.send(data)
     opcode, payload = await peer.frame()
     assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, code)
+    assert await peer.rest() == []
+    await peer.send(masked(CLOSE, b"\x03\xe8"))  # The server has closed its own side only: nothing is reset.
     assert presence.subscriber_count("/a") == 0
 
 

@@ -7,6 +7,7 @@ pinged by the hub's pulse. What a client sends that may only listen is counted a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import deque
@@ -145,6 +146,8 @@ class WebSocketConnection(SocketSubscriber):
         if rule.code == MESSAGE_TOO_BIG:
             refusals.count("message_too_large")
         self.close(Closing(rule.code, rule.reason))
+        if self._owed is None:
+            self.last_bytes_written()
 
     # --- publishing -------------------------------------------------------------------------------------------------
 
@@ -187,7 +190,11 @@ class WebSocketConnection(SocketSubscriber):
         return close_frame(closing.code, closing.reason)
 
     def last_bytes_written(self) -> None:
-        """The client answers the close frame, or is cut off a moment later."""
+        """The client answers the close frame, or is cut off a moment later. Where no answer is awaited, the server
+        closes its side (RFC 6455 section 7.1.1)."""
+        if self._deaf and self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
 
     def sign_of_life(self) -> bytes:
         return PING_FRAME
