@@ -23,7 +23,7 @@ class Daphne:
     def __init__(self) -> None:
         self.handed_over: list[bytes] = []
 
-    def hand_over(self, sock: socket.socket, data: bytes) -> None:
+    def hand_over(self, sock: socket.socket, data: bytes, patience: float) -> None:
         self.handed_over.append(data)
         sock.close()
 

@@ -1,8 +1,7 @@
 """All that eventcast knows of the insides of Daphne, Twisted and autobahn.
 
-Under plain ``daphne`` a connection is *taken over* once its handshake may be accepted, or the head of its response is
-written. ``eventcast serve`` *hands over* what is not for a channel. Elsewhere, behind TLS, and where :func:`problems`
-finds that they are built otherwise, plain ASGI does.
+Under plain ``daphne`` a connection is *taken over* once its handshake may be accepted, or its response has begun.
+``eventcast serve`` *hands over* what is not for a channel. Elsewhere, and where :func:`problems` finds some, ASGI does.
 """
 
 from __future__ import annotations
@@ -145,8 +144,7 @@ def read_on(protocol: Any) -> None:
 
 
 def refuse(protocol: Any, code: str, answer: bytes) -> bool:
-    """Turn down a handshake with an HTTP answer that says ``Connection: close``, where ASGI alone could say only 403;
-    False if that cannot be done."""
+    """Turn down a handshake with an HTTP answer, where ASGI alone could say only 403; False if that cannot be done."""
     protocol.transport.resumeProducing()
     if protocol.__dict__.pop("handshake_deferred", None) is None:
         return False
@@ -197,13 +195,12 @@ _registered: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def close_at_shutdown(protocol: Any, hub: Any) -> None:
     """Have a hub's ``say_goodbye`` called when Twisted shuts down: Daphne itself would just drop its sockets."""
-    if hub in _registered:
-        return
-    _registered.add(hub)
     from twisted.internet import reactor
 
-    # At once: Daphne has just cancelled its applications, which end with the event loop's next turn.
-    cast(Any, reactor).addSystemEventTrigger("before", "shutdown", _end, protocol.server, hub.say_goodbye)
+    if hub not in _registered:
+        _registered.add(hub)
+        # At once: Daphne has just cancelled its applications, which end with the event loop's next turn.
+        cast(Any, reactor).addSystemEventTrigger("before", "shutdown", _end, protocol.server, hub.say_goodbye)
 
 
 def _end(server: Any, say_goodbye: Callable[[], list[Any]] = list) -> Any:
@@ -234,13 +231,16 @@ def behind_the_door(application: Any, begin: Callable[[], None], **options: Any)
     class BehindTheDoor(Server):
         kill_all_applications = _end
 
-        def hand_over(self, sock: socket.socket, data: bytes) -> None:
-            """Serve a connection of which ``data`` was read already."""
+        def hand_over(self, sock: socket.socket, data: bytes, patience: float) -> None:
+            """Serve a connection of which ``data`` was read. A half-closed one waits ``patience`` seconds."""
             with sock, contextlib.suppress(OSError):  # Twisted makes a duplicate, unless the client has gone.
                 transport = cast(Any, reactor).adoptStreamConnection(sock.fileno(), sock.family, self.http_factory)
                 channel = getattr(transport.protocol, "_channel", transport.protocol)  # HTTP/1.1, and not HTTP/2
                 # The door has checked the head, and lets longer ones pass: Twisted would hang up without an answer.
                 channel.MAX_LENGTH = channel.totalHeadersSize = len(data)
+                wait = functools.partial(transport.reactor.callLater, patience, transport.abortConnection)
+                lost = transport.connectionLost
+                transport.readConnectionLost = lambda by: wait() if patience and channel._handlingRequest else lost(by)
                 transport.protocol.dataReceived(data)
 
     cast(Any, reactor)._asyncioEventloop.call_soon(begin)

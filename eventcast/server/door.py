@@ -31,7 +31,8 @@ class Door:
     """Listens on sockets, on the running event loop.
 
     :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
-    :param hand_over: gives a socket, and what was read from it, to Daphne.
+    :param hand_over: gives a socket, what was read from it, and the seconds that a client waits for its answer after
+        it has closed its side, to Daphne.
     :param rhythm: how often WebSockets are pinged.
     :param log: writes the access log, as Daphne calls it.
     """
@@ -40,7 +41,7 @@ class Door:
         self,
         hub: Hub,
         router: EventcastRouter | None,
-        hand_over: Callable[[socket.socket, bytes], None],
+        hand_over: Callable[[socket.socket, bytes, float], None],
         rhythm: Rhythm,
         log: Callable[[str, str, dict[str, Any]], None] | None = None,
     ) -> None:

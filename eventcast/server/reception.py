@@ -11,7 +11,7 @@ from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
-from eventcast.http import channels, own_paths, pages, streams
+from eventcast.http import channels, formats, own_paths, pages, streams
 from eventcast.http.answers import CLOSE, Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import check_body_size
 from eventcast.http.request import Request
@@ -24,6 +24,9 @@ from eventcast.websocket import handshake
 PUBLICATIONS = "eventcast publications"
 KNOWN_PUBLICATIONS, LONGEST_KNOWN = 4096, 1024
 """Heads of requests to publish that are known to be right, and bytes of their longest target."""
+
+ANSWER_TIMEOUT = 120.0
+"""Seconds for Daphne's answer to a client that has closed its side. Nothing tells whether it has gone altogether."""
 
 
 class DoorConnection(HTTPConnection):
@@ -217,9 +220,13 @@ class DoorConnection(HTTPConnection):
         :param length: the length of the body, where it was read already.
         """
         if not self._gone:
-            self._busy = True
+            head, self._busy = self._head, True
+            # A client that listens, and closes its side, has left.
+            listens = head.upgrades or head.meta.get("HTTP_ACCEPT") in (formats.SSE, formats.NDJSON)
             self._readers.remove(self._socket.fileno())
-            self._door.hand_over(self._give_away(), self._head.for_daphne(length) + received)
+            self._door.hand_over(
+                self._give_away(), head.for_daphne(length) + received, 0 if listens else ANSWER_TIMEOUT
+            )
 
 
 @answering

@@ -153,6 +153,27 @@ def test_half_closed_client_gets_its_answers(wire: Wire, channel: str) -> None:
     assert wire.rest() == b""
 
 
+LOGIN = request("GET", "/admin/login/")
+FORM_TYPE = "Content-Type: application/x-www-form-urlencoded"
+FORM = request("POST", "/admin/login/", b"password=" + b"p" * 300_000, FORM_TYPE)
+
+
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [(LOGIN, 200), (FORM, 403), (publish("/before") + LOGIN, 200)],
+    ids=["page", "form", "page behind a publish"],
+)
+def test_half_closed_client_gets_a_page_of_django(wire: Wire, page: bytes, status: int) -> None:
+    wire.send(page)
+    wire.socket.shutdown(socket.SHUT_WR)
+    if page.startswith(b"POST /before"):
+        assert wire.answer().status == 202
+    answer = wire.answer()
+    assert (answer.status, answer.closes) == (status, True)
+    assert answer.body.rstrip().endswith(b"</html>")
+    assert wire.rest() == b""
+
+
 def test_connection_stays_longer_than_a_proxy_keeps_it(start: Start, channel: str) -> None:
     server = start(servers.serve, env={"EVENTCAST_HANDSHAKE_TIMEOUT": "1", "EVENTCAST_BODY_TIMEOUT": "1"})
     with Wire(server.port, publish(channel)) as idle, Wire(server.port) as silent:
