@@ -7,7 +7,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory, override_settings
 
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
-from eventcast.security import admission, throttling
+from eventcast.security import throttling
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.throttling import Allowances, Inbound
 from tests.test_views import call
@@ -105,7 +105,7 @@ def publish(asked: Any = None, messages: int = 1, user: str = "") -> None:
     """The checks of a request to publish, as the view has them made."""
     asked = request() if asked is None else asked
     throttling.book(asked, Permit(identity=user), 0)
-    admission.check_rate(asked, Permit(identity=user), messages)
+    throttling.book(asked, Permit(identity=user), messages)
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2})
@@ -165,14 +165,6 @@ def test_wait_after_a_request_over_the_burst_is_that_of_a_whole_burst() -> None:
     with pytest.raises(TooManyPublishes) as refused:
         publish(messages=10_000)
     assert refused.value.retry_after == pytest.approx(2, abs=0.5)
-
-
-@override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 3})
-def test_request_without_a_message_counts_as_one() -> None:
-    for _ in range(3):
-        publish(messages=0)
-    with pytest.raises(TooManyPublishes):
-        throttling.book(request(), Permit(), 0)
 
 
 def test_no_publisher_is_remembered_without_a_rate() -> None:

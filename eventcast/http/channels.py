@@ -23,7 +23,7 @@ from eventcast.http.answers import Answer, Response, answer, described, note_ref
 from eventcast.http.formats import FORMATS, NDJSON, SSE
 from eventcast.layers import get_layer
 from eventcast.layers.counting import NOWHERE, Reach
-from eventcast.security import admission
+from eventcast.security import admission, throttling
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.hosts import check_host
 
@@ -62,7 +62,7 @@ async def publish(request: HttpRequest, name: str, permit: Permit | None = None)
         permit = await admission.check_publish(request, name)
     told = _told(request, name, permit)
     found = payloads.read_messages(request, told.decode)
-    admission.check_rate(request, permit, len(found))
+    throttling.book(request, permit, len(found))
     return _answer(told, len(found), await sending.asend(_checked(told, found), count=not told.minimal))
 
 

@@ -31,13 +31,11 @@ from eventcast.security.authorization.sessions import Sessions, Viewers
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
-    """Check that a request may publish to a channel. :func:`check_rate` books its messages when they are known.
+    """Check that a request may publish to a channel. ``throttling.book`` takes its messages when they are known.
 
     :raises Refused: it may not.
     """
-    permit = asking.ask(_checked_by(request), "publish", request, channel)
-    if not isinstance(permit, Permit):
-        permit = await permit
+    permit = await _ask(_checked_by(request), "publish", request, channel)
     throttling.book(request, permit, 0)
     return permit
 
@@ -60,23 +58,11 @@ def publish_permit(request: HttpRequest, channel: str) -> Permit | None:
 
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
     """Check that a WebSocket may publish to a channel. Done once, with the handshake, after :func:`check_subscribe`;
-    each message is then held against the rate by :func:`check_rate`.
+    each message is then held against the rate by ``throttling.book``.
 
     :raises Refused: it may not.
     """
     return await _permit(asking.current(), "publish", request, channel)
-
-
-def check_rate(request: HttpRequest, permit: Permit, messages: int = 1) -> None:
-    """Book messages that a request carries, or one message that a WebSocket sends.
-
-    A request without messages counts as one message.
-
-    :param request: the request, or the handshake.
-    :param permit: the result of :func:`check_publish` or :func:`check_websocket_publish`.
-    :raises TooManyPublishes: they are too many; none is booked.
-    """
-    throttling.book(request, permit, messages or 1)
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -105,17 +91,18 @@ async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
 
     :raises Refused: it may not.
     """
-    permit = asking.ask(_checked_by(request), "subscribe", request, wanted)
-    if not isinstance(permit, Permit):
-        await permit
+    await _ask(_checked_by(request), "subscribe", request, wanted)
+
+
+async def _ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
+    permit = asking.ask(authorization, action, request, wanted)
+    return permit if isinstance(permit, Permit) else await permit
 
 
 async def _permit(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
     """The permit of a subscriber, which is to be revoked by what happens from now on."""
     revocations = revocation.count()
-    permit = asking.ask(authorization, action, request, wanted)
-    if not isinstance(permit, Permit):
-        permit = await permit
+    permit = await _ask(authorization, action, request, wanted)
     return Permit(permit.user, permit.expires_at, permit.claims, permit.identity, revocations)
 
 

@@ -24,7 +24,7 @@ from eventcast.engine.closing import MESSAGE_TOO_BIG, POLICY_VIOLATION, Closing
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
-from eventcast.security import admission, refusals
+from eventcast.security import admission, refusals, throttling
 from eventcast.security.authorization.permits import Permit
 
 logger = logging.getLogger("eventcast.publish")
@@ -71,7 +71,7 @@ class Speaker:
         :param subscriber: the same client as a subscriber.
         """
         try:
-            admission.check_rate(self._request, self.permit)
+            throttling.book(self._request, self.permit, 1)
             if (found := self.read(data)) is not None:
                 message, event = found
                 await sending.apublish_all(self._channel, [message], event=event, count=False)
