@@ -67,6 +67,22 @@ async def test_publish_reaches_the_process_itself_and_others(layer: ClusterLayer
     ]
 
 
+async def test_publish_in_a_thread_counts_all_processes_and_on_an_event_loop_its_own(
+    layer: ClusterLayer, other: ClusterLayer
+) -> None:
+    await subscribe()
+    assert await asyncio.to_thread(publish, "/a", "x") == 111
+    assert publish("/a", "x") == 1
+
+
+async def test_publish_in_a_thread_waits_for_no_process_that_does_not_answer(
+    layer: ClusterLayer, other: ClusterLayer, switch: Switch
+) -> None:
+    await subscribe()
+    switch.buses[1].deaf = True
+    assert await asyncio.to_thread(publish, "/a", "x") == 1
+
+
 async def test_subscriber_hears_other_processes_in_order_without_a_task(
     layer: ClusterLayer, other: ClusterLayer
 ) -> None:

@@ -70,8 +70,10 @@ def publish(
     :param using: the database alias of that transaction; default: the default database.
     :param fail_silently: return ``None`` when the message cannot be delivered. The log says why. A wrong name or
         message is an error nevertheless.
-    :returns: how many subscribers this process, or the server that answered, has on the channel. None with
-        ``on_commit``, where there is nowhere to send to, and on the thread of an event loop for what goes by HTTP.
+    :returns: how many subscribers the channel has in all processes, where the channel layer counts them, or by the
+        server that answered. Those of this process on the thread of an event loop, which cannot wait for the others,
+        and in a process that does not serve. None with ``on_commit``, where there is nowhere to send to, and on the
+        thread of an event loop for what goes by HTTP.
     :raises InvalidChannel: ``channel`` is not a path, or too long (``ChannelTooLong``).
     :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode; ``InvalidEventName``:
         ``event`` has a line break or is over 128 bytes.
@@ -80,7 +82,7 @@ def publish(
         running event loop with a layer other than the in-memory one, this is logged instead.
     :raises Refused, ServerUnreachable: likewise of the server of ``EVENTCAST["URL"]``.
     """
-    return _publish([_event(channel, data, event)], on_commit, using, fail_silently)
+    return _publish([_event(channel, data, event)], on_commit, using, fail_silently, count=True)
 
 
 def publish_many(
@@ -100,7 +102,7 @@ def publish_many(
     :raises TypeError: a message has no channel.
     """
     events = _events(pairs, event)
-    return None if _publish(events, on_commit, using, fail_silently) is None else len(events)
+    return None if _publish(events, on_commit, using, fail_silently, count=False) is None else len(events)
 
 
 async def apublish(
@@ -115,7 +117,7 @@ async def apublish(
     """The same as :func:`publish`, to be awaited. Safe on any event loop of the process.
 
     It waits while the channel's subscribers have to catch up, so that a loop of calls loses nothing with subscribers
-    that read. It returns how many subscribers the channel has in all processes, where the channel layer counts them.
+    that read. It returns the count of all processes on the thread of an event loop, too.
     """
     return await _apublish([_event(channel, data, event)], on_commit, using, fail_silently)
 
@@ -133,9 +135,11 @@ async def apublish_many(
     return None if await _apublish(events, on_commit, using, fail_silently) is None else len(events)
 
 
-def _publish(events: Sequence[dict[str, Any]], on_commit: bool, using: str | None, fail_silently: bool) -> int | None:
+def _publish(
+    events: Sequence[dict[str, Any]], on_commit: bool, using: str | None, fail_silently: bool, *, count: bool
+) -> int | None:
     if not on_commit:
-        return _send(events, fail_silently)
+        return _send(events, fail_silently, count=count)
     if running_loop() is None or transaction.get_connection(using).in_atomic_block:
         _after_commit(events, using, fail_silently)
     else:
@@ -195,14 +199,15 @@ def _road() -> Road | None:
     return None if elsewhere.road is None or sending.captures or hubs() else elsewhere.road()
 
 
-def _send(events: Sequence[dict[str, Any]], fail_silently: bool) -> int | None:
+def _send(events: Sequence[dict[str, Any]], fail_silently: bool, *, count: bool = False) -> int | None:
+    others = 0
     try:
         if (road := _road()) is not None:
             return road.send(events, on_loop=running_loop() is not None)
         for event in events:
-            sending.send(event)
+            others = sending.send(event, count=count)
     except EventcastError:
         if not fail_silently:
             raise
         return None  # The log has it, where it was raised.
-    return presence.subscriber_count(events[-1]["channel"]) if events else 0
+    return others + presence.subscriber_count(events[-1]["channel"]) if events else 0

@@ -108,8 +108,12 @@ def send_at_once(event: dict[str, Any], *, count: bool = True) -> Reach | Broadc
     return Reach(heard)
 
 
-def send(event: dict[str, Any]) -> None:
-    """The same without ``await``. On the thread of a running event loop, layers of other projects get it later."""
+def send(event: dict[str, Any], *, count: bool = False) -> int:
+    """The same without ``await``. On the thread of a running event loop, layers of other projects get it later.
+
+    :param count: whether to count the subscribers of other processes, off the threads of event loops.
+    :returns: how many these are, as far as they are counted.
+    """
     layer, on_loop = get_layer(), running_loop() is not None
     if captures:
         _capture(event)
@@ -129,9 +133,10 @@ def send(event: dict[str, Any]) -> None:
         _background.start(_send_in_turn(layer, event))
     elif isinstance(layer, ClusterLayer):
         with _logging_failure(event):
-            layer.broadcast_now(_sends(event))
+            return layer.broadcast_now(_sends(event), count=count).subscribers
     else:
         _background.run(_send_by_layer(layer, event))
+    return 0
 
 
 def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:

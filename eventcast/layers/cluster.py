@@ -182,14 +182,14 @@ class ClusterLayer(Peers):
         """Whether the bus lives on the running event loop."""
         return self._loop is not None and self._loop is asyncio.get_running_loop()
 
-    def broadcast_now(self, sends: Sends) -> None:
+    def broadcast_now(self, sends: Sends, *, count: bool = False) -> Reach:
         """:meth:`broadcast` for a thread without an event loop."""
         loop = self._loop
         if not self.lives or loop is None:
             self._publish_now([(GROUP + group, message) for group, message in sends])
-            return
+            return Reach()
         try:
-            asyncio.run_coroutine_threadsafe(self._broadcast(sends, False), loop).result(TIMEOUT + 1)
+            return asyncio.run_coroutine_threadsafe(self._broadcast(sends, count), loop).result(TIMEOUT + 1)
         except (TimeoutError, FutureTimeoutError):  # two classes until Python 3.11
             raise LayerUnavailable("The server's event loop is blocked; the message may have been sent.") from None
 

@@ -52,6 +52,14 @@ async def check_view(entered: list[tuple[WebSocket, dict[str, Any]]], answers: l
         assert not listener.messages
 
 
+async def check_counts(connect: Connect, running: list[Server], http: Talk) -> None:
+    """Fail unless the site's sync and async views are told how many subscribers all processes have."""
+    listeners = [await connect(server, "/live/orders/7") for server in running for _ in range(SOCKETS // len(running))]
+    for view in ("pay", "pack", "deliver"):
+        answer = await http(running[0]).post(f"/orders/7/{view}/", "", FORM)
+        assert answer.json() == {"subscribers": len(listeners)}
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers need Linux")
 async def test_consumers_of_a_site_reach_those_of_other_workers(start: Start, connect: Connect, http: Talk) -> None:
     server = start(servers.serve, "--workers", "2", env={"DJANGO_SETTINGS_MODULE": "tests.site.settings"})
@@ -59,6 +67,7 @@ async def test_consumers_of_a_site_reach_those_of_other_workers(start: Start, co
     await check_room(entered, 2)
     answers = [await http(server).post("/room/", f"data=view {number}", FORM) for number in range(4)]
     await check_view(entered, answers)
+    await check_counts(connect, [server], http)
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
@@ -75,5 +84,6 @@ async def test_consumers_of_a_site_reach_those_of_other_processes_by_redis(
         await check_room(entered, 2)
         answers = [await http(running[n % 2]).post("/room/", f"data=view {n}", FORM) for n in range(4)]
         await check_view(entered, answers)
+        await check_counts(connect, running, http)
     finally:
         redis.stop()
