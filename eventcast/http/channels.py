@@ -187,7 +187,7 @@ def form_of(request: HttpRequest) -> str | None:
     :raises Refused: the header cannot be read.
     """
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    return preferred(request, ["application/json", *page, SSE, NDJSON])
+    return preferred(request, "application/json", *page, SSE, NDJSON)
 
 
 async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response:

@@ -17,8 +17,8 @@ from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import pages
 from eventcast.http.answers import note_refused
 from eventcast.http.formats import KEEP_ALIVE, Format
-from eventcast.http.streams import Stream, check_streams
-from eventcast.security import admission, clients
+from eventcast.http.streams import Stream, check_streams, permit_to_listen
+from eventcast.security import clients
 from eventcast.security.authorization.permits import Permit
 
 
@@ -77,7 +77,7 @@ async def _check(request: HttpRequest, name: str) -> Permit | Refused:
         names.check_channel(name)
         if not _is_served_here(request, name):
             raise ReservedChannel("There is no channel here beside that of the request.")
-        return await admission.check_subscribe(request, name)
+        return await permit_to_listen(request, name)
     except Refused as refusal:
         return refusal
 

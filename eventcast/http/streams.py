@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from eventcast import snapshots
@@ -22,6 +23,7 @@ from eventcast.engine.fanout import JOIN_LIMIT
 from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.quotas import quotas
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
@@ -84,7 +86,7 @@ def check_streams(request: HttpRequest) -> None:
 
     :raises StreamingUnavailable: it is not an ASGI server; ``LayerUnavailable``: it is stopping.
     """
-    if getattr(request, "scope", None) is None:
+    if not isinstance(request, ASGIRequest):
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
     if current_hub().stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
@@ -97,7 +99,17 @@ async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) ->
     :raises Refused: the client may not subscribe.
     """
     check_streams(request)
-    return Stream(request, wanted, format, await admission.check_subscribe(request, wanted))
+    return Stream(request, wanted, format, await permit_to_listen(request, wanted))
+
+
+async def permit_to_listen(request: HttpRequest, wanted: str | Pattern) -> Permit:
+    """Check that a request may subscribe, and that there is a place: a response that has begun cannot be refused.
+
+    :raises Refused: it may not, or there is none.
+    """
+    permit = await admission.check_subscribe(request, wanted)
+    quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
+    return permit
 
 
 class SocketStream(SocketSubscriber, Carrier):
@@ -117,8 +129,8 @@ class SocketStream(SocketSubscriber, Carrier):
         self._format = answer.format
         self._chunked = chunked
         self._unasked = 0
-        if sock.family != getattr(socket, "AF_UNIX", None) and hasattr(socket, "TCP_USER_TIMEOUT"):
-            with contextlib.suppress(OSError):  # gone already
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            with contextlib.suppress(OSError):  # gone already, or a Unix socket
                 # The kernel ends the connection if the client acknowledges nothing for that long (RFC 5482).
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER * 1000))
 

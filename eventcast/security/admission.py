@@ -20,10 +20,9 @@ from eventcast.conf import conf
 from eventcast.engine.closing import TAKEN_AWAY
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.quotas import quotas
 from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import Forbidden, LayerUnavailable, Refused
-from eventcast.security import clients, origins, revocation, throttling
+from eventcast.security import origins, revocation, throttling
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.base import Action, Authorization
 from eventcast.security.authorization.permits import Permit
@@ -70,10 +69,7 @@ async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit
 
     :raises Refused: it may not.
     """
-    permit = await _permit(_checked_by(request), "subscribe", request, wanted)
-    # Checked before the answer, because a response that has begun cannot be refused any more.
-    quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
-    return permit
+    return await _permit(_checked_by(request), "subscribe", request, wanted)
 
 
 async def check_watch(request: HttpRequest, wanted: str | Pattern) -> Permit:

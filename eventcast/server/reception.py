@@ -144,33 +144,34 @@ class DoorConnection(HTTPConnection):
 
         def serve(body: bytes) -> None:
             request.content = body
-            self._start(view(request), self._respond)
+            self._start(self._served(request, view), self._respond)
 
         self._read_body(serve)
 
+    async def _served(self, request: Request, view: View) -> Any:
+        response = await view(request)
+        if not isinstance(response, streams.Stream):
+            return response
+        stream = streams.SocketStream(self._socket, response, chunked=self._head.version == "1.1")
+        try:
+            await response.let_in(stream)
+        except Refused as refusal:
+            return refused(request, refusal)
+        return response, stream
+
     def _respond(self, response: Any) -> None:
-        if isinstance(response, streams.Stream):
-            self._start(self._subscribe_stream(response), functools.partial(self._open_stream, response))
+        if isinstance(response, tuple):
+            self._open_stream(*response)
         elif isinstance(response, Answer):
             self._answer(response)
         else:
             self._hand_over(self._buffer, 0)  # Its body was read.
 
-    async def _subscribe_stream(self, answer: streams.Stream) -> Answer | streams.SocketStream:
-        subscriber = streams.SocketStream(self._socket, answer, chunked=self._head.version == "1.1")
-        try:
-            await answer.let_in(subscriber)
-        except Refused as refusal:
-            return refused(answer.request, refusal)
-        return subscriber
-
-    def _open_stream(self, answer: streams.Stream, subscriber: Answer | streams.SocketStream) -> None:
-        if isinstance(subscriber, Answer):
-            self._answer(subscriber, close=True)
-        elif self._still_there(subscriber):
+    def _open_stream(self, answer: streams.Stream, stream: streams.SocketStream) -> None:
+        if self._still_there(stream):
             self._log("http", "complete", status=200, size=0)
             more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
-            subscriber.begin(answer.head(more + CLOSE))
+            stream.begin(answer.head(more + CLOSE))
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
