@@ -123,9 +123,7 @@ def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
     if admitted.subprotocol == v1.SUBPROTOCOL:
         publish = admitted.speaker is not None
         expires_at = admitted.permit.expires_at
-        subscriber = v1.V1ASGIWebSocket(send, admitted.wanted, expires_at, publish=publish, **admitted.described)
-        subscriber.watching = admitted.watches
-        return subscriber
+        return v1.V1ASGIWebSocket(send, admitted.wanted, expires_at, publish=publish, **admitted.described)
     return ASGIWebSocket(send, **admitted.described)
 
 
