@@ -56,11 +56,9 @@ class SharedBus(Bus):
 
     def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
         refusal = self._switch.refusal
-        then(self.publish_now(topic, payload) if refusal is None else refusal)
+        then(self._send(topic, payload) if refusal is None else refusal)
 
-    def publish_now(self, topic: str, payload: bytes) -> int:
-        if self._switch.refusal is not None:
-            raise LayerUnavailable(str(self._switch.refusal))
+    def _send(self, topic: str, payload: bytes) -> int:
         self._switch.published.append(topic)
         receivers = [bus for bus in self._switch.buses if topic in bus.topics]
         if not self._switch.returns:

@@ -91,10 +91,11 @@ class Bus(ABC):
     async def wait_for_room(self, topics: Sequence[str]) -> None:  # noqa: B027 (most buses are never crowded)
         """Wait while too much waits to be sent to processes that hear these topics, within a bound of time."""
 
-    def publish_now(self, topic: str, payload: bytes) -> int:
-        """:meth:`publish` without an event loop, in any thread of a process that has not started the bus.
+    def publish_now(self, sends: Sequence[tuple[str, bytes]]) -> Sequence[int | LayerUnavailable]:
+        """:meth:`publish` topics and payloads without an event loop, in any thread of a process that has not started
+        the bus.
 
-        :raises LayerUnavailable: likewise.
+        :raises LayerUnavailable: none can be sent, or what has become of them is not known.
         """
         raise LayerUnavailable("This process is not connected with the others; nothing was sent.")
 

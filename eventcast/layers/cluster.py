@@ -18,9 +18,7 @@ from eventcast.layers.peers import GROUP, PROCESS, Peers, logger
 from eventcast.layers.questions import Question
 
 Sends = Sequence[tuple[str, dict[str, Any]]]
-
-Note = Callable[[dict[str, Any], "LayerUnavailable | None"], object]
-
+Note = Callable[[dict[str, Any], LayerUnavailable | None], object]
 
 connections: list[Callable[[ClusterLayer], None]] = []
 """Called with a layer each time that it starts: how the engine sets what the layer asks it for."""
@@ -194,8 +192,7 @@ class ClusterLayer(Peers):
             raise LayerUnavailable("The server's event loop is blocked; the message may have been sent.") from None
 
     def _publish_now(self, contents: Sequence[tuple[str, Any]]) -> None:
-        for topic, content in contents:
-            self.bus.publish_now(topic, self._pack(0, content))
+        _receivers(self.bus.publish_now([(topic, self._pack(0, content)) for topic, content in contents]))
 
     async def _broadcast(self, sends: Sends, count: bool) -> Reach:
         if self.bus.is_crowded():
@@ -219,55 +216,45 @@ class ClusterLayer(Peers):
 class Broadcast(Question):
     """Messages that were sent to groups in one go, until it is known how many subscribers they have reached.
 
-    :param unsent: how many of them the bus has to take.
+    :param heard: how many of them the bus has to take, because other processes may hear them.
     :param known: what is known of subscribers of other processes; None if these are asked.
     """
 
+    __slots__ = ("_heard", "_known", "_layer", "_more", "_note", "_results", "_sends", "outcome", "then")
+
     def __init__(
-        self, layer: ClusterLayer, sends: Sends, unsent: int, known: Reach | None, more: int, note: Note
+        self, layer: ClusterLayer, sends: Sends, heard: int, known: Reach | None, more: int, note: Note
     ) -> None:
         super().__init__()
-        self._layer, self._sends, self._unsent, self._known = layer, sends, unsent, known
+        self._layer, self._sends, self._heard, self._known = layer, sends, heard, known
         self._more, self._note = more, note
-        self._receivers = 0  # Live processes that have got messages; one that has got two of them is counted twice.
-        self._is_first = True
-        self._refusal: LayerUnavailable | None = None
+        self._results: list[int | LayerUnavailable] = []
         self.outcome: Reach | LayerUnavailable | None = None
         """What is known of it when it is over, or the error."""
         self.then: Callable[[Reach | LayerUnavailable], object] = ignore
         """Called with the outcome."""
 
     async def reach(self) -> Reach:
-        """Wait until it is over.
-
-        :raises LayerUnavailable: as :meth:`ClusterLayer.broadcast`.
-        """
+        """Wait for the outcome."""
         future: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
         self.then = functools.partial(settle, future)
         return await future
 
-    def sent(self, receivers: int | LayerUnavailable) -> None:
-        """What has become of the next message; the first decides whether it worked."""
-        self._unsent -= 1
-        if isinstance(receivers, int):
-            self._receivers += self._layer._heartbeats.living(receivers)
-        elif self._is_first:
-            self._refusal = receivers
-        elif self._refusal is None:
-            # Not the publisher's error: a publisher that tried again would send the message twice.
-            logger.error("Publishing to subscribers of patterns failed: %s", receivers)
-        self._is_first = False
-        if self._unsent:
+    def sent(self, result: int | LayerUnavailable) -> None:
+        """What has become of the next message."""
+        self._results.append(result)
+        if len(self._results) < self._heard:
             return
-        if self._refusal is not None:
-            self._layer._questions.close(self)
-            partly = LayerUnavailable("Only subscribers of patterns have got the message.")
-            self._end(partly if self._receivers else self._refusal)
-            return
-        self._layer._deliver(self._sends)
+        layer = self._layer
+        try:
+            receivers = _receivers(self._results, layer._heartbeats.living)
+        except LayerUnavailable as error:
+            layer._questions.close(self)
+            return self._end(error)
+        layer._deliver(self._sends)
         if self._known is None:
-            self._layer._questions.limit(self)
-            self._layer._questions.expect(self, self._receivers)
+            layer._questions.limit(self)
+            layer._questions.expect(self, receivers)
         else:
             self._end(self._known)
 
@@ -284,3 +271,19 @@ class Broadcast(Question):
         except Exception:
             # The connection that the bus reads from must not break over it.
             logger.exception("A publisher could not be told what has become of its message.")
+
+
+def _receivers(results: Sequence[int | LayerUnavailable], living: Callable[[int], int] = int) -> int:
+    """How many live processes have got messages that were sent in one go, one that got two of them counted twice.
+
+    :raises LayerUnavailable: the first was refused, which decides whether it worked.
+    """
+    first, *others = results
+    receivers = sum([living(each) for each in results if isinstance(each, int)])
+    if isinstance(first, LayerUnavailable):
+        raise LayerUnavailable("Only subscribers of patterns have got the message.") if receivers else first
+    for each in others:
+        if isinstance(each, LayerUnavailable):
+            # Not the publisher's error: a publisher that tried again would send the message twice.
+            logger.error("Publishing to subscribers of patterns failed: %s", each)
+    return receivers

@@ -24,6 +24,7 @@ from eventcast.exceptions import LayerUnavailable
 from eventcast.layers.bus import TIMEOUT, Bus, Then, ignore, settle
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.redis_connections import Publishing, Subscribing
+from eventcast.layers.resp import command
 
 logger = logging.getLogger("eventcast.layers")
 
@@ -203,8 +204,10 @@ class RedisBus(Bus):
         else:
             self._publishing.publish(self._prefix + topic.encode(), payload, then)
 
-    def publish_now(self, topic: str, payload: bytes) -> int:
-        return self._caller.publish(self._prefix + topic.encode(), payload)
+    def publish_now(self, sends: Sequence[tuple[str, bytes]]) -> Sequence[int | LayerUnavailable]:
+        return self._caller.publish(
+            [command(b"PUBLISH", self._prefix + topic.encode(), payload) for topic, payload in sends]
+        )
 
     def _take(self, topic: bytes, payload: bytes) -> None:
         if topic != self._probe:
@@ -228,17 +231,17 @@ class _Caller:
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
-    def publish(self, topic: bytes, payload: bytes) -> int:
+    def publish(self, commands: Sequence[bytes]) -> list[int | LayerUnavailable]:
         if self._pid != os.getpid():  # The parent's connection, and its lock, are the parent's.
             self._pid, self._connection, self._lock = os.getpid(), None, threading.Lock()
         if not self._lock.acquire(timeout=TIMEOUT / 2):
             raise LayerUnavailable("Redis does not answer; nothing was sent. Try again later.")
         try:
-            return self._publish(topic, payload)
+            return self._publish(commands)
         finally:
             self._lock.release()
 
-    def _publish(self, topic: bytes, payload: bytes) -> int:
+    def _publish(self, commands: Sequence[bytes]) -> list[int | LayerUnavailable]:
         try:
             # What can be read now is the end of the connection, because each answer was awaited.
             if self._connection is not None and self._connection.can_read(0):
@@ -249,13 +252,17 @@ class _Caller:
             self._drop()
             raise LayerUnavailable("Redis cannot be reached; nothing was sent. Try again later.") from error
         try:
-            self._connection.send_command("PUBLISH", topic, payload)
-            return int(self._connection.read_response())
-        except redis.exceptions.ResponseError as error:
-            raise LayerUnavailable(f"Redis has refused it ({error}); nothing was sent.") from error
+            self._connection.send_packed_command([b"".join(commands)])  # One round trip for all.
+            return [self._read() for _ in commands]
         except FAILURES as error:
             self._drop()
             raise LayerUnavailable("Redis has not answered; the message may have been sent.") from error
+
+    def _read(self) -> int | LayerUnavailable:
+        try:
+            return int(self._connection.read_response())
+        except redis.exceptions.ResponseError as error:
+            return LayerUnavailable(f"Redis has refused it ({error}); nothing was sent.")
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -35,26 +35,42 @@ def address(redis: Redis, database: int = 0) -> str:
 
 def test_process_without_an_event_loop_is_told_what_was_sent(redis: Redis) -> None:
     bus = RedisBus(Address(address(redis)), "test.")
-    assert bus.publish_now("a", b"") == 0
+
+    def publish() -> object:
+        (result,) = bus.publish_now([("a", b"")])
+        return result
+
+    assert publish() == 0
     before = redis.connections()
-    assert [bus.publish_now("a", b"") for _ in range(10)] == [0] * 10
+    assert [publish() for _ in range(10)] == [0] * 10
     assert redis.connections() == before + 1  # the question itself
 
     redis.stop()
     with pytest.raises(LayerUnavailable, match="nothing was sent"):
-        bus.publish_now("a", b"")
+        publish()
     redis.come_back()
-    assert bus.publish_now("a", b"") == 0
+    assert publish() == 0
     redis.freeze()
     with pytest.raises(LayerUnavailable, match="may have been sent"):
-        bus.publish_now("a", b"")
+        publish()
     with pytest.raises(LayerUnavailable, match="nothing was sent"):
-        bus.publish_now("a", b"")
+        publish()
     redis.thaw()
-    assert bus.publish_now("a", b"") == 0
-    redis.command("ACL", "SETUSER", "default", "-publish")
+    assert publish() == 0
+
+
+def test_process_without_an_event_loop_is_told_by_the_first_message_if_it_worked(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = RedisChannelLayer([address(redis)], prefix="test.")
+    sends: list[tuple[str, dict[str, Any]]] = [("g", {}), ("patterns", {})]
+    layer.broadcast_now(sends)
+    redis.command("ACL", "SETUSER", "default", "resetchannels", "&test.group.g")
+    layer.broadcast_now(sends)
+    assert "Publishing to subscribers of patterns failed: Redis has refused it" in caplog.text
+    redis.command("ACL", "SETUSER", "default", "resetchannels")
     with pytest.raises(LayerUnavailable, match=r"no permissions.*nothing was sent"):
-        bus.publish_now("a", b"")
+        layer.broadcast_now(sends)
 
 
 async def test_databases_of_one_redis_do_not_hear_each_other_and_prefixes_do(redis: Redis) -> None:
