@@ -254,13 +254,16 @@ async def test_box_takes_files(visit: Visit, server: Server, channel: str, conne
     await expect(page.locator("#check")).to_have_text("9 B, JSON")
     await page.keyboard.press("Enter")
     assert await client.receive() == '{"a":\r\n1}'
+    await expect(box).to_be_visible()  # the answer has come
     await expect(box).to_have_value("half typed")
 
     assert await page.evaluate(DROP, ["#data", [0, 255, 10]]) is False
     await expect(page.locator("#check")).to_have_text("3 B, binary")
     await page.keyboard.press("Enter")
+    await expect(box).to_be_visible()
     await page.get_by_role("button", name="Send again").click()
     assert await client.receive_many(2) == [b"\x00\xff\n"] * 2
+    await expect(page.locator("#sent")).to_have_text("Reached 1 other subscriber")
 
     assert await page.evaluate(DROP, ["body", [1]]) is False  # the browser does not leave the page for it
     await expect(box).to_be_visible()
@@ -269,6 +272,18 @@ async def test_box_takes_files(visit: Visit, server: Server, channel: str, conne
     await page.locator("#file").set_input_files([text])
     await page.get_by_role("button", name="Remove").click()
     await expect(box).to_be_focused()
+
+
+async def test_send_again_waits_for_no_answer(visit: Visit, server: Server, channel: str, connect: Connect) -> None:
+    client = await connect(server, channel)
+    page = await open_channel(visit, server, channel)
+    box = page.get_by_role("textbox", name="Message")
+    await box.fill("one")
+    await box.press("Control+Enter")
+    await expect(box).to_have_value("")
+    await box.fill("two")
+    await page.evaluate("for (const id of ['send-button', 'resend']) document.getElementById(id).click()")
+    assert await client.receive_many(3) == ["one", "two", "two"]
 
 
 # --- an honest line ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ globalThis.eventcastSender = (form, name, publish) => {
   let file = null; // {data} of the chosen file: it is sent in place of what is typed
   let history = JSON.parse(store.get("sent:" + name) ?? "[]");
   let place = history.length; // in the history, which ends with what is typed
-  let last = history.at(-1); // what was sent last, a Blob too
+  let last = history.at(-1); // what was sent last, a Blob too, answered or not
   let typed = "";
 
   box.value ||= store.get("draft:" + name) ?? "";
@@ -45,7 +45,6 @@ globalThis.eventcastSender = (form, name, publish) => {
   });
 
   function keep(data) {
-    last = data;
     $("resend").hidden = false;
     if (data.size != null || data.length > LONGEST) return;
     history = [...history.filter((one) => one != data), data].slice(-KEPT);
@@ -59,6 +58,7 @@ globalThis.eventcastSender = (form, name, publish) => {
   }
 
   async function send(data) {
+    last = data;
     say("");
     try {
       say(await publish(data));
