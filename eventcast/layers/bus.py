@@ -11,7 +11,7 @@ from typing import Any
 from eventcast.exceptions import LayerUnavailable
 
 TIMEOUT = 1.7
-"""Seconds in which a bus answers each call, whatever the state of what it runs on: 2 s with the time for counts."""
+"""Seconds within which a bus answers each call, also while Redis or a worker hangs: 2 s with the time for counts."""
 
 
 Then = Callable[[int | LayerUnavailable], object]
@@ -19,7 +19,7 @@ Then = Callable[[int | LayerUnavailable], object]
 
 
 def ignore(*arguments: object) -> None:
-    """What is called where nothing is to be done."""
+    """A callback that does nothing."""
 
 
 class Bus(ABC):
@@ -31,21 +31,21 @@ class Bus(ABC):
     receive: Callable[[str, bytes], None] = staticmethod(ignore)
     """Called on the event loop with each topic and payload that arrives."""
     paused: Callable[[], None] = staticmethod(ignore)
-    """Called on the event loop when all is received that has arrived in one piece."""
+    """Called on the event loop after the last message of each piece that was read."""
     lost: Callable[[str, int], None] = staticmethod(ignore)
-    """Called on the event loop with a topic and the number of payloads that this process had for it and dropped."""
+    """Called on the event loop with a topic and the number of its payloads that this process dropped unsent."""
     returned: Callable[[], None] = staticmethod(ignore)
     """Called on the event loop when the other processes can be reached again."""
     encode: Callable[[Any], bytes]
     """Turns a message of plain types into bytes."""
     decode: Callable[[bytes], Any]
-    """The reverse. It may raise anything for bytes of another program."""
+    """Turns bytes into a message. It may raise any exception for bytes of another program."""
     up = True
     """Whether the other processes can be reached now, as far as the bus knows."""
 
     @abstractmethod
     async def start(self) -> None:
-        """Begin on the running event loop, without subscriptions. What was left on a loop that has ended is dropped.
+        """Begin on the running event loop, without subscriptions. Connections of an ended event loop are dropped.
 
         A bus that cannot reach the others now goes on trying, and :attr:`up` is False until then.
         """
@@ -56,18 +56,18 @@ class Bus(ABC):
 
     @abstractmethod
     async def subscribe(self, topics: Sequence[str]) -> None:
-        """What is published to these topics after this has returned is received, while the bus is up.
+        """Subscribe to topics. Payloads published after this returns are received, while the bus is up.
 
         :raises LayerUnavailable: it is up and has not confirmed that within :data:`TIMEOUT`.
         """
 
     @abstractmethod
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        """End subscriptions soon. What arrives until then is received."""
+        """End subscriptions soon. Payloads that arrive until then are received."""
 
     @abstractmethod
     def publish(self, topic: str, payload: bytes, then: Then = ignore) -> None:
-        """Send a payload. What is published first arrives first.
+        """Send a payload. Payloads arrive in the order of their publishing.
 
         :param then: called within :data:`TIMEOUT`, or before this returns: with the number of processes that receive
             it, each once. This process is among them if the bus returns to a process what it has published itself; the
@@ -85,11 +85,11 @@ class Bus(ABC):
         return True
 
     def is_crowded(self) -> bool:
-        """Whether so much waits to be sent that publishers should wait."""
+        """Whether so many bytes wait to be sent that publishers should wait."""
         return False
 
     async def wait_for_room(self, topics: Sequence[str]) -> None:  # noqa: B027 (most buses are never crowded)
-        """Wait while too much waits to be sent to processes that hear these topics, within a bound of time."""
+        """Wait, for a bounded time, while too many bytes are unsent to processes that subscribe to these topics."""
 
     def publish_now(self, sends: Sequence[tuple[str, bytes]]) -> Sequence[int | LayerUnavailable]:
         """:meth:`publish` topics and payloads without an event loop, in any thread of a process that has not started
@@ -100,7 +100,7 @@ class Bus(ABC):
         raise LayerUnavailable("This process is not connected with the others; nothing was sent.")
 
     def suspect(self, reason: str) -> None:  # noqa: B027 (most buses have nothing to do)
-        """What this process has published to itself did not come back: a bus that returns it connects again."""
+        """The heartbeats of this process do not come back: a bus that returns them connects again."""
 
 
 def settle(future: asyncio.Future[Any], result: Any) -> None:

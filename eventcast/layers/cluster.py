@@ -21,7 +21,7 @@ Sends = Sequence[tuple[str, dict[str, Any]]]
 Note = Callable[[dict[str, Any], LayerUnavailable | None], object]
 
 connections: list[Callable[[ClusterLayer], None]] = []
-"""Called with a layer each time that it starts: how the engine sets what the layer asks it for."""
+"""Called with a layer each time that it starts: the engine sets the callbacks of the layer here."""
 
 
 class ClusterLayer(Peers):
@@ -46,12 +46,12 @@ class ClusterLayer(Peers):
         super().__init__(bus, expiry=self.local.expiry, capacity=self.local.capacity)
         self.channel_capacity = self.local.channel_capacity
         self.count_with: Callable[[dict[str, Any]], int] = lambda message: 0
-        """Says how many subscribers of this process a message of a group goes to."""
+        """Returns the number of subscribers of this process that a message of a group goes to."""
         self._joining: Counter[str] = Counter()
         self._counts = RecentCounts()
 
     async def start(self) -> None:
-        """Live on the running event loop, unless the layer lives already."""
+        """Start the bus on the running event loop, unless it is started."""
         if not self.lives:
             for connect in connections:
                 connect(self)
@@ -230,18 +230,18 @@ class Broadcast(Question):
         self._more, self._note = more, note
         self._results: list[int | LayerUnavailable] = []
         self.outcome: Reach | LayerUnavailable | None = None
-        """What is known of it when it is over, or the error."""
+        """The counted subscribers, or the error; None until the broadcast is over."""
         self.then: Callable[[Reach | LayerUnavailable], object] = ignore
         """Called with the outcome."""
 
     async def reach(self) -> Reach:
-        """Wait for the outcome."""
+        """Wait until the broadcast is over; returns or raises its outcome."""
         future: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
         self.then = functools.partial(settle, future)
         return await future
 
     def sent(self, result: int | LayerUnavailable) -> None:
-        """What has become of the next message."""
+        """Note the result of the next message; the result of the first is that of the broadcast."""
         self._results.append(result)
         if len(self._results) < self._heard:
             return
@@ -259,7 +259,7 @@ class Broadcast(Question):
             self._end(self._known)
 
     def over(self) -> None:
-        """The processes that it went to have said how many subscribers they have, or time has run out."""
+        """The other processes have answered with their counts of subscribers, or time has run out."""
         reach = Reach(sum(self.answers), max((self.expected or 0) - self.arrived, 0))
         self._end(self._layer._counts.note(self._sends[0][0], reach))
 
@@ -269,7 +269,7 @@ class Broadcast(Question):
         try:
             self.then(self.outcome)
         except Exception:
-            # The connection that the bus reads from must not break over it.
+            # An error of a callback must not break the bus's connection.
             logger.exception("A publisher could not be told what has become of its message.")
 
 

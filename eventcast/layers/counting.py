@@ -6,16 +6,16 @@ import time
 from typing import NamedTuple
 
 EXACT = 20
-"""Publishes to a group, in a second, with a count of their own. Those after them get the last count."""
+"""Publishes to a group in one second that are counted. Later publishes in that second get the last count."""
 
 
 class Reach(NamedTuple):
-    """What is known of a publish when it is over."""
+    """The counts of a publish that is over."""
 
     subscribers: int = 0
-    """Subscribers that it went to, as far as they are counted."""
+    """The counted subscribers that the message went to."""
     missing: int = 0
-    """Processes that it went to and that have not said in time how many subscribers they have."""
+    """Processes that got the message and did not answer with their count in time."""
     age: float = 0.0
     """Seconds since the subscribers were counted; 0 if they were counted for this publish."""
     degraded: bool = False
@@ -34,14 +34,14 @@ _UNCOUNTED = (0.0, 0, 0)
 
 
 class RecentCounts:
-    """What was counted in this second. Groups that nothing is published to cost nothing."""
+    """The counts of this second. A group without publishes has no entry."""
 
     def __init__(self) -> None:
         self._second = 0
         self._groups: dict[str, tuple[float, int, int]] = {}  # when counted, publishes with a count, subscribers
 
     def last(self, group: str) -> Reach | None:
-        """The last count, if so many publishes went to the group in this second that it must do."""
+        """The last count, if :data:`EXACT` publishes to the group were counted in this second; else None."""
         now = time.monotonic()
         if int(now) != self._second:
             self._second = int(now)

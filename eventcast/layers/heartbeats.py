@@ -1,4 +1,4 @@
-"""Which processes live: each says so every two seconds, and the own heartbeat that returns shows that the bus works."""
+"""Which processes live: each sends a heartbeat every two seconds. Its own heartbeats return while the bus works."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ INTERVAL = 2.0
 """Seconds between two heartbeats."""
 
 OVERDUE = 5.0
-"""Seconds after which the bus does not work, if no heartbeat of this process has come back."""
+"""Seconds without a returned heartbeat of this process after which the bus counts as broken."""
 
 GONE = 7.0
-"""Seconds without a heartbeat after which a process is gone: three are missing."""
+"""Seconds without a heartbeat after which a process counts as gone: three heartbeats are missing."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Process:
 
 
 class Heartbeats:
-    """Sends those of this process, and notes those of all.
+    """Sends the heartbeats of this process, and notes those of all processes.
 
-    :param send: sends one.
-    :param suspect: called while the own ones don't come back.
-    :param works: whether the bus does, as far as it knows itself.
+    :param send: sends one heartbeat.
+    :param suspect: called while this process's heartbeats do not come back.
+    :param works: whether the bus works, by its own knowledge.
     """
 
     def __init__(self, send: Callable[[], None], suspect: Callable[[str], None], works: Callable[[], bool]) -> None:
@@ -47,18 +47,18 @@ class Heartbeats:
         """Seconds that the last heartbeat of this process took to come back; 0 if the bus does not return them."""
 
     def start(self) -> None:
-        """Begin, on the running event loop, or begin again: the others may have missed the last ones."""
+        """Begin on the running event loop; or begin again, because the others may have missed heartbeats."""
         self.stop()
         self._returned_at = self._returning_since = time.monotonic()
         self._beat(asyncio.get_running_loop())
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more heartbeats."""
         if self._timer is not None:
             self._timer.cancel()
 
     def note(self, id: str, about: dict[str, Any] | None) -> None:
-        """A heartbeat has come; None is the last one of a process that ends."""
+        """Note a heartbeat; None is the last one of a process that ends."""
         if about is None:
             self._processes.pop(id, None)
         else:
@@ -80,7 +80,7 @@ class Heartbeats:
         """How many of those that receive a message can answer: a process whose machine was cut off remains subscribed
         for minutes, and is gone by its heartbeats."""
         if receivers <= 1 or time.monotonic() - self._returning_since < 2 * INTERVAL:
-            return receivers  # Nor may this process have heard of all others.
+            return receivers  # This process may not have received the heartbeats of all others, either.
         return min(receivers, len(self.others()) + 1)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,7 +90,7 @@ class Heartbeats:
             self._returned_at = self._returning_since = now
             return
         if now - self._returned_at > 1.5 * INTERVAL:
-            self._returning_since = now  # Those of others did not come either.
+            self._returning_since = now  # The heartbeats of others did not arrive, either.
         self._sent_at = now
         self._send()
         if now - self._returned_at > OVERDUE:

@@ -1,6 +1,6 @@
 """What the in-memory channel layer keeps: mailboxes and groups, the end of both, and what was lost.
 
-Each method is called with the layer's lock, but for :meth:`Keeping._report`.
+Each method is called with the layer's lock held, except :meth:`Keeping._report`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Keeping(channels_layers.InMemoryChannelLayer):
         self._next_cleaning = self._next_ageing = -math.inf
         self._sent = self._dropped = self._refused = self._expired = 0
         self._lines: list[tuple[Any, ...]] = []
-        """What is to be logged, without the lock: a log handler may hold a lock of its own, and may publish."""
+        """Pending log lines. They are logged without the lock: a log handler may hold its own lock, and may publish."""
         # Since the last summary: expired messages, the channel of the last one, memberships ended.
         self._unread, self._unread_in, self._ended = 0, "", 0
         self._next_summary = 0.0
@@ -61,7 +61,7 @@ class Keeping(channels_layers.InMemoryChannelLayer):
         return mailbox
 
     def _tidy(self, mailbox: Mailbox) -> None:
-        """Messages, readers or memberships of a mailbox have gone: end a burst of losses, remove what is not used."""
+        """A mailbox has lost messages, readers or memberships: end a burst of losses, remove an unused mailbox."""
         # At half of the capacity: near the limit, each read would end a burst.
         if mailbox.dropped and not mailbox.is_crowded:
             text = "Channel %s has room again; %d messages were dropped."
@@ -110,7 +110,7 @@ class Keeping(channels_layers.InMemoryChannelLayer):
         self._tidy(mailbox)
 
     def _clean(self, now: float) -> None:
-        """Now and then, remove expired messages and memberships that nothing has met."""
+        """Now and then, remove expired messages and memberships of channels that are not used."""
         if now > self._next_cleaning:
             self._next_cleaning = now + self.expiry
             for mailbox in list(self.channels.values()):

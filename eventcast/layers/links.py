@@ -1,4 +1,4 @@
-"""What goes between two workers of one machine: frames, over a pair of Unix stream sockets.
+"""The frames between two workers of one machine, over a pair of Unix stream sockets.
 
 A frame is a head (:data:`HEAD`), a topic and a payload. What is pending on a link at the end of a turn of the event
 loop leaves in one write.

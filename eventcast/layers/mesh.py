@@ -40,7 +40,7 @@ FAREWELL = 1.0
 
 
 class MeshBus(Bus):
-    """The bus of one worker. It returns to a process nothing that this process has published itself.
+    """The bus of one worker. A process does not receive its own messages from it.
 
     :param peers: the workers that there are: the number of each, whether it serves already, and this end of a pair of
         sockets.
@@ -71,7 +71,7 @@ class MeshBus(Bus):
         return link
 
     async def close(self) -> None:
-        """Let what is pending leave, then end all links."""
+        """Send the pending frames, then end all links."""
         loop = asyncio.get_running_loop()
         end = loop.time() + FAREWELL
         while any(link.owed for link in self._links) and loop.time() < end:  # noqa: ASYNC110 (no event for it)

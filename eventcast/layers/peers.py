@@ -1,4 +1,4 @@
-"""The processes of a channel layer: how each lives on the bus, and how they ask each other."""
+"""The processes of a channel layer: their start on the bus, heartbeats, and questions to each other."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Peers(BaseChannelLayer):
         self._replies: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owed: dict[bytes, list[tuple[int, int]]] = {}
-        """Counts for other processes that leave when all is received that has arrived with what they answer."""
+        """Counts for other processes. They are sent after the last message of the piece that asked for them."""
         self._name()
 
     def _name(self) -> None:
-        """Have an identity of its own, in a process that was forked too."""
+        """Make the identity of this process; a forked process makes a new one."""
         self._pid, self._id, self._loop = os.getpid(), secrets.token_bytes(8), None
         self.id = self._id.hex()
         """The name of this process on the bus."""
@@ -81,7 +81,7 @@ class Peers(BaseChannelLayer):
         return self._heartbeats.lag
 
     async def start(self) -> None:
-        """Live on the running event loop, unless the layer lives already."""
+        """Start on the running event loop, unless the layer is started."""
         if self.lives:
             return
         if self._pid != os.getpid():
@@ -134,7 +134,7 @@ class Peers(BaseChannelLayer):
             return [await self._answer(name, data)], len(self._heartbeats.others())
         asked = _Asked()
         payload = self._pack(self._questions.open(asked), ["ask", name, data])
-        self._questions.limit(asked)  # A bus that hangs takes longer to say so.
+        self._questions.limit(asked)  # A bus that hangs reports it later than that.
         self.bus.publish(ALL, payload, functools.partial(self._was_asked, asked))
         try:
             own = await self._answer(name, data)
@@ -162,7 +162,7 @@ class Peers(BaseChannelLayer):
         return self._id + number.to_bytes(4, "big") + self.bus.encode(content)
 
     def _tell(self, topic: str, content: Any) -> None:
-        """Publish without an answer to wait for. That the bus does not work is logged by itself."""
+        """Publish without waiting for the result. The bus logs its own failures."""
         self.bus.publish(topic, self._pack(0, content))
 
     def _receive(self, topic: str, payload: bytes) -> None:
@@ -182,7 +182,7 @@ class Peers(BaseChannelLayer):
             else:
                 self._receive_own(sender.hex(), number, *content)
         except Exception:
-            # It may be anything, another version's for example; this process must not go deaf over it.
+            # It may be a message of another version. This process must go on receiving.
             logger.exception("What came from another process could not be passed on.")
 
     def _receive_own(self, sender: str, number: int, kind: str, *content: Any) -> None:

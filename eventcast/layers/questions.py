@@ -12,7 +12,7 @@ TIMEOUT = 0.25
 
 
 class Question:
-    """What other processes are asked. A subclass says what is done when it is over."""
+    """A question to other processes. A subclass defines what happens when it is over."""
 
     __slots__ = ("answers", "arrived", "expected", "number")
 
@@ -22,7 +22,7 @@ class Question:
         self.arrived = 0
         """Processes that have answered, or have turned out to be this one."""
         self.expected: int | None = None
-        """How many processes have got it; None as long as that is not known."""
+        """Number of processes that got the question; None until that is known."""
 
     def over(self) -> None:
         """All have answered, or time has run out."""
@@ -45,7 +45,7 @@ class Questions:
         return number
 
     def add(self, number: int, *answers: Any) -> None:
-        """A process has answered; without an answer: it was this one. Too late is too late."""
+        """Note an answer of a process, or that this process got its own question. Late answers are dropped."""
         question = self._open.get(number)
         if question is None:
             return
@@ -55,7 +55,7 @@ class Questions:
             self.end(question)
 
     def expect(self, question: Question, expected: int) -> None:
-        """So many processes have got a question."""
+        """Note how many processes got a question."""
         question.expected = expected
         if question.arrived >= expected:
             self.end(question)
@@ -75,7 +75,7 @@ class Questions:
         self._open.pop(question.number, None)
 
     def end(self, question: Question) -> None:
-        """A question is over, if it is still open."""
+        """End a question that is still open."""
         if self._open.pop(question.number, None) is not None:
             question.over()
 

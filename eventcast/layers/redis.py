@@ -1,4 +1,4 @@
-"""Redis, or Valkey, as the bus between processes: its publish and subscribe, and nothing that it would store."""
+"""Redis, or Valkey, as the bus between processes, by PUBLISH and SUBSCRIBE. Nothing is stored in it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Address:
         return connection
 
     def open_now(self) -> Any:
-        """The same without an event loop."""
+        """Open a connection without an event loop."""
         pool = self._pool(redis)
         connection = pool.make_connection()
         connection.connect()
@@ -127,7 +127,7 @@ class RedisBus(Bus):
         self._publishing = self._subscribing = None
 
     def _lose(self, reason: str) -> None:
-        """The connections do not work: end them, and make new ones."""
+        """End connections that do not work, and make new ones."""
         was_up = self.up
         self._end()
         if self._probed is not None and not self._probed.done():
@@ -145,7 +145,7 @@ class RedisBus(Bus):
             logger.error(text, self._address.name, reason)
 
     async def _connect_on(self, failures: int) -> None:
-        """Try until it works. After a failure, all processes would come at the same time: each waits at random."""
+        """Connect, with retries after random pauses, so that the processes do not reconnect all at once."""
         assert self._tried is not None
         while not self.up:
             if failures:
@@ -165,7 +165,7 @@ class RedisBus(Bus):
             logger.warning(text, self._address.name)
 
     async def _connect(self) -> None:
-        """Connect, subscribe to all topics again, and see what this process publishes come back."""
+        """Connect, subscribe to all topics again, and wait until a message of this process has come back."""
         subscribing = self._subscribing = Subscribing(await self._address.open(), self._lose, self._take, self.paused)
         publishing = self._publishing = Publishing(await self._address.open(), self._lose)
         self._probe = self._prefix + secrets.token_hex(8).encode()
@@ -243,7 +243,7 @@ class _Caller:
 
     def _publish(self, commands: Sequence[bytes]) -> list[int | LayerUnavailable]:
         try:
-            # What can be read now is the end of the connection, because each answer was awaited.
+            # A readable socket means the end of the connection, because every answer was read.
             if self._connection is not None and self._connection.can_read(0):
                 self._drop()
             if self._connection is None:

@@ -32,7 +32,7 @@ class _Connection(asyncio.Protocol):
     """A connection that redis-py has opened.
 
     :param lose: called with the reason when it does not work any more.
-    :param pause: called when all is taken that has come in one piece.
+    :param pause: called after the last message of each piece that was read.
     """
 
     def __init__(self, opened: Any, lose: Callable[[str], None], pause: Callable[[], None] = ignore) -> None:
@@ -59,7 +59,7 @@ class _Connection(asyncio.Protocol):
         raise NotImplementedError
 
     def _write(self, data: bytes) -> None:
-        """Send with what else is sent in this turn of the event loop."""
+        """Send, in one write with all other data of this turn of the event loop."""
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
@@ -69,7 +69,7 @@ class _Connection(asyncio.Protocol):
         self._out.clear()
 
     def end(self) -> None:
-        """Close it. What was not sent yet is dropped, by the kernel too: it would send it when a network is back."""
+        """Close it. Unsent data is dropped, by the kernel too, which would send it when the network is back."""
         self._lose = lambda reason: None
         if not self._loop.is_closed():
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DROP)
@@ -140,7 +140,7 @@ class Subscribing(_Connection):
         self._confirmed: set[bytes] = set()
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._asked: Counter[bytes] = Counter()
-        """Confirmations that are still to come; with the last one, all commands before have been obeyed."""
+        """Confirmations that are still to come. After the last one, Redis has carried out all commands."""
         self._topics: list[bytes] = []
         self._word = b""
 

@@ -1,4 +1,4 @@
-"""What Redis and its clients say to each other (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
+"""The protocol between Redis and its clients (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parse(data: bytes | bytearray, at: int = 0) -> tuple[Any, int] | None:
     """The answer that begins at a place, and where the next one begins; None if it is not complete.
 
     :returns: ``bytes``, ``int``, ``None``, a list of these, or a :class:`Refusal`.
-    :raises ValueError: it is none of these.
+    :raises ValueError: the bytes are not an answer of Redis.
     """
     end = data.find(b"\r\n", at)
     if end < 0:
@@ -51,7 +51,7 @@ def parse(data: bytes | bytearray, at: int = 0) -> tuple[Any, int] | None:
 
 
 class Answers:
-    """Cuts what comes in pieces into answers."""
+    """Divides the received bytes into answers."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -59,7 +59,7 @@ class Answers:
     def feed(self, data: bytes) -> Iterable[Any]:
         """The answers that are complete with this piece.
 
-        :raises ValueError: it is not what Redis says.
+        :raises ValueError: the bytes are not an answer of Redis.
         """
         if self._rest:
             self._rest += data

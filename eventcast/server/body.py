@@ -26,16 +26,16 @@ class Body:
     def __init__(self, length: int | None) -> None:
         self._chunked = length is None
         self._left = length or 0
-        """Bytes that have not come, of the body or of the current chunk and the line end behind it."""
+        """Bytes still to be received, of the body or of the current chunk and its line end."""
         self._buffer = b""
         self._trailer: int | None = None
         """Bytes of the trailer; None before it."""
         self.content = bytearray()  # One object: a client may send millions of chunks.
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what belongs to the body; returns what comes after it, None if it has not come to its end.
+        """Take the bytes of the body. Returns the bytes after it, or None while the body is not complete.
 
-        :raises InvalidRequest: it is not what RFC 9112 section 7.1 says.
+        :raises InvalidRequest: a chunk breaks RFC 9112 section 7.1.
         """
         if self._chunked:
             return self._feed_chunks(self._buffer + data)
@@ -45,7 +45,7 @@ class Body:
         return None if self._left else rest
 
     def _feed_chunks(self, data: bytes) -> bytes | None:
-        at = 0  # By position: the rest is not copied for each of many chunks.
+        at = 0  # A position, because slicing would copy the rest for each chunk.
         while True:
             if self._left:
                 piece = data[at : at + max(0, self._left - 2)]

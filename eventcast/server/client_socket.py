@@ -1,4 +1,4 @@
-"""The socket of one client of the door: what is written to it, and how it is closed."""
+"""The socket of one client of the door: writing and closing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from eventcast.server.door import Door
 
 LINGER_SECONDS = 5.0
-"""For how long what still comes after the last answer is thrown away."""
+"""Seconds after the last answer in which received bytes are discarded, before the socket is closed."""
 
 
 class ClientSocket:
@@ -30,16 +30,16 @@ class ClientSocket:
         """Its address and port; None for a Unix socket."""
         self._server = server
         self._paused = False
-        """Whether nothing is read."""
+        """Whether reading is paused."""
         self._ended = False
-        """Whether what is read is thrown away: the last answer was written."""
+        """Whether received bytes are discarded, because the last answer was written."""
         self._eof = False
         """Whether the client has closed its side."""
         self._gone = False
-        """Whether the connection was closed, or given away, while something was waited for."""
+        """Whether the connection was closed or given away."""
         self._unsent = b""
         self.deadline = time.monotonic() + conf.HANDSHAKE_TIMEOUT
-        """When the connection has waited long enough, by ``time.monotonic()``."""
+        """The end of the present wait, by ``time.monotonic()``."""
         self._readers = door.hub.readers
         self._readers.add(sock.fileno(), self._readable)
 
@@ -47,7 +47,7 @@ class ClientSocket:
         raise NotImplementedError
 
     def _all_sent(self) -> None:
-        """What was unsent has left."""
+        """Called when no bytes are unsent any more."""
         raise NotImplementedError
 
     def _send(self, data: bytes) -> None:
@@ -95,7 +95,7 @@ class ClientSocket:
             self._give_away().close()
 
     def _give_away(self) -> socket.socket:
-        """Write no more, and close nothing. The socket is the caller's, that removes or replaces its reader."""
+        """Give up the socket without closing it. The caller owns it, and removes or replaces its reader."""
         self._gone = True
         self._door.connections.discard(self)
         if self._unsent:

@@ -73,7 +73,7 @@ class Serve(Subcommand):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)  # in a pipe or a file too, where a program may be waiting
         if options["verbosity"] < 2:
-            # What Daphne says while it starts, the banner says better.
+            # The banner replaces the lines that Daphne logs while it starts.
             logging.getLogger("daphne").setLevel(logging.WARNING)
         worker = Worker(options["as_worker"]) if options["as_worker"] else None
         workers = options["workers"] or 0
@@ -112,7 +112,7 @@ class Serve(Subcommand):
         try:
             call_command("migrate", interactive=False, verbosity=0)
         except Exception as error:
-            # Whatever it is: broadcasting needs no database.
+            # Every error is passed over, because broadcasting needs no database.
             self.stderr.write(
                 self.style.WARNING(f"The database could not be migrated, only the admin needs it: {error}")
             )
@@ -213,7 +213,7 @@ def _has_start_page(path: str) -> bool:
 
 
 def _reachable(host: str) -> str:
-    """An address to connect to, as it stands in a URL, for one that was listened on."""
+    """The host of a URL that reaches an address that the server listens on."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 

@@ -22,7 +22,7 @@ at that; and seconds for the last bytes when Daphne shuts down."""
 
 @functools.cache
 def problems() -> tuple[str, ...]:
-    """What about the installed versions is not as this module needs it, found out by looking; empty if all is well."""
+    """Attributes that this module needs and the installed versions lack; empty if they lack none."""
     try:
         from daphne import server, ws_protocol
         from twisted.internet import abstract, tcp
@@ -69,7 +69,7 @@ def request_target(protocol: Any) -> bytes | None:
 
 
 def peer_of(protocol: Any) -> str | None:
-    """The other end of a connection; an empty string for a Unix socket, None if it cannot be told."""
+    """The address of the client; an empty string for a Unix socket, None if it is not known."""
     transport = getattr(protocol, "transport", None)
     return None if transport is None else str(getattr(transport.getPeer(), "host", ""))
 
@@ -119,7 +119,7 @@ def take_over(protocol: Any) -> TakenOver | None:
     if is_websocket:
         protocol.state = protocol.STATE_CLOSED
         for name in ("openHandshakeTimeoutCall", "autoPingPendingCall", "closeHandshakeTimeoutCall"):
-            with contextlib.suppress(Exception):  # There is none, or it has run: all say so in their own way.
+            with contextlib.suppress(Exception):  # There is no timer, or it has run; each kind raises its own error.
                 getattr(protocol, name).cancel()
     # All these refer to each other, and would wait for Python's garbage collector, with 15 KB a connection.
     if channel is not None:
@@ -144,7 +144,7 @@ def read_on(protocol: Any) -> None:
 
 
 def refuse(protocol: Any, code: str, answer: bytes) -> bool:
-    """Turn down a handshake with an HTTP answer, where ASGI alone could say only 403; False if that cannot be done."""
+    """Refuse a handshake with any HTTP answer; ASGI alone has only 403. False if that cannot be done."""
     protocol.transport.resumeProducing()
     if protocol.__dict__.pop("handshake_deferred", None) is None:
         return False
@@ -185,8 +185,8 @@ async def wait_until_taken(protocol: Any) -> None:
 
 
 def abort(protocol: Any) -> None:
-    """Cut a connection off, whatever is still to be written."""
-    with contextlib.suppress(AttributeError):  # It is over.
+    """Cut a connection off, with its unsent bytes."""
+    with contextlib.suppress(AttributeError):  # The connection is closed.
         protocol.transport.abortConnection()
 
 

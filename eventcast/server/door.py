@@ -30,7 +30,7 @@ PAUSE = 0.5
 class Door:
     """Listens on sockets, on the running event loop.
 
-    :param router: says what is a channel; None if nothing is known to be, and all goes to Daphne.
+    :param router: finds the channel of a request; None if the site has no router: then Daphne gets all requests.
     :param hand_over: gives a socket, what was read from it, and the seconds that a client waits for its answer after
         it has closed its side, to Daphne.
     :param rhythm: how often WebSockets are pinged.
@@ -51,7 +51,7 @@ class Door:
         self.log = log
         self.rhythm = rhythm
         self.connections: set[HTTPConnection] = set()
-        """Connections that are neither a subscriber's nor Daphne's."""
+        """Open connections of the door, without those given to a subscriber or to Daphne."""
         self.stopping = False
         self.loop = asyncio.get_running_loop()
         self._listeners: list[socket.socket] = []

@@ -38,7 +38,7 @@ logger = logging.getLogger("eventcast.server")
 READ_SIZE = 64 * 1024
 
 MIN_RATE = 1000
-"""Bytes a second that a long body has to come at."""
+"""The least rate of a long body, in bytes a second."""
 
 IDLE_TIMEOUT = 120.0
 """Seconds of silence between two requests. Proxies keep idle connections for 60: a publish must not meet their end."""
@@ -51,7 +51,7 @@ NEVER = float("inf")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 NO_HEAD = Head("?", "/?", "1.0", [])
-"""That of a connection on which no request is complete."""
+"""The head that answers and log lines use while no request is complete."""
 NO_HEAD.target = b"?"
 
 
@@ -65,9 +65,9 @@ class HTTPConnection(ClientSocket):
         self._head = NO_HEAD
         self._body: Body | None = None
         self._then: Callable[[bytes], None] = _ignore
-        """What is done with the body."""
+        """Called with the complete body."""
         self._buffer = b""
-        """What was read and not taken: part of a head, or what came while a request was being served."""
+        """Bytes that were read and not used: part of a head, or bytes that came while a request was served."""
         self._busy = False
         """Whether a request is being served."""
         self._keep_alive = True
@@ -108,7 +108,7 @@ class HTTPConnection(ClientSocket):
         self._readers.remove(self._socket.fileno())
 
     def _go_on(self) -> None:
-        """Take what is in the buffer, up to the end of one request."""
+        """Use the bytes of the buffer, up to the end of one request."""
         try:
             while self._buffer and not self._busy and not self._ended:
                 if self._body is not None:
@@ -161,7 +161,7 @@ class HTTPConnection(ClientSocket):
     # --- serving ----------------------------------------------------------------------------------------------------
 
     def _start(self, serving: Coroutine[Any, Any, Result], then: Callable[[Result], None]) -> None:
-        """Serve a request; until that is over, nothing more is taken."""
+        """Serve a request. The next request waits until this one is answered."""
         self._busy = True
         self.deadline = NEVER
         run_at_once(serving, then, self._failed)
@@ -216,7 +216,7 @@ class HTTPConnection(ClientSocket):
             self._answered()
 
     def _answered(self) -> None:
-        """An answer has left."""
+        """Called when an answer was sent."""
         if self._gone:
             return
         if not self._keep_alive:

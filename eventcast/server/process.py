@@ -29,8 +29,8 @@ BACKLOG = 4096
 (net.core.somaxconn). With fewer, the rest try again after a second, then two, then four."""
 
 FASTEST_GOODBYE = 500
-"""Subscribers closed a second when the server stops, if ``DRAIN`` lets it take so long: all at once would be back as
-one herd."""
+"""Subscribers closed per second when the server stops, if ``DRAIN`` is long enough. Closed all at once, they would
+reconnect all at once."""
 
 PACE = 0.05
 """Seconds between two groups of them."""
@@ -39,7 +39,7 @@ LATE_REQUESTS = 0.5
 """Seconds in which a worker that is replaced still lets subscribers in, on connections that it has just accepted."""
 
 LAST_ANSWERS = 2.0
-"""Seconds that answers and close frames get to leave after that."""
+"""Seconds after that in which the last answers and close frames are sent."""
 
 
 def serve(
@@ -57,7 +57,7 @@ def serve(
 
     :param application: the ASGI application.
     :param sockets: listening sockets.
-    :param worker: what makes this process one of several workers.
+    :param worker: the link to the parent, if this process is one of several workers.
     :param on_listening: called once connections are accepted and signals are handled.
     :param access_log: Daphne's, or None for no log.
     :param options: further options of Daphne's.
@@ -139,7 +139,7 @@ async def _say_goodbye(hub: Hub, seconds: float) -> None:
     for number in range(groups):
         leaving = subscribers[number::groups]
         for channel in {each.channel for each in leaving if each.channel is not None}:
-            channel.advance(float("inf"))  # What was published before is heard.
+            channel.advance(float("inf"))  # Messages that were published before are delivered.
         for subscriber in leaving:
             subscriber.close(GOING_AWAY)
         if number + 1 < groups:

@@ -23,10 +23,10 @@ from eventcast.websocket import handshake
 
 PUBLICATIONS = "eventcast publications"
 KNOWN_PUBLICATIONS, LONGEST_KNOWN = 4096, 1024
-"""Heads of requests to publish that are known to be right, and bytes of their longest target."""
+"""How many checked heads of publish requests are kept, and the longest target of one, in bytes."""
 
 ANSWER_TIMEOUT = 120.0
-"""Seconds for Daphne's answer to a client that has closed its side. Nothing tells whether it has gone altogether."""
+"""Seconds for Daphne's answer to a client that has closed its sending side. The client may have gone altogether."""
 
 
 class DoorConnection(HTTPConnection):
@@ -49,7 +49,7 @@ class DoorConnection(HTTPConnection):
             # Also for Daphne, which hangs up on an odd handshake without a whole answer.
             handshake.check(head.meta, head.method, head.version)
         if router is None or (is_path and not path.startswith(router.prefix)):
-            self._hand_over(self._buffer)  # the site's, which may want its uploads
+            self._hand_over(self._buffer)  # a path of the site, which may accept large uploads
         elif not is_path or path.startswith(router.excluded):
             self._read_and_hand_over()
         elif head.upgrades:
@@ -124,7 +124,7 @@ class DoorConnection(HTTPConnection):
         self._answer(answer if isinstance(answer, Answer) else refused(self._request(), answer))
 
     def _read_if_admitted(self, request: Request, admitted: Answer) -> None:
-        """Read the body of a publisher that was checked before: a stranger's is not worth the memory."""
+        """Read the body, after the publisher was checked: a refused publisher costs no memory."""
         if isinstance(admitted, _Admitted):
             self._busy = False
             self._serve(request, answering(functools.partial(channels.publish, **admitted.to_publish)))
@@ -238,7 +238,7 @@ def _serve(request: Any) -> Any:
 
 
 class _Admitted(Answer):
-    """Stands for an answer: the body may be read."""
+    """In place of an answer: the body may be read."""
 
     __slots__ = ("to_publish",)
 

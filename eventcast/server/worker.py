@@ -1,4 +1,4 @@
-"""A worker's side of ``eventcast serve --workers N``: what it gets from its parent, and what it tells it."""
+"""A worker's side of ``eventcast serve --workers N``: its messages from and to the parent process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.mesh import MeshBus
 
 SERVES, ALIVE, RETIRE = b"serves", b"alive", b"retire"
-"""What a worker says, and what its parent may say; everything else that it says is JSON, with sockets."""
+"""Messages of a worker and of its parent. The other messages of the parent are JSON, with sockets."""
 
 BEAT = 0.5
 """Seconds between two signs of life."""
@@ -83,11 +83,11 @@ class Worker:
         self._loop.call_later(BEAT, self._beat)
 
     def _say(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # A parent that has ended is noticed by reading, a frozen one is no reason.
+        with contextlib.suppress(OSError):  # Reading finds a parent that has ended; a frozen parent is not an error.
             self._control.send(message)
 
     async def catch_up(self) -> None:
-        """Receive what other workers have published until now. What they answer comes behind it."""
+        """Receive all messages that other workers have published until now: their answers come after them."""
         await self._bus.subscribe(())
 
 

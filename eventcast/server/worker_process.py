@@ -1,4 +1,4 @@
-"""One worker, as its parent sees it: a process, what it prints, and the socket over which it is told of others."""
+"""One worker, as its parent sees it: the process, its output, and the socket between the two."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Output:
         self._loop.add_reader(pipe.fileno(), self.read)
 
     def read(self) -> bool:
-        """Pass on what is there; returns whether there was something."""
+        """Write the output that has arrived; returns whether there was any."""
         try:
             data = os.read(self._pipe.fileno(), LONGEST_LINE)
         except BlockingIOError:
@@ -52,13 +52,13 @@ class _Output:
             self._to.buffer.write(b"".join([self._mark + line + b"\n" for line in lines]))
             self._to.buffer.flush()
         except OSError:
-            pass  # Nothing reads the output any more: that is no reason to end.
+            pass  # The output has no reader any more. The server goes on without it.
         if not data:
             self._loop.remove_reader(self._pipe.fileno())
         return bool(data)
 
     def close(self) -> None:
-        """The worker has ended: pass on its last words."""
+        """Write the rest of the output of a worker that has ended."""
         while self.read():
             pass
         self._loop.remove_reader(self._pipe.fileno())

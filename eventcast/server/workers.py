@@ -29,7 +29,7 @@ MOST_WORKERS = 128
 """Each worker is linked to each other one, and the kernel passes 253 sockets at once."""
 
 CHECK_INTERVAL = 0.5
-"""Seconds between two looks at who has not given a sign of life."""
+"""Seconds between two searches for workers without a sign of life."""
 
 LONGEST_PAUSE = 30.0
 """Seconds at most until a worker that ended is started again."""
@@ -121,9 +121,9 @@ class Workers:
             worker.settled.set_result(True)
 
     def _check(self) -> None:
-        """Kill workers that are past their time."""
+        """Kill workers whose deadline has passed."""
         now = self._loop.time()
-        # When this process itself was stopped or starved, that was no fault of the workers.
+        # While this process itself did not run, it read no signs of life.
         late = now - self._next_check
         for worker in self._workers:
             worker.deadline += late if late > CHECK_INTERVAL else 0
@@ -169,12 +169,12 @@ class Workers:
             return
         try:
             self._start(number)
-        except OSError as error:  # The machine has no memory, processes or files left for it.
+        except OSError as error:  # The machine has no memory, process or descriptor left.
             logger.error("Worker %d cannot be started, trying again in %d s: %s", number, LONGEST_PAUSE, error)
             self._loop.call_later(LONGEST_PAUSE, self._start_again, number)
 
     def _holding(self, number: int) -> list[WorkerProcess]:
-        """The workers that serve in a place, or will."""
+        """The workers with a number: the one that serves, and the one that replaces it."""
         return [each for each in self._workers if each.number == number and not each.stopping]
 
     # --- all workers ------------------------------------------------------------------------------------------------
