@@ -138,7 +138,7 @@ def answering(view: View) -> View:
             else:
                 response = await view(request)
         except Refused as refusal:
-            response = refused(request, refusal)
+            return refused(request, refusal)
         cors.share(request, response)  # type: ignore[arg-type]
         return response
 
@@ -166,7 +166,8 @@ def _preferred(accept: str, forms: tuple[str, ...]) -> str | None:
 
 
 def refused(request: HttpRequest, refusal: Refused) -> Answer:
-    """The answer to a request that is refused, and its line in the log. A browser gets a page."""
+    """The answer to a request that is refused, which pages elsewhere may read as any other, and its line in the log. A
+    browser gets a page."""
     accept = request.META.get("HTTP_ACCEPT", "")
     subscribes = request.method == "GET" and any(each in accept for each in ("text/event-stream", "x-ndjson"))
     note_refused(request.method or "", request.path, refusal, subscribes=subscribes)
@@ -175,6 +176,7 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
         page = pages.refusal_page(request, refusal)
         found.content = page.content
         found.headers |= dict(page.items())
+    cors.share(request, found)  # type: ignore[arg-type]
     return found
 
 

@@ -28,7 +28,7 @@ from eventcast.engine.sockets import SocketSubscriber
 from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
-from eventcast.http.answers import CLOSE, Answer, StreamedResponse, note_refused, refusal_answer
+from eventcast.http.answers import CLOSE, Answer, StreamedResponse, note_refused, refused
 from eventcast.http.formats import KEEP_ALIVE, Format
 from eventcast.security import admission, clients
 from eventcast.security.authorization.permits import Permit
@@ -222,9 +222,10 @@ class ResponseStream(Carrier):
 def _answer_refused(taken: daphne.TakenOver, refusal: Refused, request: HttpRequest) -> None:
     """End a connection on which the response has begun for Daphne. If its head has not left, the client gets the
     refusal in its place, and otherwise a response that breaks off."""
+    answer = refused(request, refusal)
     if taken.unsent.startswith(b"HTTP/"):
         with contextlib.suppress(OSError):  # The client is gone.
-            taken.sock.send(refusal_answer(refusal, request).as_bytes(CLOSE))
+            taken.sock.send(answer.as_bytes(CLOSE))
     taken.sock.close()
 
 
@@ -240,7 +241,6 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             try:
                 await answer.let_in(stream)
             except Refused as refusal:
-                note_refused("GET", str(answer.wanted), refusal, subscribes=True)
                 _answer_refused(taken, refusal, answer.request)
                 return
             stream.begin(taken.unsent)
