@@ -15,7 +15,7 @@ from eventcast.engine.presence import channel_info
 from eventcast.engine.publishing import apublish, publish
 from eventcast.engine.sending import apublish_all
 from tests.audience import Audience
-from tests.fakes import until
+from tests.fakes import FakeSubscriber, until
 from tests.reading import Connections, frames_size, make_connections
 
 connections = pytest.fixture(make_connections)
@@ -136,6 +136,21 @@ async def test_blocked_loop_does_not_hold_a_publishing_thread(monkeypatch: pytes
     assert not thread.is_alive()
     audience.hub.channels["/a"].backlog = 0
     await asyncio.sleep(0)
+    audience.leave_all()
+
+
+@pytest.mark.parametrize("watching", [False, True])  # A page of the admin is in no count.
+async def test_publisher_waits_while_too_much_waits_for_the_loop(watching: bool) -> None:
+    audience, subscriber = Audience(), FakeSubscriber()
+    subscriber.watching = watching
+    await audience.add("/a", subscriber)
+    thread = threading.Thread(target=publish, args=("/a", "x" * 1_000_000))
+    thread.start()
+    thread.join(10)  # The loop cannot take it meanwhile.
+    assert audience.hub.is_crowded("/a")
+    assert not audience.hub.is_crowded("/b")
+    await asyncio.sleep(0)
+    assert not audience.hub.is_crowded("/a")
     audience.leave_all()
 
 

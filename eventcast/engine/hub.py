@@ -201,12 +201,12 @@ class Hub:
 
     def count_with_room(self, name: str) -> int | None:
         """How many subscribers hear a channel; None if a publisher should wait. Safe in any thread."""
-        count = 0
-        for channel in self.heard_by(name):
+        count, found = 0, self.heard_by(name)
+        for channel in found:
             if channel.crowded:
                 return None
             count += channel.count
-        return None if count and self.incoming.crowded else count
+        return None if found and self.incoming.crowded else count
 
     def is_crowded(self, name: str) -> bool:
         """Whether a publisher of a channel should wait. Safe in any thread."""
