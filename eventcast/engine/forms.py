@@ -120,7 +120,7 @@ class Batch:
         self.size = sum([len(message.payload) for message in messages])
         """Bytes of all payloads."""
         self._pieces: dict[Form, Piece] = {}
-        self._singles: dict[Form, list[Piece]] | None = None
+        self._singles: dict[Form, list[Piece]] = {}
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -139,8 +139,6 @@ class Batch:
 
     def singles(self, form: Form, overhead: int) -> list[Piece]:
         """A piece of each message in one form: for servers that send messages one by one. Made once, too."""
-        if self._singles is None:
-            self._singles = {}
         singles = self._singles.get(form)
         if singles is None:
             singles = self._singles[form] = [

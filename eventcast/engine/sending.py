@@ -79,7 +79,7 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
 
 
 def is_at_once(layer: BaseChannelLayer) -> bool:
-    """Whether :func:`send_at_once` may say with this channel layer that there is nothing to wait for."""
+    """Whether :func:`send_at_once` can send by this channel layer: it is one of eventcast's."""
     return isinstance(layer, (InMemoryChannelLayer, ClusterLayer))
 
 

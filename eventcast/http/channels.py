@@ -83,10 +83,9 @@ def publication(request: HttpRequest, target: bytes) -> Publication | None:
         check_host(request)
         name = names.channel_from_target(target)
         permit = admission.publish_permit(request, name)
-        told = None if permit is None else _told(request, name, permit)
+        return None if permit is None else _told(request, name, permit)
     except Refused:
         return None
-    return told
 
 
 WAITING = Answer()
