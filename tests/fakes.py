@@ -13,7 +13,7 @@ import pytest
 from channels import layers as channels_layers
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.forms import Batch
+from eventcast.engine.encoders import Batch
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 from eventcast.security.authorization import asking
@@ -97,7 +97,7 @@ class StuckSubscriber(FakeSubscriber):
         self.pending = pending
 
     def write(self, batch: Batch) -> int:
-        self.pending += len(batch.piece(self.form).data)
+        self.pending += len(batch.piece(self.encoder).data)
         self.note_pending()
         return super().write(batch)
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from eventcast.engine.closing import Closing
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 from tests.fakes import frames_in
@@ -62,12 +62,12 @@ class Peer(Subscriber):
 
     def write_rest(self, batch: Batch, taken: int) -> None:
         self._note("write_rest")
-        self.keep(batch.piece(self.form).data[taken:], len(batch))
+        self.keep(batch.piece(self.encoder).data[taken:], len(batch))
 
     def write(self, batch: Batch) -> int:
         self._note("write")
         self.handed += len(batch)
-        self.keep(batch.piece(self.form).data, len(batch))
+        self.keep(batch.piece(self.encoder).data, len(batch))
         return 0
 
     def end_with(self, closing: Closing) -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from eventcast.engine import fanout
+from eventcast.engine.encoders import LINES, Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import LINES, Batch
 from eventcast.engine.messages import Message
 from tests.fakes import FailingSubscriber, FakeSubscriber
 from tests.lane_peers import PAST, Peer, join, never, publish
@@ -141,7 +141,7 @@ def test_each_form_has_a_lane_of_its_own(channel: LocalChannel) -> None:
     class LinePeer(Peer):
         def __init__(self) -> None:
             super().__init__()
-            self.form = LINES
+            self.encoder = LINES
 
         def _send(self, data: bytes) -> int:
             self.received += data

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventcast.engine import hub, names, presence, publishing
-from eventcast.engine.forms import Batch
+from eventcast.engine.encoders import Batch
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer
 from tests.audience import Audience

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventcast.engine import messages, patterns, presence, publishing, sending
-from eventcast.engine.forms import LINE_FRAMES
+from eventcast.engine.encoders import LINE_FRAMES
 from eventcast.layers import get_layer
 from tests.audience import Audience
 from tests.fakes import FakeSubscriber, FlakyLayer, frames_in, layer_in_use, until
@@ -23,7 +23,7 @@ async def audience() -> AsyncIterator[Audience]:
 
 def lines(subscriber: FakeSubscriber) -> list[tuple[str, str]]:
     """The channel and text of each message that arrived, as its client gets them."""
-    found = [json.loads(payload) for _, payload in frames_in(subscriber.form.encode(subscriber.messages))]
+    found = [json.loads(payload) for _, payload in frames_in(subscriber.encoder.encode(subscriber.messages))]
     return [(message["channel"], message["data"]) for message in found]
 
 
@@ -40,7 +40,7 @@ async def test_subscribers_of_the_channel_hear_the_message_itself(audience: Audi
     publishing.publish("/a", b"\x00")
     await until(lambda: by_name.data and by_pattern.data)
     assert by_name.data == [b"\x00"]
-    assert by_pattern.form is LINE_FRAMES
+    assert by_pattern.encoder is LINE_FRAMES
 
 
 async def test_subscriber_by_a_pattern_is_counted_on_the_channels_it_hears(audience: Audience) -> None:

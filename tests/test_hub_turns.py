@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventcast.engine import fanout, hub, names
-from eventcast.engine.forms import Batch
+from eventcast.engine.encoders import Batch
 from eventcast.layers import get_layer
 from tests.audience import Audience
 from tests.fakes import FakeSubscriber, until

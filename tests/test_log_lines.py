@@ -14,8 +14,8 @@ from django.core.handlers.asgi import ASGIRequest
 from eventcast.authorization import Permit
 from eventcast.engine import names
 from eventcast.engine.closing import TAKEN_AWAY
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.messages import Message
 from eventcast.engine.publishing import apublish
 from eventcast.engine.subscribers import Subscriber

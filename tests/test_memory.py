@@ -11,7 +11,7 @@ from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import memory
 from eventcast.engine.closing import TOO_SLOW, TRY_AGAIN_LATER
-from eventcast.engine.forms import Piece
+from eventcast.engine.encoders import Piece
 from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.owing import OwingSubscriber

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventcast.engine import messages
-from eventcast.engine.forms import (
+from eventcast.engine.encoders import (
     EVENT_CHUNKS,
     EVENTS,
     FRAMES,
@@ -27,7 +27,7 @@ from eventcast.engine.forms import (
     LINE_TEXTS,
     LINES,
     Batch,
-    Form,
+    Encoder,
 )
 from eventcast.engine.messages import Message
 from eventcast.exceptions import InvalidEventName, InvalidMessage, MessageTooLarge
@@ -79,14 +79,14 @@ def test_piece_holds_all_messages_in_order(data: list[str | bytes]) -> None:
     assert list(frames_in(piece.data)) == expected
 
 
-@pytest.mark.parametrize("form", [FRAMES, EVENTS, EVENT_CHUNKS, LINES, LINE_CHUNKS])
-def test_piece_of_a_form_is_made_once(form: Form) -> None:
+@pytest.mark.parametrize("encoder", [FRAMES, EVENTS, EVENT_CHUNKS, LINES, LINE_CHUNKS])
+def test_piece_of_an_encoder_is_made_once(encoder: Encoder) -> None:
     batch = Batch([Message("a"), Message("b")])
-    assert batch.piece(form) is batch.piece(form)
+    assert batch.piece(encoder) is batch.piece(encoder)
 
 
 @pytest.mark.parametrize(("plain", "chunks"), [(EVENTS, EVENT_CHUNKS), (LINES, LINE_CHUNKS)])
-def test_chunked_form_is_one_chunk_of_the_plain_one(plain: Form, chunks: Form) -> None:
+def test_chunked_piece_is_one_chunk_of_the_plain_one(plain: Encoder, chunks: Encoder) -> None:
     batch = Batch([Message("a" * 300), Message("b")])
     size, _, rest = batch.piece(chunks).data.partition(b"\r\n")
     assert rest == batch.piece(plain).data + b"\r\n"
@@ -94,7 +94,7 @@ def test_chunked_form_is_one_chunk_of_the_plain_one(plain: Form, chunks: Form) -
 
 
 @pytest.mark.parametrize(
-    ("form", "before", "behind"),
+    ("encoder", "before", "behind"),
     [
         (LINE_FRAMES, b"\x81\x43", b""),
         (LINE_TEXTS, b"", b""),
@@ -102,10 +102,10 @@ def test_chunked_form_is_one_chunk_of_the_plain_one(plain: Form, chunks: Form) -
         (LINES, b"", b"\n"),
     ],
 )
-def test_form_of_lines_says_on_which_channel_the_message_came(form: Form, before: bytes, behind: bytes) -> None:
+def test_encoder_of_lines_says_on_which_channel_a_message_came(encoder: Encoder, before: bytes, behind: bytes) -> None:
     message = Message(b"\xff", "/a", "paid")
     message.time = 1000000000.5
-    line = form.encode([message])
+    line = encoder.encode([message])
     assert line.startswith(before)
     assert line.endswith(behind)
     record = json.loads(line.removeprefix(before))

@@ -13,8 +13,8 @@ from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import JOIN_LIMIT, LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.http import streams

@@ -7,8 +7,8 @@ from django.test import override_settings
 
 from eventcast.engine import subscribers
 from eventcast.engine.closing import OPERATOR, TOO_SLOW
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import PATIENCE, Subscriber
 from tests.fakes import FakeSubscriber, StuckSubscriber

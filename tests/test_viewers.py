@@ -13,8 +13,8 @@ from django.test import AsyncRequestFactory, override_settings
 
 from eventcast.engine import notices, subscribers
 from eventcast.engine.closing import GOING_AWAY
+from eventcast.engine.encoders import EVENT_CHUNKS, EVENTS, FRAMES, LINE_EVENTS, LINE_FRAMES, LINES, PAYLOADS, Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, FRAMES, LINE_EVENTS, LINE_FRAMES, LINES, PAYLOADS, Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.publishing import publish
@@ -176,7 +176,7 @@ async def test_viewer_holds_up_publishers_no_more_until_it_has_taken_all(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("form", "expected"),
+    ("encoder", "expected"),
     [
         (PAYLOADS, b'{"type":"lost","messages":3,"reason":"slow"}'),
         (FRAMES, b'\x81\x2c{"type":"lost","messages":3,"reason":"slow"}'),
@@ -187,8 +187,8 @@ async def test_viewer_holds_up_publishers_no_more_until_it_has_taken_all(monkeyp
         (LINE_EVENTS, b'event: lost\ndata: {"type":"lost","messages":3,"reason":"slow"}\n\n'),
     ],
 )
-def test_notice_has_the_form_of_the_stream(form: Any, expected: bytes) -> None:
-    assert form.notice("lost", notices.lost(3)) == expected
+def test_notice_has_the_encoding_of_the_stream(encoder: Any, expected: bytes) -> None:
+    assert encoder.notice("lost", notices.lost(3)) == expected
 
 
 def test_singles_are_made_once() -> None:

@@ -13,8 +13,8 @@ from django.test import override_settings
 
 from eventcast.engine import subscribers
 from eventcast.engine.closing import GOING_AWAY, TOO_SLOW
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.messages import Message
 from eventcast.websocket import asgi
 from eventcast.websocket.asgi import OVERHEAD, ASGIWebSocket

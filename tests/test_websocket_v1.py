@@ -13,8 +13,8 @@ import pytest
 import eventcast
 from eventcast.engine import closing, notices, presence
 from eventcast.engine.closing import Closing
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
 from eventcast.engine.patterns import parse
@@ -195,7 +195,7 @@ async def test_hello_comes_before_messages_of_the_handshake(subscriber: Subscrib
 async def test_message_by_a_pattern_is_its_line(subscriber: Subscribed) -> None:
     listener = v1.V1ASGIWebSocket(None, parse("/<a>"), publish=False)  # type: ignore[arg-type]
     line = Message("x", "/a")
-    assert listener.form.encode([line]) == line.line()[:-1]
+    assert listener.encoder.encode([line]) == line.line()[:-1]
 
 
 async def test_pulse_sends_heartbeats_until_release(subscriber: Subscribed) -> None:

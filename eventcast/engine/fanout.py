@@ -4,7 +4,7 @@ The rules:
 
 - A subscriber is either in a *lane* (nothing is owed to its client, and a batch goes to its ``send`` in a bare loop
   that touches nothing else) or *waiting* (something is owed, or it has no ``send``; it is handed batches one by one).
-- There is one lane for each form of message, such as WebSocket frames, so that a form is made once for all.
+- There is one lane for each encoder, such as that of WebSocket frames, so that a batch is encoded once for all.
 - A *pass* takes what is pending and writes it to every subscriber that was there when the pass began. A pass runs in
   slices; between two slices anything may happen to subscribers, and each still gets each batch once, in order, or not
   at all once it has left.
@@ -19,8 +19,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from eventcast.engine.encoders import Batch, Encoder
 from eventcast.engine.figures import Account
-from eventcast.engine.forms import Batch, Form
 from eventcast.engine.lanes import Lane, gap
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
@@ -83,7 +83,7 @@ class LocalChannel(Account):
         """Subscribers that owe more than half their bound."""
         self.scheduled = False
         """Whether the hub has it in line for a slice."""
-        self._lanes: dict[Form, Lane] = {}
+        self._lanes: dict[Encoder, Lane] = {}
         self._waiting: dict[Subscriber, None] = {}
         # Of the pass that is under way:
         self._batch: Batch | None = None
@@ -133,9 +133,9 @@ class LocalChannel(Account):
         send = subscriber.send
         if send is not None and not subscriber.watching and subscriber.position < 0 and subscriber.channel is self:
             del self._waiting[subscriber]
-            lane = self._lanes.get(subscriber.form)
+            lane = self._lanes.get(subscriber.encoder)
             if lane is None:
-                lane = self._lanes[subscriber.form] = Lane()
+                lane = self._lanes[subscriber.encoder] = Lane()
             lane.append(subscriber, send)
 
     def leave_lane(self, subscriber: Subscriber) -> None:
@@ -147,7 +147,7 @@ class LocalChannel(Account):
 
     def _take_out(self, subscriber: Subscriber) -> bool:
         """Take a subscriber out of its lane; returns whether a pass is under way that has not come to it yet."""
-        lane = self._lanes[subscriber.form]
+        lane = self._lanes[subscriber.encoder]
         position, subscriber.position = subscriber.position, -1
         if self._batch is None:
             lane.fill(position)
@@ -181,8 +181,8 @@ class LocalChannel(Account):
         try:
             while self._batch is not None or self.pending:
                 batch = self._batch or self._begin()
-                for form, lane in list(self._lanes.items()):
-                    if lane.cursor < lane.end and not self._write_lane(batch, form, lane, deadline):
+                for encoder, lane in list(self._lanes.items()):
+                    if lane.cursor < lane.end and not self._write_lane(batch, encoder, lane, deadline):
                         return False
                 if not self._write_waiting(batch, deadline):
                     return False
@@ -220,8 +220,8 @@ class LocalChannel(Account):
         self._todo, self._todo_cursor = list(self._waiting), 0
         return batch
 
-    def _write_lane(self, batch: Batch, form: Form, lane: Lane, deadline: float) -> bool:
-        data, sends, end = batch.piece(form).data, lane.sends, lane.end
+    def _write_lane(self, batch: Batch, encoder: Encoder, lane: Lane, deadline: float) -> bool:
+        data, sends, end = batch.piece(encoder).data, lane.sends, lane.end
         size = len(data)
         stride = STRIDE if size <= STRIDE_BYTES // STRIDE else max(1, STRIDE_BYTES // size)
         while lane.cursor < end:

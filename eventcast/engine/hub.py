@@ -17,9 +17,9 @@ from typing import Any
 
 from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY
+from eventcast.engine.encoders import FOR_PATTERNS
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import past
-from eventcast.engine.forms import BY_PATTERN
 from eventcast.engine.incoming import Incoming
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
@@ -87,7 +87,7 @@ class Hub:
             raise
         subscriber.reservation, subscriber.hub, subscriber.wanted = reservation, self, wanted
         if isinstance(wanted, Pattern):
-            subscriber.form = BY_PATTERN.get(subscriber.form, subscriber.form)
+            subscriber.encoder = FOR_PATTERNS.get(subscriber.encoder, subscriber.encoder)
             channel = self.patterns.make(wanted)
         else:
             channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))

@@ -1,4 +1,4 @@
-"""The subscribers of one form to which nothing is owed, as the hot loop wants them: a bare list of what to call.
+"""The subscribers of one encoder to which nothing is owed, as the hot loop wants them: a bare list of what to call.
 
 No index moves while a pass runs: a subscriber that leaves its lane leaves a gap, and gaps are closed when the pass is
 over.
@@ -17,7 +17,7 @@ def gap(data: bytes) -> int:
 
 
 class Lane:
-    """The subscribers of one form to whose clients nothing is owed."""
+    """The subscribers of one encoder to whose clients nothing is owed."""
 
     __slots__ = ("cursor", "end", "gaps", "missed", "sends", "subscribers")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eventcast.conf import conf
 from eventcast.engine.closing import TOO_MUCH
-from eventcast.engine.forms import Piece
+from eventcast.engine.encoders import Piece
 from eventcast.engine.logs import SteadyLogger
 
 if TYPE_CHECKING:

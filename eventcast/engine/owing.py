@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from eventcast.engine import notices
-from eventcast.engine.forms import PAYLOADS, Piece
+from eventcast.engine.encoders import PAYLOADS, Piece
 from eventcast.engine.messages import Message
 from eventcast.engine.subscribers import Subscriber
 
@@ -36,7 +36,7 @@ class OwingSubscriber(Subscriber):
 
     def owe_first(self, message: Message) -> None:
         """Owe a message before all that were published: to a client that is not written to yet."""
-        piece = Piece(self.form.encode([message]), binary=message.binary and self.form is PAYLOADS)
+        piece = Piece(self.encoder.encode([message]), binary=message.binary and self.encoder is PAYLOADS)
         if self._owed is None:
             self._owed = deque()
         # Behind what is no message, such as a greeting.
@@ -114,7 +114,7 @@ class OwingSubscriber(Subscriber):
             else:
                 kept.append(piece)
         if missing:
-            notice = Piece(self.form.notice("lost", notices.lost(missing)), lost=missing)
+            notice = Piece(self.encoder.notice("lost", notices.lost(missing)), lost=missing)
             self._hold(notice)
             owed.appendleft(notice)
         owed.extendleft(reversed(kept))

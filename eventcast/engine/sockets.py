@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from eventcast.engine.forms import Batch, Piece
+from eventcast.engine.encoders import Batch, Piece
 from eventcast.engine.hub import current_hub
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.pulse import Rhythm
@@ -87,14 +87,14 @@ class SocketSubscriber(OwingSubscriber):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> int:
-        piece = batch.piece(self.form)
+        piece = batch.piece(self.encoder)
         if self._opened:
             return piece.messages if self._write_piece(piece) else 0
         self._owe(piece)
         return 0
 
     def write_rest(self, batch: Batch, taken: int) -> None:
-        self._keep(batch.piece(self.form), taken)
+        self._keep(batch.piece(self.encoder), taken)
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes that are for this client alone, behind what is owed."""

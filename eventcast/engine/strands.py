@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from eventcast.engine import notices
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
-from eventcast.engine.forms import BY_PATTERN, Batch, Form, Piece
+from eventcast.engine.encoders import FOR_PATTERNS, Batch, Encoder, Piece
 from eventcast.engine.messages import Message
 from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.subscribers import Subscriber
@@ -59,8 +59,8 @@ class Strand(Subscriber):
     def __init__(self, carrier: Carrier, **described: str) -> None:
         super().__init__(**described)
         self._carrier = carrier
-        # The form is the carrier's, and names the channel.
-        self.form = carrier.form = BY_PATTERN.get(carrier.form, carrier.form)
+        # The encoder is the carrier's, and names the channel.
+        self.encoder = carrier.encoder = FOR_PATTERNS.get(carrier.encoder, carrier.encoder)
 
     @property
     def transport(self) -> str:  # type: ignore[override]
@@ -109,5 +109,5 @@ class _Notice(Batch):
         super().__init__([])
         self._kind, self._text = kind, text
 
-    def piece(self, form: Form) -> Piece:
-        return Piece(form.notice(self._kind, self._text))
+    def piece(self, encoder: Encoder) -> Piece:
+        return Piece(encoder.notice(self._kind, self._text))

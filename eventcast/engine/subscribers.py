@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from eventcast.conf import conf
 from eventcast.engine import names
 from eventcast.engine.closing import TOO_SLOW, Closing
-from eventcast.engine.forms import FRAMES, Batch, Form
+from eventcast.engine.encoders import FRAMES, Batch, Encoder
 from eventcast.engine.logs import SteadyLogger
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Subscriber:
         "channel",
         "closed",
         "connected_at",
-        "form",
+        "encoder",
         "hub",
         "id",
         "identity",
@@ -94,8 +94,8 @@ class Subscriber:
         self.address = address
         self.connected_at = time.time()
         """Seconds since the epoch."""
-        self.form: Form = FRAMES
-        """The form in which its client gets messages; the hub has another for a pattern, see ``forms.BY_PATTERN``."""
+        self.encoder: Encoder = FRAMES
+        """Encodes messages for its client. The hub replaces it for a pattern, see ``encoders.FOR_PATTERNS``."""
         self.hub: Any = None
         """The hub that has let it in; None before and after."""
         self.wanted: str | Pattern = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from eventcast.engine.forms import EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Form
+from eventcast.engine.encoders import EVENT_CHUNKS, EVENTS, LINE_CHUNKS, LINES, Encoder
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 
@@ -21,14 +21,14 @@ class Format:
     """One of the two kinds of streams.
 
     :param name: the name of the transport in the admin.
-    :param plain: the form of messages; ``chunks``, the form in a body that is sent in chunks.
+    :param plain: the encoder of messages; ``chunks``, the encoder for a body that is sent in chunks.
     :param keep_alive: a line without meaning, sent after silence.
     """
 
     name: str
     content_type: str
-    plain: Form
-    chunks: Form
+    plain: Encoder
+    chunks: Encoder
     keep_alive: bytes
 
     def greeting(self) -> bytes:

@@ -19,8 +19,8 @@ from django.http import HttpRequest
 from eventcast import snapshots
 from eventcast.conf import conf
 from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
+from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import JOIN_LIMIT
-from eventcast.engine.forms import Batch
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.quotas import quotas
@@ -125,7 +125,7 @@ class SocketStream(SocketSubscriber, Carrier):
         super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
         self.strands = None
         self.viewer = self.watching = answer.viewer
-        self.form = answer.format.chunks if chunked else answer.format.plain
+        self.encoder = answer.format.chunks if chunked else answer.format.plain
         self._format = answer.format
         self._chunked = chunked
         self._unasked = 0
@@ -140,7 +140,7 @@ class SocketStream(SocketSubscriber, Carrier):
 
     def begin(self, head: bytes) -> None:
         """Open the stream, after the head of its response."""
-        self.open(head + self.form.wrap(self._format.greeting()))
+        self.open(head + self.encoder.wrap(self._format.greeting()))
         self.end_if_empty()
 
     def received(self, data: bytes) -> None:
@@ -162,7 +162,7 @@ class SocketStream(SocketSubscriber, Carrier):
             self.connection_lost()
 
     def sign_of_life(self) -> bytes:
-        return self.form.wrap(self._format.keep_alive)
+        return self.encoder.wrap(self._format.keep_alive)
 
 
 class ResponseStream(Carrier):
@@ -174,7 +174,7 @@ class ResponseStream(Carrier):
         super().__init__(**answer.described)
         self.strands = None
         self.viewer = self.watching = answer.viewer
-        self.form = answer.format.plain
+        self.encoder = answer.format.plain
         self._format = answer.format
         self._sent = 0
         """Bytes that the server has got of the first pieces owed."""
@@ -186,7 +186,7 @@ class ResponseStream(Carrier):
         return self._format.name
 
     def write(self, batch: Batch) -> int:
-        self._owe(batch.piece(self.form))
+        self._owe(batch.piece(self.encoder))
         self._news.set()
         return 0
 

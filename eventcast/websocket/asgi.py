@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.forms import PAYLOADS, Batch, Piece
+from eventcast.engine.encoders import PAYLOADS, Batch, Piece
 from eventcast.engine.owing import OwingSubscriber
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -42,7 +42,7 @@ class ASGIWebSocket(OwingSubscriber):
 
     def __init__(self, send: Send, **described: str) -> None:
         super().__init__(**described)
-        self.form = PAYLOADS
+        self.encoder = PAYLOADS
         self._send = send
         self._opened = False
         self._server_task = asyncio.current_task()
@@ -57,7 +57,7 @@ class ASGIWebSocket(OwingSubscriber):
         self._wake()
 
     def write(self, batch: Batch) -> int:
-        for piece in batch.singles(self.form, OVERHEAD):
+        for piece in batch.singles(self.encoder, OVERHEAD):
             self._owe(piece)
         self._wake()
         return 0

@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from eventcast.engine.closing import Closing
-from eventcast.engine.forms import LINE_FRAMES, LINE_TEXTS
+from eventcast.engine.encoders import LINE_FRAMES, LINE_TEXTS
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import check_event_name, encode_frame
 from eventcast.engine.notices import bye, heartbeat, hello
@@ -59,7 +59,7 @@ class V1Connection(WebSocketConnection):
 
     def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
         super().__init__(sock, rhythm, speaker, **described)
-        self.form = LINE_FRAMES
+        self.encoder = LINE_FRAMES
         self.viewer = True
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
@@ -85,7 +85,7 @@ class V1ASGIWebSocket(ASGIWebSocket):
     ) -> None:
         super().__init__(send, **described)
         self.viewer = True
-        self.form = LINE_TEXTS
+        self.encoder = LINE_TEXTS
         self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
         self._bucket = -1
         self.heard = True

@@ -1,4 +1,4 @@
-"""The forms in which subscribers get messages: each is made once, when the first subscriber needs it, then shared."""
+"""Encoders: each batch is encoded once by each encoder that its subscribers use, and they share the bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eventcast.engine.figures import Account
 from eventcast.engine.messages import Message, encode_frame
 
 
-class Form:
+class Encoder:
     """How messages are written to one kind of subscriber. Forms are compared by identity.
 
     :param encode: the bytes of one message.
@@ -36,7 +36,7 @@ class Form:
         return self.wrap(self._notice(kind, text.encode()))
 
     def wrap(self, data: bytes) -> bytes:
-        """Other bytes of the same stream, as a chunk where the form has chunks."""
+        """Other bytes of the same stream, as a chunk if the encoder makes chunks."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
 
@@ -56,20 +56,23 @@ def _event(kind: str, text: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), text)
 
 
-FRAMES, LINE_FRAMES = Form(Message.frame, _frame), Form(Message.line_frame, _frame)
+FRAMES, LINE_FRAMES = Encoder(Message.frame, _frame), Encoder(Message.line_frame, _frame)
 """WebSocket frames: of messages, and of their lines of JSON."""
-PAYLOADS, LINE_TEXTS = Form(lambda message: message.payload, _text), Form(lambda message: message.line()[:-1], _text)
+PAYLOADS, LINE_TEXTS = (
+    Encoder(lambda message: message.payload, _text),
+    Encoder(lambda message: message.line()[:-1], _text),
+)
 """The same for servers that make the frames themselves."""
-EVENTS, EVENT_CHUNKS = Form(Message.event, _event), Form(Message.event, _event, chunked=True)
+EVENTS, EVENT_CHUNKS = Encoder(Message.event, _event), Encoder(Message.event, _event, chunked=True)
 """Server-Sent Events: as a plain body, and as chunks."""
-LINE_EVENTS = Form(Message.line_event, _event)
-LINE_EVENT_CHUNKS = Form(Message.line_event, _event, chunked=True)
+LINE_EVENTS = Encoder(Message.line_event, _event)
+LINE_EVENT_CHUNKS = Encoder(Message.line_event, _event, chunked=True)
 """Server-Sent Events of lines of JSON."""
-LINES, LINE_CHUNKS = Form(Message.line, _line), Form(Message.line, _line, chunked=True)
+LINES, LINE_CHUNKS = Encoder(Message.line, _line), Encoder(Message.line, _line, chunked=True)
 """Lines of JSON."""
 
-BY_PATTERN = {FRAMES: LINE_FRAMES, PAYLOADS: LINE_TEXTS, EVENTS: LINE_EVENTS, EVENT_CHUNKS: LINE_EVENT_CHUNKS}
-"""The form for subscribers to a pattern, which says on which channel each message came. Others say that anyway."""
+FOR_PATTERNS = {FRAMES: LINE_FRAMES, PAYLOADS: LINE_TEXTS, EVENTS: LINE_EVENTS, EVENT_CHUNKS: LINE_EVENT_CHUNKS}
+"""The encoders for subscribers to a pattern: they add the channel. The other encoders always include the channel."""
 
 
 class Piece:
@@ -119,8 +122,8 @@ class Batch:
         self.account = account
         self.size = sum([len(message.payload) for message in messages])
         """Bytes of all payloads."""
-        self._pieces: dict[Form, Piece] = {}
-        self._singles: dict[Form, list[Piece]] = {}
+        self._pieces: dict[Encoder, Piece] = {}
+        self._singles: dict[Encoder, list[Piece]] = {}
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -130,19 +133,19 @@ class Batch:
         self.messages += other.messages
         self.size += other.size
 
-    def piece(self, form: Form) -> Piece:
-        """All messages in one form: made when the first subscriber needs it, then shared."""
-        piece = self._pieces.get(form)
+    def piece(self, encoder: Encoder) -> Piece:
+        """All messages as one encoder writes them: encoded for the first subscriber that needs it, then shared."""
+        piece = self._pieces.get(encoder)
         if piece is None:
-            piece = self._pieces[form] = Piece(form.encode(self.messages), len(self.messages), self.account)
+            piece = self._pieces[encoder] = Piece(encoder.encode(self.messages), len(self.messages), self.account)
         return piece
 
-    def singles(self, form: Form, overhead: int) -> list[Piece]:
-        """A piece of each message in one form: for servers that send messages one by one. Made once, too."""
-        singles = self._singles.get(form)
+    def singles(self, encoder: Encoder, overhead: int) -> list[Piece]:
+        """One piece for each message, for servers that send messages one by one. Encoded once, too."""
+        singles = self._singles.get(encoder)
         if singles is None:
-            singles = self._singles[form] = [
-                Piece(form.encode([each]), 1, self.account, binary=each.binary and form is PAYLOADS, overhead=overhead)
-                for each in self.messages
-            ]
+            singles = self._singles[encoder] = []
+            for message in self.messages:
+                data, binary = encoder.encode([message]), message.binary and encoder is PAYLOADS
+                singles.append(Piece(data, 1, self.account, binary=binary, overhead=overhead))
         return singles
