@@ -19,8 +19,8 @@ from eventcast.engine import messages, names
 from eventcast.engine.background import in_task
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
-from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
+from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.engine.strands import Strand
 from eventcast.exceptions import Forbidden, InvalidMessage, LayerUnavailable, NothingToShow, Refused, SnapshotFailed
 from eventcast.routes import Route
@@ -108,7 +108,7 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
 
 
 async def let_in(
-    subscriber: OwingSubscriber | Strand, request: HttpRequest, wanted: str | Pattern, permit: Permit
+    subscriber: BufferedSubscriber | Strand, request: HttpRequest, wanted: str | Pattern, permit: Permit
 ) -> None:
     """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
     than :func:`eventcast.security.admission.let_in`.
@@ -128,7 +128,7 @@ async def let_in(
 async def _begin_with(
     found: Snapshot,
     arguments: dict[str, Any],
-    subscriber: OwingSubscriber | Strand,
+    subscriber: BufferedSubscriber | Strand,
     request: HttpRequest,
     channel: str,
 ) -> None:
@@ -141,7 +141,7 @@ async def _begin_with(
                 raise LayerUnavailable("The server is going away, or too much came meanwhile. Connect again.")
             raise Forbidden("The permission was taken away.")
         if message is not None:
-            subscriber.owe_first(message)
+            subscriber.insert_first(message)
     except BaseException:
         hub.unsubscribe(subscriber)
         raise

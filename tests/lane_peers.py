@@ -85,7 +85,7 @@ class Peer(Subscriber):
             self.channel.delivered += self.owed
         self.pending = self.owed = 0
         self.note_progress()
-        self.ready()
+        self.enter_fast_path()
 
     def keep(self, data: bytes, messages: int = 0) -> None:
         if self.dead:
@@ -96,7 +96,7 @@ class Peer(Subscriber):
         self.kept += data
         self.pending = len(self.kept)
         self.note_pending()
-        self.hold()
+        self.leave_fast_path()
 
     def _note(self, call: str) -> None:
         if self.channel is None or self.closed:
@@ -111,7 +111,7 @@ def join(channel: LocalChannel, subscriber: Peer | None = None) -> Peer:
     """A subscriber joins, to whose client nothing is owed."""
     subscriber = subscriber or Peer()
     channel.add(subscriber)
-    subscriber.ready()
+    subscriber.enter_fast_path()
     return subscriber
 
 

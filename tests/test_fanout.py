@@ -67,7 +67,7 @@ def test_iteration_survives_subscribers_that_leave_meanwhile(channel: LocalChann
 def test_enter_lane_needs_a_subscriber_with_send(channel: LocalChannel) -> None:
     subscriber = FakeSubscriber()
     channel.add(subscriber)
-    subscriber.ready()
+    subscriber.enter_fast_path()
     assert subscriber.position == -1
 
 
@@ -223,7 +223,7 @@ def test_advance_survives_all_sockets_failing_at_once(channel: LocalChannel) -> 
     assert all(peer.heard() == [1] for peer in peers)
 
 
-def test_advance_calls_no_send_while_something_is_owed(channel: LocalChannel) -> None:
+def test_advance_calls_no_send_while_something_is_pending(channel: LocalChannel) -> None:
     peer = join(channel, Peer(lambda: "part"))
     for number in (1, 2):
         publish(channel, number)

@@ -86,7 +86,7 @@ class World:
         self.members.append(Member(subscriber, self.begun))
         if isinstance(subscriber, Peer):
             if self.random.random() < 0.9:
-                subscriber.ready()
+                subscriber.enter_fast_path()
             else:
                 subscriber.ping()  # it owes the answer to its handshake
 

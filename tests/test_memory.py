@@ -14,8 +14,8 @@ from eventcast.engine.closing import TOO_SLOW, TRY_AGAIN_LATER
 from eventcast.engine.encoders import Piece
 from eventcast.engine.hub import current_hub
 from eventcast.engine.memory import PendingMemory
-from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.publishing import publish
+from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.http.formats import FORMATS, SSE
 from eventcast.http.streams import ResponseStream, Stream
 from eventcast.security.admission import Permit
@@ -43,21 +43,21 @@ def owing(pending: PendingMemory, *pieces: Piece) -> StuckSubscriber:
 
     subscriber = Owing(sum(len(piece.data) for piece in pieces))
     for piece in pieces:
-        pending.hold(piece, subscriber)
+        pending.add(piece, subscriber)
     return subscriber
 
 
 def test_piece_that_many_owe_is_counted_once() -> None:
     pending, piece = PendingMemory(), Piece(b"12345")
     for _ in range(3):
-        pending.hold(piece, FakeSubscriber())
+        pending.add(piece, FakeSubscriber())
     assert pending.total == 5
 
 
 def test_piece_is_counted_until_its_last_holder_has_written_it() -> None:
     pending, piece = PendingMemory(), Piece(b"12345")
     for _ in range(2):
-        pending.hold(piece, FakeSubscriber())
+        pending.add(piece, FakeSubscriber())
     pending.release(piece)
     before = pending.total
     pending.release(piece)
@@ -92,9 +92,9 @@ def test_burst_of_losses_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture
         assert pending.total <= 10
     assert len(caplog.records) == 1
     piece = Piece(b"")
-    for subscriber in list(pending._owing):
+    for subscriber in list(pending._holders):
         subscriber.close(TOO_SLOW)
-    pending.hold(piece, FakeSubscriber())
+    pending.add(piece, FakeSubscriber())
     owing(pending, Piece(b"x" * 20))
     pending.enforce()
     assert len(caplog.records) == 2
@@ -128,7 +128,7 @@ async def test_nothing_is_counted_when_all_have_left(connections: Connections) -
         await connections.connect("/a", reads=False)
     publish("/a", "x" * 1_000_000)
     await connections.close()
-    assert (current_hub().memory.total, current_hub().memory._owing) == (0, set())
+    assert (current_hub().memory.total, current_hub().memory._holders) == (0, set())
 
 
 def stream() -> ResponseStream:
@@ -152,7 +152,7 @@ def websocket() -> ASGIWebSocket:
 
 @limited(3_000_000)
 @pytest.mark.parametrize("make", [stream, websocket])
-async def test_subscribers_of_other_servers_count_as_well(make: Callable[[], OwingSubscriber]) -> None:
+async def test_subscribers_of_other_servers_count_as_well(make: Callable[[], BufferedSubscriber]) -> None:
     hub = current_hub()
     subscribers = [make() for _ in range(6)]
     for number, subscriber in enumerate(subscribers):
@@ -163,11 +163,13 @@ async def test_subscribers_of_other_servers_count_as_well(make: Callable[[], Owi
     assert 3 <= sum(subscriber.closed for subscriber in subscribers) < 6
     for subscriber in subscribers:
         hub.unsubscribe(subscriber)
-    assert (hub.memory.total, hub.memory._owing) == (0, set())
+    assert (hub.memory.total, hub.memory._holders) == (0, set())
 
 
 @pytest.mark.parametrize("make", [stream, websocket])
-async def test_message_of_many_subscribers_of_other_servers_is_kept_once(make: Callable[[], OwingSubscriber]) -> None:
+async def test_message_of_many_subscribers_of_other_servers_is_stored_once(
+    make: Callable[[], BufferedSubscriber],
+) -> None:
     hub = current_hub()
     subscribers = [make() for _ in range(6)]
     for subscriber in subscribers:

@@ -130,7 +130,7 @@ async def test_deliver_loses_and_counts_what_is_over_the_bound(
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100})
 async def test_deliver_takes_a_batch_over_the_bound_when_nothing_is_pending(subscriber: ASGIWebSocket) -> None:
     subscriber.deliver(batch(*["x" * 60] * 10))
-    assert (len(subscriber._owed or ()), subscriber.lost) == (10, 0)
+    assert (len(subscriber._buffer or ()), subscriber.lost) == (10, 0)
 
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 200, "SLOW_SUBSCRIBERS": "drop"})
@@ -138,7 +138,7 @@ async def test_empty_messages_are_bounded_too(subscriber: ASGIWebSocket, monkeyp
     monkeypatch.setattr(subscribers, "PATIENCE", 0)
     for _ in range(4):
         subscriber.deliver(batch(""))
-    assert (len(subscriber._owed or ()), subscriber.lost) == (3, 1)
+    assert (len(subscriber._buffer or ()), subscriber.lost) == (3, 1)
 
 
 async def test_no_task_is_left_when_all_is_sent(subscriber: ASGIWebSocket, server: Server) -> None:

@@ -36,14 +36,14 @@ class PendingMemory:
         """Bytes of all pieces that are owed, each counted once."""
         self._calm = 0
         """Bytes below which a burst of losses is over; 0 if there is none."""
-        self._owing: set[Subscriber] = set()
+        self._holders: set[Subscriber] = set()
 
-    def hold(self, piece: Piece, subscriber: Subscriber) -> None:
+    def add(self, piece: Piece, subscriber: Subscriber) -> None:
         """A subscriber owes a piece."""
         if not piece.holders:
             self.total += piece.size
         piece.holders += 1
-        self._owing.add(subscriber)
+        self._holders.add(subscriber)
 
     def release(self, piece: Piece) -> None:
         """A subscriber has written a piece, or has dropped it."""
@@ -55,7 +55,7 @@ class PendingMemory:
 
     def forget(self, subscriber: Subscriber) -> None:
         """A subscriber owes nothing any more."""
-        self._owing.discard(subscriber)
+        self._holders.discard(subscriber)
 
     def enforce(self) -> None:
         """Close subscribers until what is owed is within the bound."""
@@ -66,7 +66,7 @@ class PendingMemory:
             text = "Subscribers have %d bytes pending of %d (EVENTCAST['MAX_PENDING_BYTES']): closing the slowest."
             logger.warning(text, self.total, limit)
             self._calm = limit // 2
-        for subscriber in sorted(self._owing, key=lambda each: each.pending, reverse=True):
+        for subscriber in sorted(self._holders, key=lambda each: each.pending, reverse=True):
             if self.total <= limit:
                 break
             if subscriber.viewer:

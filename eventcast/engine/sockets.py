@@ -23,8 +23,8 @@ from typing import Any
 
 from eventcast.engine.encoders import Batch, Piece
 from eventcast.engine.hub import current_hub
-from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.pulse import Rhythm
+from eventcast.engine.send_buffer import BufferedSubscriber
 
 READ_SIZE = 64 * 1024
 """Bytes read from a socket at once."""
@@ -36,7 +36,7 @@ CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to take the last bytes of a connection and to close its side."""
 
 
-class SocketSubscriber(OwingSubscriber):
+class SocketSubscriber(BufferedSubscriber):
     """A subscriber on a non-blocking stream socket, which it owns from now on.
 
     :param sock: the socket. From :meth:`open` on nothing else reads, writes or closes it.
@@ -72,15 +72,15 @@ class SocketSubscriber(OwingSubscriber):
         self._opened = True
         self._bucket = self._rhythm.add(self)
         self._readers.add(self._socket.fileno(), self._readable)
-        if self._owed is not None:  # What has come before it was opened.
-            self._owed.appendleft(piece := Piece(first))
-            self._hold(piece)
+        if self._buffer is not None:  # What has come before it was opened.
+            self._buffer.appendleft(piece := Piece(first))
+            self._count_pending(piece)
             asyncio.get_running_loop().add_writer(self._socket.fileno(), self.flush)
             self.flush()
         elif first:
             self.write_bytes(first)
-        if self._owed is None:
-            self.ready()
+        if self._buffer is None:
+            self.enter_fast_path()
         if received and self._socket is not None:
             self.received(received)
 
@@ -90,7 +90,7 @@ class SocketSubscriber(OwingSubscriber):
         piece = batch.piece(self.encoder)
         if self._opened:
             return piece.messages if self._write_piece(piece) else 0
-        self._owe(piece)
+        self._append(piece)
         return 0
 
     def write_rest(self, batch: Batch, taken: int) -> None:
@@ -104,7 +104,7 @@ class SocketSubscriber(OwingSubscriber):
     def _write_piece(self, piece: Piece) -> bool:
         """Write a piece behind what is owed; returns whether all of it has left."""
         taken = 0
-        if self._owed is None:
+        if self._buffer is None:
             try:
                 taken = self.send(piece.data)
             except BlockingIOError:
@@ -122,21 +122,21 @@ class SocketSubscriber(OwingSubscriber):
         """Owe the client a piece, of which the socket took some bytes."""
         if self._socket is None:
             return
-        if self._owed is None:
+        if self._buffer is None:
             self._offset = taken
-            self._begun = 1 if taken else 0
+            self._in_flight = 1 if taken else 0
             self.pending = -taken
             asyncio.get_running_loop().add_writer(self._socket.fileno(), self.flush)
-            self.hold()
-        self._owe(piece)
+            self.leave_fast_path()
+        self._append(piece)
 
     def flush(self) -> None:
         """Write what the socket takes of what is owed."""
-        owed = self._owed
-        if owed is None or not self._opened:
+        buffer = self._buffer
+        if buffer is None or not self._opened:
             return
         try:
-            while owed and self._write_owed(owed):
+            while buffer and self._write_buffer(buffer):
                 pass
         except BlockingIOError:
             pass
@@ -144,46 +144,46 @@ class SocketSubscriber(OwingSubscriber):
             self.connection_lost()
             return
         self.note_progress()
-        if not owed:
-            self._nothing_owed()
+        if not buffer:
+            self._on_buffer_empty()
 
-    def _write_owed(self, owed: deque[Piece]) -> bool:
+    def _write_buffer(self, buffer: deque[Piece]) -> bool:
         """Write one or several pieces at once; returns whether the socket took all of them."""
-        first, sock = owed[0].data, self._socket
-        if self._offset or len(owed) == 1 or sock is None or MOST_AT_ONCE == 1:
+        first, sock = buffer[0].data, self._socket
+        if self._offset or len(buffer) == 1 or sock is None or MOST_AT_ONCE == 1:
             data: Any = memoryview(first)[self._offset :] if self._offset else first
             taken, wanted = self.send(data), len(data)
         else:
-            data = [piece.data for piece in itertools.islice(owed, MOST_AT_ONCE)]
+            data = [piece.data for piece in itertools.islice(buffer, MOST_AT_ONCE)]
             taken, wanted = sock.sendmsg(data), sum(map(len, data))
         self.pending -= taken
         self.heard = True  # The buffers were full: the client has taken something, and is there.
         left = taken + self._offset
-        while owed and left >= len(owed[0].data):
-            left -= len(owed[0].data)
-            self._settle(owed.popleft())
+        while buffer and left >= len(buffer[0].data):
+            left -= len(buffer[0].data)
+            self._count_delivered(buffer.popleft())
         self._offset = left
-        self._begun = 1 if left else 0
+        self._in_flight = 1 if left else 0
         return taken == wanted
 
-    def _nothing_owed(self) -> None:
+    def _on_buffer_empty(self) -> None:
         if self._socket is None:
             return
-        self._settle_all()
+        self._clear_buffer()
         asyncio.get_running_loop().remove_writer(self._socket.fileno())
         if self.closed:
             self.last_bytes_written()
         else:
-            self.ready()
+            self.enter_fast_path()
 
-    def drop_owed(self) -> None:
+    def drop_buffer(self) -> None:
         """Drop what is owed, but for a piece of which a part was written: the client could not read on without it."""
-        if self._owed is None:
+        if self._buffer is None:
             return
-        while len(self._owed) > self._begun:
-            self._drop(self._owed.pop())
-        if not self._owed:
-            self._nothing_owed()
+        while len(self._buffer) > self._in_flight:
+            self._count_dropped(self._buffer.pop())
+        if not self._buffer:
+            self._on_buffer_empty()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -213,8 +213,8 @@ class SocketSubscriber(OwingSubscriber):
         if self._on_close is not None:
             self._on_close.cancel()
             self._on_close = None
-        if self._owed is not None:
-            self._settle_all()
+        if self._buffer is not None:
+            self._clear_buffer()
             asyncio.get_running_loop().remove_writer(sock.fileno())
         self._readers.remove(sock.fileno())
         hub = self.hub

@@ -14,11 +14,11 @@ from eventcast.engine import notices
 from eventcast.engine.closing import GOING_AWAY, TRY_AGAIN_LATER, Closing
 from eventcast.engine.encoders import FOR_PATTERNS, Batch, Encoder, Piece
 from eventcast.engine.messages import Message
-from eventcast.engine.owing import OwingSubscriber
+from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.engine.subscribers import Subscriber
 
 
-class Carrier(OwingSubscriber):
+class Carrier(BufferedSubscriber):
     """A connection that may carry strands. One that does is not subscribed itself."""
 
     __slots__ = ()
@@ -76,9 +76,9 @@ class Strand(Subscriber):
         self.note_pending()
         return written
 
-    def owe_first(self, message: Message) -> None:
+    def insert_first(self, message: Message) -> None:
         """Owe a message before all that were published: to a client that is not written to yet."""
-        self._carrier.owe_first(message)
+        self._carrier.insert_first(message)
 
     def flush(self) -> None:
         self._carrier.flush()

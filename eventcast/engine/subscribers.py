@@ -198,12 +198,12 @@ class Subscriber:
             if self.channel is not None:
                 self.channel.behind.discard(self)
 
-    def ready(self) -> None:
+    def enter_fast_path(self) -> None:
         """Nothing is owed any more: batches may go straight to :attr:`send`."""
         if self.channel is not None:
             self.channel.enter_lane(self)
 
-    def hold(self) -> None:
+    def leave_fast_path(self) -> None:
         """Something is owed: what comes now has to wait behind it."""
         if self.channel is not None:
             self.channel.leave_lane(self)

@@ -158,7 +158,7 @@ class SocketStream(SocketSubscriber, Carrier):
         if self._chunked:
             self.write_bytes(LAST_CHUNK)
         self.close_soon()
-        if self._owed is None:
+        if self._buffer is None:
             self.connection_lost()
 
     def sign_of_life(self) -> bytes:
@@ -186,19 +186,19 @@ class ResponseStream(Carrier):
         return self._format.name
 
     def write(self, batch: Batch) -> int:
-        self._owe(batch.piece(self.encoder))
+        self._append(batch.piece(self.encoder))
         self._news.set()
         return 0
 
     def end_with(self, closing: Closing) -> None:
         if closing.code == TRY_AGAIN_LATER and self._task is not None:
-            self._settle_all()
+            self._clear_buffer()
             self._task.cancel()  # It waits for a client that reads nothing.
         self._news.set()  # __aiter__ sends the rest and ends.
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self._owed or not self.closed:
-            if not self._owed:
+        while self._buffer or not self.closed:
+            if not self._buffer:
                 # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes with a message.
                 timer = asyncio.get_running_loop().call_later(KEEP_ALIVE, self._news.set)
                 try:
@@ -206,7 +206,7 @@ class ResponseStream(Carrier):
                 finally:
                     timer.cancel()
             self._news.clear()
-            if pieces := self._begin(JOIN_LIMIT):
+            if pieces := self._next_data(JOIN_LIMIT):
                 data = b"".join(pieces)  # of one, no copy
                 # In parts, because servers keep a copy of what a client does not take at once.
                 while self._sent < len(data):
@@ -214,7 +214,7 @@ class ResponseStream(Carrier):
                     start, self._sent = self._sent, min(self._sent + JOIN_LIMIT, len(data))
                     yield data[start : self._sent]
                 self._sent = 0
-                self._written()
+                self._confirm_written()
             elif not self.closed:
                 yield self._format.keep_alive
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from eventcast.engine.closing import Closing
 from eventcast.engine.encoders import PAYLOADS, Batch, Piece
-from eventcast.engine.owing import OwingSubscriber
+from eventcast.engine.send_buffer import BufferedSubscriber
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 """The ASGI ``send`` of a connection."""
@@ -28,7 +28,7 @@ CLOSE_TIMEOUT = 5.0
 """Seconds a client has to take the close frame before its connection is given up."""
 
 
-class ASGIWebSocket(OwingSubscriber):
+class ASGIWebSocket(BufferedSubscriber):
     """A WebSocket served by any ASGI server.
 
     To be made in the task that serves the connection. To close, that task is cancelled and then sends the close frame
@@ -58,13 +58,13 @@ class ASGIWebSocket(OwingSubscriber):
 
     def write(self, batch: Batch) -> int:
         for piece in batch.singles(self.encoder, OVERHEAD):
-            self._owe(piece)
+            self._append(piece)
         self._wake()
         return 0
 
     def tell(self, text: str) -> None:
         """Send a text that is for this client alone, behind what is owed."""
-        self._owe(Piece(text.encode(), overhead=OVERHEAD))
+        self._append(Piece(text.encode(), overhead=OVERHEAD))
         self._wake()
 
     def last_events(self, closing: Closing) -> list[dict[str, Any]]:
@@ -96,27 +96,27 @@ class ASGIWebSocket(OwingSubscriber):
         self._stop()
 
     def _wake(self) -> None:
-        if self._opened and self._writer is None and self._owed:
+        if self._opened and self._writer is None and self._buffer:
             self._writer = asyncio.ensure_future(self._write())
 
     def _stop(self) -> None:
         self.closed = True
-        self._settle_all()
+        self._clear_buffer()
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
 
     async def _write(self) -> None:
         try:
-            while self._owed:
-                binary = self._owed[0].binary
-                (data,) = self._begin(0)
+            while self._buffer:
+                binary = self._buffer[0].binary
+                (data,) = self._next_data(0)
                 await self._send({"type": "websocket.send", **({"bytes": data} if binary else {"text": data.decode()})})
-                self._written()
+                self._confirm_written()
         except Exception as error:
             # Servers raise what they like when the client has gone (ASGI says OSError); the disconnect event follows.
             logger.debug("A subscriber is gone: %r", error)
-            self._settle_all()
+            self._clear_buffer()
             self.leave()
         finally:
             if self._writer is asyncio.current_task():

@@ -114,10 +114,10 @@ class WebSocketConnection(SocketSubscriber):
         if not self.closed:
             self.closed = True
             self.leave()
-            self.drop_owed()
+            self.drop_buffer()
             self.write_bytes(close_frame(code))
         self._deaf = True
-        if self._owed is None:
+        if self._buffer is None:
             self.connection_lost()
         else:
             self.close_soon()
@@ -146,7 +146,7 @@ class WebSocketConnection(SocketSubscriber):
         if rule.code == MESSAGE_TOO_BIG:
             refusals.count("message_too_large")
         self.close(Closing(rule.code, rule.reason))
-        if self._owed is None:
+        if self._buffer is None:
             self.last_bytes_written()
 
     # --- publishing -------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class WebSocketConnection(SocketSubscriber):
         if self._inbox and not self._deaf:  # What was sent before a rule was broken is published.
             self._inbox.clear()
         if closing.code == TRY_AGAIN_LATER:
-            self.drop_owed()  # The client takes nothing: the close frame would stand behind all that.
+            self.drop_buffer()  # The client takes nothing: the close frame would stand behind all that.
         self.write_bytes(self.farewell(closing))
         self.close_soon()
 

@@ -15,9 +15,9 @@ from django.http import HttpRequest
 
 from eventcast import snapshots
 from eventcast.engine import names, patterns
-from eventcast.engine.owing import OwingSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.pulse import Rhythm
+from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
 from eventcast.security import admission, clients, refusals
 from eventcast.security.authorization.permits import Permit
@@ -55,7 +55,7 @@ class Admitted(NamedTuple):
     watches: bool
     """Whether it is a page of the admin."""
 
-    async def let_in(self, subscriber: OwingSubscriber, request: HttpRequest) -> None:
+    async def let_in(self, subscriber: BufferedSubscriber, request: HttpRequest) -> None:
         """Let the client's subscriber in, see ``eventcast.snapshots``."""
         subscriber.watching = self.watches
         await snapshots.let_in(subscriber, request, self.wanted, self.permit)

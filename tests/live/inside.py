@@ -87,7 +87,7 @@ async def held(request: HttpRequest) -> JsonResponse:
         "groups in the layer": layer.statistics().groups,
         "tasks": len(asyncio.all_tasks()),
         "delivered and lost": total.figures.delivered + total.figures.lost,
-        "owed": sum(piece.messages for hub in hubs() for each in hub.memory._owing for piece in each._owed or ()),
+        "owed": sum(piece.messages for hub in hubs() for each in hub.memory._holders for piece in each._buffer or ()),
     }
     return JsonResponse(found)
 
