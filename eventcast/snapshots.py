@@ -19,9 +19,9 @@ from eventcast.engine import messages, names
 from eventcast.engine.background import in_task
 from eventcast.engine.hub import current_hub
 from eventcast.engine.messages import Message
+from eventcast.engine.multiplexing import MultiplexedSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.send_buffer import BufferedSubscriber
-from eventcast.engine.strands import Strand
 from eventcast.exceptions import Forbidden, InvalidMessage, LayerUnavailable, NothingToShow, Refused, SnapshotFailed
 from eventcast.routes import Route
 from eventcast.security import admission, users
@@ -108,7 +108,7 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
 
 
 async def let_in(
-    subscriber: BufferedSubscriber | Strand, request: HttpRequest, wanted: str | Pattern, permit: Permit
+    subscriber: BufferedSubscriber | MultiplexedSubscriber, request: HttpRequest, wanted: str | Pattern, permit: Permit
 ) -> None:
     """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
     than :func:`eventcast.security.admission.let_in`.
@@ -128,7 +128,7 @@ async def let_in(
 async def _begin_with(
     found: Snapshot,
     arguments: dict[str, Any],
-    subscriber: BufferedSubscriber | Strand,
+    subscriber: BufferedSubscriber | MultiplexedSubscriber,
     request: HttpRequest,
     channel: str,
 ) -> None:

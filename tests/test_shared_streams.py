@@ -170,13 +170,13 @@ async def test_stream_whose_channels_are_all_refused_ends(monkeypatch: pytest.Mo
 async def test_slow_client_holds_up_publishers_then_loses_all_of_its_channels(read: Read) -> None:
     reader = await read()
     reader.on_send = never
-    (strand,) = current_hub().channels["/b"]
+    (subscriber,) = current_hub().channels["/b"]
     await apublish("/a", "x" * 900)
     await apublish("/b", "x" * 900)
     assert current_hub().is_crowded("/b")
-    strand._behind_since -= 10  # as if it had been behind for that long
+    subscriber._behind_since -= 10  # as if it had been behind for that long
     await apublish("/b", "x")
-    assert (strand.lost, strand.closed) == (1, True)
+    assert (subscriber.lost, subscriber.closed) == (1, True)
     await until(lambda: not current_hub().channels)
 
 

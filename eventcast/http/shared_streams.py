@@ -12,7 +12,7 @@ from django.urls import Resolver404, resolve
 from eventcast import snapshots
 from eventcast.engine import names, notices
 from eventcast.engine.hub import current_hub
-from eventcast.engine.strands import Carrier, Strand
+from eventcast.engine.multiplexing import MultiplexedConnection, MultiplexedSubscriber
 from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http import pages
 from eventcast.http.answers import note_refused
@@ -31,36 +31,36 @@ class SharedStream(Stream):
         super().__init__(request, next(iter(found)), format, Permit())
         self._found = found
 
-    async def let_in(self, subscriber: Carrier) -> None:
-        subscriber.hub = current_hub()  # It counts what is owed.
+    async def let_in(self, connection: MultiplexedConnection) -> None:
+        connection.hub = current_hub()  # It counts the buffered bytes.
         admitted = {name: found for name, found in self._found.items() if isinstance(found, Permit)}
-        strands = {
-            name: Strand(subscriber, **clients.described(self.request, permit.user, permit.identity))
+        subscribers = {
+            name: MultiplexedSubscriber(connection, **clients.described(self.request, permit.user, permit.identity))
             for name, permit in admitted.items()
         }
         for name, found in self._found.items():
             if isinstance(found, Permit):
-                subscriber.tell("hello", notices.hello(name, KEEP_ALIVE, found.expires_at, publish=False))
+                connection.send_notice("hello", notices.hello(name, KEEP_ALIVE, found.expires_at, publish=False))
             else:
-                self._refuse(subscriber, name, found)
+                self._refuse(connection, name, found)
         try:
-            for name, strand in strands.items():
+            for name, subscriber in subscribers.items():
                 try:
-                    await snapshots.let_in(strand, self.request, name, admitted[name])
+                    await snapshots.let_in(subscriber, self.request, name, admitted[name])
                 except Refused as refusal:
-                    if not strand.closed:
-                        strand.closed = True
-                        self._refuse(subscriber, name, refusal)
+                    if not subscriber.closed:
+                        subscriber.closed = True
+                        self._refuse(connection, name, refusal)
         except BaseException:
-            for strand in strands.values():
-                strand.end()
+            for subscriber in subscribers.values():
+                subscriber.end()
             raise
-        subscriber.carry(list(strands.values()))
+        connection.set_subscribers(list(subscribers.values()))
 
-    def _refuse(self, subscriber: Carrier, name: str, refusal: Refused) -> None:
+    def _refuse(self, connection: MultiplexedConnection, name: str, refusal: Refused) -> None:
         note_refused("GET", name, refusal, subscribes=True)
         detail = pages.translated_for(self.request, refusal.detail)
-        subscriber.tell("bye", notices.refused(refusal, detail, channel=name))
+        connection.send_notice("bye", notices.refused(refusal, detail, channel=name))
 
 
 async def stream(request: HttpRequest, channels: list[str], format: Format) -> SharedStream:

@@ -22,10 +22,10 @@ from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import JOIN_LIMIT
 from eventcast.engine.hub import current_hub
+from eventcast.engine.multiplexing import MultiplexedConnection, MultiplexedSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.quotas import quotas
 from eventcast.engine.sockets import SocketSubscriber
-from eventcast.engine.strands import Carrier, Strand
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
 from eventcast.http import stopping
 from eventcast.http.answers import CLOSE, Answer, StreamedResponse, note_refused, refused
@@ -69,12 +69,12 @@ class Stream(Answer):
         self.described = clients.described(request, permit.user, permit.identity)
         """What a subscriber is told of its client."""
 
-    async def let_in(self, subscriber: Carrier) -> None:
+    async def let_in(self, connection: MultiplexedConnection) -> None:
         """Let its subscriber in.
 
         :raises Refused: there is no place, or not for this client.
         """
-        await snapshots.let_in(subscriber, self.request, self.wanted, self.permit)
+        await snapshots.let_in(connection, self.request, self.wanted, self.permit)
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
@@ -112,18 +112,18 @@ async def permit_to_listen(request: HttpRequest, wanted: str | Pattern) -> Permi
     return permit
 
 
-class SocketStream(SocketSubscriber, Carrier):
+class SocketStream(SocketSubscriber, MultiplexedConnection):
     """A stream that writes to its socket itself.
 
     :param answer: the answer that :func:`stream` has made.
     :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
     """
 
-    __slots__ = ("_chunked", "_format", "_unasked", "strands")
+    __slots__ = ("_chunked", "_format", "_unasked", "subscribers")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
         super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
-        self.strands = None
+        self.subscribers = None
         self.viewer = self.watching = answer.viewer
         self.encoder = answer.format.chunks if chunked else answer.format.plain
         self._format = answer.format
@@ -165,14 +165,14 @@ class SocketStream(SocketSubscriber, Carrier):
         return self.encoder.wrap(self._format.keep_alive)
 
 
-class ResponseStream(Carrier):
+class ResponseStream(MultiplexedConnection):
     """A stream that is the body of a Django response: iterate over it to get the bytes to send."""
 
-    __slots__ = ("_format", "_news", "_sent", "_task", "strands")
+    __slots__ = ("_format", "_news", "_sent", "_task", "subscribers")
 
     def __init__(self, answer: Stream) -> None:
         super().__init__(**answer.described)
-        self.strands = None
+        self.subscribers = None
         self.viewer = self.watching = answer.viewer
         self.encoder = answer.format.plain
         self._format = answer.format
@@ -250,7 +250,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
         await answer.let_in(subscriber)
         subscriber.end_if_empty()
         if protocol is None:
-            stopping.end_when_stopping(ResponseStream, Strand)
+            stopping.end_when_stopping(ResponseStream, MultiplexedSubscriber)
         else:
             daphne.close_at_shutdown(protocol, current_hub())
         yield answer.format.greeting()
