@@ -39,7 +39,7 @@ def open_door(daphne: Daphne, **mount: Any) -> Iterator[Door]:
         raise AssertionError("the door asks no application")
 
     router = EventcastRouter(application, **{"excluded": ("/admin/",), "publish_directly": True, **mount})
-    door = Door(current_hub(), router, daphne.hand_over, current_hub().pulse.rhythm(20, 30))
+    door = Door(current_hub(), router, daphne.hand_over, current_hub().keepalive.schedule(20, 30))
     yield door
     door.stop_accepting(unlink=True)
     door._timer.cancel()

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from eventcast.authorization import Permit
 from eventcast.engine.hub import current_hub
-from eventcast.engine.pulse import Rhythm
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.frames import CLOSE
 from eventcast.websocket.speaking import Speaker
@@ -49,7 +49,7 @@ class Peer:
         kind: type[WebSocketConnection] = WebSocketConnection,
         speaks: bool = False,
         buffer: int = 0,
-        rhythm: Rhythm | None = None,
+        pings: PingSchedule | None = None,
     ) -> None:
         here, self.socket = socket.socketpair()
         here.setblocking(False)
@@ -57,7 +57,7 @@ class Peer:
         if buffer:
             here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         speaker = Speaker(HttpRequest(), Permit(), "/a") if speaks else None
-        self.connection = kind(here, rhythm or current_hub().pulse.rhythm(20, 30), speaker)
+        self.connection = kind(here, pings or current_hub().keepalive.schedule(20, 30), speaker)
 
     async def connect(self, first: bytes = b"", received: bytes = b"") -> Peer:
         await current_hub().subscribe("/a", self.connection)

@@ -10,8 +10,8 @@ from django.test import override_settings
 from eventcast.engine import presence, sockets
 from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.hub import current_hub
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.publishing import apublish, publish
-from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sending import apublish_all
 from eventcast.websocket import connection as websocket_connection
 from eventcast.websocket.connection import WebSocketConnection
@@ -85,52 +85,52 @@ async def test_pong_is_not_answered(connect: Connect) -> None:
     assert await peer.frame() == (PONG, b"p")
 
 
-async def test_beat_sends_a_ping(connect: Connect) -> None:
-    rhythm = Rhythm(1, 1)
-    peer = await connect(rhythm=rhythm)
-    rhythm.tick(0)
+async def test_silent_client_gets_a_ping(connect: Connect) -> None:
+    schedule = PingSchedule(1, 1)
+    peer = await connect(pings=schedule)
+    schedule.tick(0)
     assert await peer.frame() == (PING, b"")
 
 
 async def test_client_that_answers_pings_stays(connect: Connect) -> None:
-    rhythm = Rhythm(1, 1)
-    peer = await connect(rhythm=rhythm)
+    schedule = PingSchedule(1, 1)
+    peer = await connect(pings=schedule)
     for second in range(5):
-        rhythm.tick(second)
+        schedule.tick(second)
         assert await peer.frame() == (PING, b"")
         await peer.send(masked(PONG))
-        await until(lambda: peer.connection.heard)
+        await until(lambda: peer.connection.answered)
     assert presence.subscriber_count("/a") == 1
 
 
 async def test_client_that_answers_no_ping_is_cut_off(connect: Connect) -> None:
-    rhythm = Rhythm(1, 1)
-    peer = await connect(rhythm=rhythm)
+    schedule = PingSchedule(1, 1)
+    peer = await connect(pings=schedule)
     for second in range(4):
-        rhythm.tick(second)
+        schedule.tick(second)
     assert await peer.rest() == [(PING, b"")]
-    assert (presence.subscriber_count("/a"), rhythm.count) == (0, 0)
+    assert (presence.subscriber_count("/a"), schedule.count) == (0, 0)
 
 
 async def test_client_with_something_pending_is_not_pinged(connect: Connect) -> None:
-    rhythm = Rhythm(1, 30)
-    peer = await connect(rhythm=rhythm, buffer=4096)
+    schedule = PingSchedule(1, 30)
+    peer = await connect(pings=schedule, buffer=4096)
     await apublish("/a", "x" * 500_000)
-    rhythm.tick(0)
+    schedule.tick(0)
     await peer.frame()
     await peer.send(masked(PING, b"next"))
     assert await peer.frame() == (PONG, b"next")
 
 
 async def test_client_that_is_behind_and_takes_bytes_is_not_cut_off(connect: Connect) -> None:
-    rhythm = Rhythm(1, 1)
-    peer = await connect(rhythm=rhythm, buffer=4096)
+    schedule = PingSchedule(1, 1)
+    peer = await connect(pings=schedule, buffer=4096)
     await apublish("/a", "x" * 900_000)
     for second in range(6):  # It is pinged behind what it is owed only.
         pending = peer.connection.pending
         await peer.read(50_000)
         await until(lambda before=pending: peer.connection.pending < before)
-        rhythm.tick(second)
+        schedule.tick(second)
     assert presence.subscriber_count("/a") == 1
 
 
@@ -142,8 +142,8 @@ async def test_subscriber_that_reads_no_pongs_is_owed_no_more_than_messages(conn
     for _ in range(10):
         await peer.send(masked(PING, b"p" * 125) * 100)
         await peer.send(masked(PONG))
-        await until(lambda: peer.connection.heard)
-        peer.connection.heard = False
+        await until(lambda: peer.connection.answered)
+        peer.connection.answered = False
     assert peer.connection.pending <= before
     assert await peer.frame() == (TEXT, b"x" * 500_000)
     await peer.send(masked(PING, b"reads again"))
@@ -209,12 +209,12 @@ async def test_client_that_does_not_answer_a_close_is_cut_off(
 
 
 async def test_nothing_is_written_after_a_close_frame(connect: Connect) -> None:
-    rhythm = Rhythm(1, 30)
-    peer = await connect(rhythm=rhythm)
+    schedule = PingSchedule(1, 30)
+    peer = await connect(pings=schedule)
     peer.connection.close(OPERATOR)
     await apublish("/a", "x")
     peer.connection.close(TOO_SLOW)
-    rhythm.tick(0)
+    schedule.tick(0)
     await peer.send(masked(PING, b"p") + masked(CLOSE))
     assert await peer.rest() == [closed(OPERATOR.code, OPERATOR.reason)]
 
@@ -261,7 +261,7 @@ async def test_nothing_is_written_before_the_handshake_is_answered() -> None:
     here.setblocking(False)
     there.setblocking(False)
     hub = current_hub()
-    connection = WebSocketConnection(here, hub.pulse.rhythm(20, 30))
+    connection = WebSocketConnection(here, hub.keepalive.schedule(20, 30))
     await hub.subscribe("/a", connection)
     for number in range(10):  # On the loop, where a publisher makes subscribers that are behind write at once.
         publish("/a", f"{number}".ljust(90))

@@ -16,10 +16,10 @@ from eventcast.engine.closing import Closing
 from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.hub import current_hub
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.messages import Message
 from eventcast.engine.patterns import parse
 from eventcast.engine.publishing import apublish
-from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import InvalidEventName, MalformedBody
 from eventcast.websocket import v1
 from eventcast.websocket.consumer import EventcastConsumer
@@ -126,18 +126,18 @@ async def test_messages_are_lines_in_order(peers: list[Peer]) -> None:
 
 
 async def test_idle_client_gets_a_heartbeat_and_a_ping(peers: list[Peer]) -> None:
-    rhythm = Rhythm(1, 1)
-    peer = await connect(peers, rhythm=rhythm)
-    rhythm.tick(0)
+    schedule = PingSchedule(1, 1)
+    peer = await connect(peers, pings=schedule)
+    schedule.tick(0)
     assert said(await peer.frame()) == {"type": "heartbeat"}
     assert await peer.frame() == (PING, b"")
 
 
 async def test_client_with_something_pending_gets_no_heartbeat(peers: list[Peer]) -> None:
-    rhythm = Rhythm(1, 30)
-    peer = await connect(peers, rhythm=rhythm, buffer=4096)
+    schedule = PingSchedule(1, 30)
+    peer = await connect(peers, pings=schedule, buffer=4096)
     await apublish("/a", "x" * 500_000)
-    rhythm.tick(0)
+    schedule.tick(0)
     await peer.frame()
     await peer.send(masked(PING, b"next"))
     assert await peer.frame() == (PONG, b"next")
@@ -200,15 +200,15 @@ async def test_message_by_a_pattern_is_its_line(subscriber: Subscribed) -> None:
 
 async def test_pulse_sends_heartbeats_until_release(subscriber: Subscribed) -> None:
     listener, sent = subscriber
-    rhythm = current_hub().pulse.rhythm(v1.HEARTBEAT, None)
+    schedule = current_hub().keepalive.schedule(v1.HEARTBEAT, None)
     listener.open()
     await until(lambda: len(sent) == 1)
     for second in range(20):
-        rhythm.tick(second)
+        schedule.tick(second)
     await until(lambda: len(sent) == 2)
     assert json.loads(sent[1]["text"]) == {"type": "heartbeat"}
     listener.release()
-    assert rhythm.count == 0
+    assert schedule.count == 0
 
 
 async def test_bye_comes_before_the_close_event() -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from eventcast.engine import presence
 from eventcast.engine.hub import hubs
-from eventcast.engine.pulse import beginnings
+from eventcast.engine.keepalive import start_callbacks
 
 SHORTEST = 1.0
 """Seconds at least over which a rate is measured: over less time, it is noise."""
@@ -207,4 +207,4 @@ class Recorder:
 recorder = Recorder()
 """The recorder of this process."""
 
-beginnings.append(recorder.begin)
+start_callbacks.append(recorder.begin)

@@ -21,12 +21,12 @@ from eventcast.engine.encoders import FOR_PATTERNS
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.figures import past
 from eventcast.engine.incoming import Incoming
+from eventcast.engine.keepalive import Keepalive
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.memberships import Memberships
 from eventcast.engine.memory import PendingMemory
 from eventcast.engine.pattern_index import PatternIndex
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.pulse import Pulse
 from eventcast.engine.quotas import quotas
 from eventcast.engine.readers import Readers
 from eventcast.engine.subscribers import Subscriber
@@ -49,7 +49,7 @@ class Hub:
         self.channels: dict[str, LocalChannel] = {}
         self.patterns = PatternIndex()
         self.memory = PendingMemory()
-        self.pulse = Pulse()
+        self.keepalive = Keepalive()
         self.readers = Readers()
         self.stopping = False
         """Whether the server is shutting down: no subscriber is let in any more."""

@@ -1,15 +1,15 @@
-"""A subscriber that is written to by its socket itself: no transport of an event loop or a server in between.
+"""A subscriber that writes to its socket directly, without an asyncio transport or a server in between.
 
 The rules:
 
-- ``socket.send`` is called only while nothing is owed; a short write's rest goes first.
-- What is owed is references to shared :class:`Piece` objects and one offset into the first, never a copy.
-- The event loop is told the number of the socket's descriptor: of a socket object it makes a text, with two system
-  calls, whenever it looks in vain for one.
-- The socket is registered with :class:`Readers`, and with the event loop while something is owed (``add_writer``). It
-  is unregistered before it is closed, so that no descriptor number outlives its socket.
-- A close frame, or the end of a stream, is the last thing that is written. What a client owes no answer to is dropped
-  for it; a client that does not take the last bytes within :data:`CLOSE_TIMEOUT` seconds is cut off.
+- A batch is sent at once only while the send buffer is empty. Otherwise it is appended to the buffer.
+- The buffer holds references to shared :class:`Piece` objects and one offset into the first, never a copy.
+- The event loop gets the descriptor's number. For a socket object that it does not know, it would format the object in
+  an error message, which takes two system calls.
+- The socket is registered with :class:`Readers`, and with the event loop while the buffer has bytes (``add_writer``).
+  It is unregistered before it is closed, so that no descriptor number outlives its socket.
+- A close frame, or the end of a stream, is written last. A client that does not take it within :data:`CLOSE_TIMEOUT`
+  seconds is disconnected.
 """
 
 from __future__ import annotations
@@ -23,56 +23,66 @@ from typing import Any
 
 from eventcast.engine.encoders import Batch, Piece
 from eventcast.engine.hub import current_hub
-from eventcast.engine.pulse import Rhythm
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.send_buffer import BufferedSubscriber
 
 READ_SIZE = 64 * 1024
-"""Bytes read from a socket at once."""
+"""Most bytes read by one system call."""
 
-MOST_AT_ONCE = 64 if hasattr(socket.socket, "sendmsg") else 1  # Windows has none
-"""Pieces written by one system call, of many small ones that a client has fallen behind with."""
+MAX_PIECES = 64 if hasattr(socket.socket, "sendmsg") else 1  # Windows has none
+"""Most pieces written by one system call."""
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that a client has to take the last bytes of a connection and to close its side."""
+"""Seconds that a client has to take the last bytes and to close its side."""
 
 
 class SocketSubscriber(BufferedSubscriber):
-    """A subscriber on a non-blocking stream socket, which it owns from now on.
+    """A subscriber that owns a non-blocking stream socket.
 
-    :param sock: the socket. From :meth:`open` on nothing else reads, writes or closes it.
-    :param rhythm: how often it beats, from then on.
+    :param sock: the socket. After :meth:`open` nothing else reads, writes or closes it.
+    :param pings: how often the client is pinged, after :meth:`open`.
     """
 
-    __slots__ = ("_bucket", "_offset", "_on_close", "_opened", "_readers", "_rhythm", "_socket", "heard", "send")
+    __slots__ = (
+        "_bucket",
+        "_offset",
+        "_on_close",
+        "_opened",
+        "_pings",
+        "_readers",
+        "_socket",
+        "answered",
+        "send",
+    )
 
     send: Callable[[bytes], int]
 
-    def __init__(self, sock: socket.socket, rhythm: Rhythm, **described: str) -> None:
+    def __init__(self, sock: socket.socket, pings: PingSchedule, **described: str) -> None:
         super().__init__(**described)
         self._readers = current_hub().readers
         self._socket: socket.socket | None = sock
-        self._rhythm = rhythm
+        self._pings = pings
         self._bucket = -1
         self._offset = 0
         self._opened = False
-        """Whether the client may be written to: not before its handshake is answered."""
+        """Whether bytes may be written: False until the response to the handshake is written."""
         self._on_close: asyncio.TimerHandle | None = None
-        self.heard = True
-        """Whether the client has sent something, or taken what it was owed; set here, taken back by the pulse."""
+        self.answered = True
+        """Whether the client has sent bytes, or taken buffered ones, since the last ping, which resets it."""
         self.send = sock.send
 
     def open(self, first: bytes = b"", received: bytes = b"") -> None:
-        """Begin to read and write.
+        """Start reading and writing.
 
         :param first: bytes that the client gets before any message.
-        :param received: bytes that were read from the client already.
+        :param received: bytes that were already read from the client.
         """
         if self._socket is None:
             return
         self._opened = True
-        self._bucket = self._rhythm.add(self)
+        self._bucket = self._pings.add(self)
         self._readers.add(self._socket.fileno(), self._readable)
-        if self._buffer is not None:  # What has come before it was opened.
+        if self._buffer is not None:  # Messages have arrived before it was opened.
             self._buffer.appendleft(piece := Piece(first))
             self._count_pending(piece)
             asyncio.get_running_loop().add_writer(self._socket.fileno(), self.flush)
@@ -97,12 +107,12 @@ class SocketSubscriber(BufferedSubscriber):
         self._keep(batch.piece(self.encoder), taken)
 
     def write_bytes(self, data: bytes) -> None:
-        """Write bytes that are for this client alone, behind what is owed."""
+        """Write bytes for this client only, after the buffered ones."""
         if self._socket is not None:
             self._write_piece(Piece(data))
 
     def _write_piece(self, piece: Piece) -> bool:
-        """Write a piece behind what is owed; returns whether all of it has left."""
+        """Write a piece after the buffered ones; returns whether the socket took all of it."""
         taken = 0
         if self._buffer is None:
             try:
@@ -119,7 +129,7 @@ class SocketSubscriber(BufferedSubscriber):
         return False
 
     def _keep(self, piece: Piece, taken: int) -> None:
-        """Owe the client a piece, of which the socket took some bytes."""
+        """Append a piece to the buffer. The socket took its first ``taken`` bytes."""
         if self._socket is None:
             return
         if self._buffer is None:
@@ -131,7 +141,7 @@ class SocketSubscriber(BufferedSubscriber):
         self._append(piece)
 
     def flush(self) -> None:
-        """Write what the socket takes of what is owed."""
+        """Write buffered bytes until the socket takes no more."""
         buffer = self._buffer
         if buffer is None or not self._opened:
             return
@@ -148,16 +158,16 @@ class SocketSubscriber(BufferedSubscriber):
             self._on_buffer_empty()
 
     def _write_buffer(self, buffer: deque[Piece]) -> bool:
-        """Write one or several pieces at once; returns whether the socket took all of them."""
+        """Write one or several pieces by one system call; returns whether the socket took all of them."""
         first, sock = buffer[0].data, self._socket
-        if self._offset or len(buffer) == 1 or sock is None or MOST_AT_ONCE == 1:
+        if self._offset or len(buffer) == 1 or sock is None or MAX_PIECES == 1:
             data: Any = memoryview(first)[self._offset :] if self._offset else first
             taken, wanted = self.send(data), len(data)
         else:
-            data = [piece.data for piece in itertools.islice(buffer, MOST_AT_ONCE)]
+            data = [piece.data for piece in itertools.islice(buffer, MAX_PIECES)]
             taken, wanted = sock.sendmsg(data), sum(map(len, data))
         self.pending -= taken
-        self.heard = True  # The buffers were full: the client has taken something, and is there.
+        self.answered = True  # The kernel had no space before: the client has read something since.
         left = taken + self._offset
         while buffer and left >= len(buffer[0].data):
             left -= len(buffer[0].data)
@@ -177,7 +187,7 @@ class SocketSubscriber(BufferedSubscriber):
             self.enter_fast_path()
 
     def drop_buffer(self) -> None:
-        """Drop what is owed, but for a piece of which a part was written: the client could not read on without it."""
+        """Drop the buffered pieces, except one that is partly written: the rest of the stream depends on it."""
         if self._buffer is None:
             return
         while len(self._buffer) > self._in_flight:
@@ -188,11 +198,11 @@ class SocketSubscriber(BufferedSubscriber):
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def last_bytes_written(self) -> None:
-        """All was written after :meth:`close`. Subclasses say whether the client still has to answer."""
+        """Called when all bytes are written after :meth:`close`. Subclasses that expect an answer override it."""
         self.connection_lost()
 
     def close_soon(self) -> None:
-        """Cut the connection off after :data:`CLOSE_TIMEOUT` seconds, unless it ends before."""
+        """Disconnect the client after :data:`CLOSE_TIMEOUT` seconds, unless the connection ends before."""
         if self._on_close is None and self._socket is not None:
             self._on_close = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.connection_lost)
 
@@ -200,15 +210,15 @@ class SocketSubscriber(BufferedSubscriber):
         if self._opened:
             self.connection_lost()
         else:
-            self.release()  # The socket is not ours yet.
+            self.release()  # The socket belongs to the server until open().
 
     def connection_lost(self) -> None:
-        """The connection is over, by whatever cause: forget it everywhere and close the socket. Safe to call again."""
+        """Unregister the connection everywhere and close the socket. Safe to call again."""
         sock, self._socket = self._socket, None
         if sock is None:
             return
         self.closed = True
-        self._rhythm.discard(self, self._bucket)
+        self._pings.discard(self, self._bucket)
         self.leave()
         if self._on_close is not None:
             self._on_close.cancel()
@@ -220,7 +230,7 @@ class SocketSubscriber(BufferedSubscriber):
         hub = self.hub
         if hub is not None:
             hub.unsubscribe(self)
-        self.send = _take_nothing
+        self.send = _raise_closed
         sock.close()
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -234,25 +244,25 @@ class SocketSubscriber(BufferedSubscriber):
             return
         except OSError:
             data = b""
-        if not data:  # The client has closed its side: it will not hear anything more.
+        if not data:  # The client has closed its side and gets nothing more.
             self.connection_lost()
             return
-        self.heard = True
+        self.answered = True
         self.received(data)
 
     def received(self, data: bytes) -> None:
-        """Bytes came from the client."""
+        """Called with the bytes that the client has sent."""
 
-    # --- the pulse --------------------------------------------------------------------------------------------------
+    # --- keepalive --------------------------------------------------------------------------------------------------
 
-    def beat(self) -> None:
+    def send_ping(self) -> None:
         if not self.closed and not self.pending:
-            self.write_bytes(self.sign_of_life())
+            self.write_bytes(self.ping_data())
 
-    def sign_of_life(self) -> bytes:
-        """What an idle client gets, and answers if its rhythm wants that."""
+    def ping_data(self) -> bytes:
+        """The bytes of a ping; the client answers them if the schedule has a timeout."""
         raise NotImplementedError
 
 
-def _take_nothing(data: bytes) -> int:
+def _raise_closed(data: bytes) -> int:
     raise OSError("The connection is closed.")

@@ -122,7 +122,7 @@ class SocketStream(SocketSubscriber, MultiplexedConnection):
     __slots__ = ("_chunked", "_format", "_unasked", "subscribers")
 
     def __init__(self, sock: socket.socket, answer: Stream, *, chunked: bool) -> None:
-        super().__init__(sock, current_hub().pulse.rhythm(KEEP_ALIVE, None), **answer.described)
+        super().__init__(sock, current_hub().keepalive.schedule(KEEP_ALIVE, None), **answer.described)
         self.subscribers = None
         self.viewer = self.watching = answer.viewer
         self.encoder = answer.format.chunks if chunked else answer.format.plain
@@ -161,7 +161,7 @@ class SocketStream(SocketSubscriber, MultiplexedConnection):
         if self._buffer is None:
             self.connection_lost()
 
-    def sign_of_life(self) -> bytes:
+    def ping_data(self) -> bytes:
         return self.encoder.wrap(self._format.keep_alive)
 
 

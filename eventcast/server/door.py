@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventcast.engine.hub import Hub
-from eventcast.engine.pulse import Rhythm
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.routing import EventcastRouter
 from eventcast.server.http_connection import HTTPConnection
 from eventcast.server.reception import DoorConnection
@@ -33,7 +33,7 @@ class Door:
     :param router: finds the channel of a request; None if the site has no router: then Daphne gets all requests.
     :param hand_over: gives a socket, what was read from it, and the seconds that a client waits for its answer after
         it has closed its side, to Daphne.
-    :param rhythm: how often WebSockets are pinged.
+    :param pings: how often WebSockets are pinged.
     :param log: writes the access log, as Daphne calls it.
     """
 
@@ -42,14 +42,14 @@ class Door:
         hub: Hub,
         router: EventcastRouter | None,
         hand_over: Callable[[socket.socket, bytes, float], None],
-        rhythm: Rhythm,
+        pings: PingSchedule,
         log: Callable[[str, str, dict[str, Any]], None] | None = None,
     ) -> None:
         self.hub = hub
         self.router = router
         self.hand_over = hand_over
         self.log = log
-        self.rhythm = rhythm
+        self.pings = pings
         self.connections: set[HTTPConnection] = set()
         """Open connections of the door, without those given to a subscriber or to Daphne."""
         self.stopping = False

@@ -66,8 +66,8 @@ def serve(
     def begin() -> None:
         loop = asyncio.get_running_loop()
         router = application if isinstance(application, EventcastRouter) else None
-        rhythm = current_hub().pulse.rhythm(ping_interval, ping_timeout or None)
-        door = Door(current_hub(), router, daphne.hand_over, rhythm, access_log)
+        pings = current_hub().keepalive.schedule(ping_interval, ping_timeout or None)
+        door = Door(current_hub(), router, daphne.hand_over, pings, access_log)
 
         def stop(*, retired: bool = False) -> None:
             if len(tasks) > 1:
@@ -109,7 +109,7 @@ async def _drain(
     hub, loop = door.hub, asyncio.get_running_loop()
 
     async def wait(end: float) -> None:
-        while loop.time() < end and (door.connections or hub.pulse.peers):  # noqa: ASYNC110 (no event for it)
+        while loop.time() < end and (door.connections or hub.keepalive.peers):  # noqa: ASYNC110 (no event for it)
             await asyncio.sleep(0.01)
 
     try:

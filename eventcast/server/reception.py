@@ -185,7 +185,7 @@ class DoorConnection(HTTPConnection):
     async def _subscribe_websocket(self, request: Request, wanted: Any) -> Any:
         try:
             admitted = await handshake.admit(request, wanted, handshake.offered(request))
-            return admitted, await handshake.subscribe(self._socket, request, admitted, self._door.rhythm)
+            return admitted, await handshake.subscribe(self._socket, request, admitted, self._door.pings)
         except Refused as refusal:
             handshake.note_refused(refusal, request.target, clients.describe(request.scope))
             return refusal_answer(refusal)

@@ -1,7 +1,7 @@
 """A WebSocket on a socket of our own: for connections of ``eventcast serve``, and for those taken over from Daphne.
 
 It keeps RFC 6455: pings are answered, the close handshake is done, and nothing follows a close frame. The client is
-pinged by the hub's pulse. What a client sends that may only listen is counted and thrown away.
+pinged by the hub's keepalive. What a client sends that may only listen is counted and thrown away.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections import deque
 
 from eventcast.conf import conf
 from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.pulse import Rhythm
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import TooManyFrames
 from eventcast.security import refusals
@@ -52,7 +52,7 @@ class WebSocketConnection(SocketSubscriber):
     """A WebSocket whose handshake is over.
 
     :param sock: its socket.
-    :param rhythm: how often it is pinged.
+    :param pings: how often it is pinged.
     :param speaker: publishes what its client sends; None if the client may only listen.
     """
 
@@ -60,8 +60,10 @@ class WebSocketConnection(SocketSubscriber):
 
     transport = "websocket"
 
-    def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
-        super().__init__(sock, rhythm, **described)
+    def __init__(
+        self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None = None, **described: str
+    ) -> None:
+        super().__init__(sock, pings, **described)
         self._reader: FrameReader | None = None
         self._inbound: Inbound | None = None
         self._speaker = speaker
@@ -196,5 +198,5 @@ class WebSocketConnection(SocketSubscriber):
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
 
-    def sign_of_life(self) -> bytes:
+    def ping_data(self) -> bytes:
         return PING_FRAME

@@ -85,9 +85,9 @@ class EventcastConsumer(AsyncConsumer):
     ) -> None:
         hub = current_hub()
         daphne.close_at_shutdown(protocol, hub)
-        rhythm = hub.pulse.rhythm(*taken.ping_times)
+        pings = hub.keepalive.schedule(*taken.ping_times)
         try:
-            connection = await handshake.subscribe(taken.sock, request, admitted, rhythm)
+            connection = await handshake.subscribe(taken.sock, request, admitted, pings)
         except Refused as refusal:
             handshake.note_refused(refusal, request.path, admitted.described["peer"])
             with taken.sock, contextlib.suppress(OSError):

@@ -15,8 +15,8 @@ from django.http import HttpRequest
 
 from eventcast import snapshots
 from eventcast.engine import names, patterns
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.pulse import Rhythm
 from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
 from eventcast.security import admission, clients, refusals
@@ -89,7 +89,7 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
 
 
 async def subscribe(
-    sock: socket.socket, request: HttpRequest, admitted: Admitted, rhythm: Rhythm
+    sock: socket.socket, request: HttpRequest, admitted: Admitted, pings: PingSchedule
 ) -> WebSocketConnection:
     """Let a client hear what it has asked for. The socket stays the caller's until the connection is opened, which has
     to happen at once.
@@ -97,7 +97,7 @@ async def subscribe(
     :raises Refused: there is no place for it.
     """
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
-    connection = kind(sock, rhythm, admitted.speaker, **admitted.described)
+    connection = kind(sock, pings, admitted.speaker, **admitted.described)
     await admitted.let_in(connection, request)
     return connection
 

@@ -13,10 +13,10 @@ from typing import Any
 from eventcast.engine.closing import Closing
 from eventcast.engine.encoders import LINE_FRAMES, LINE_TEXTS
 from eventcast.engine.hub import current_hub
+from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.messages import check_event_name, encode_frame
 from eventcast.engine.notices import bye, heartbeat, hello
 from eventcast.engine.patterns import Pattern
-from eventcast.engine.pulse import Rhythm
 from eventcast.exceptions import MalformedBody
 from eventcast.websocket.asgi import ASGIWebSocket, Send
 from eventcast.websocket.connection import PING_FRAME, WebSocketConnection
@@ -57,18 +57,20 @@ class V1Connection(WebSocketConnection):
 
     __slots__ = ()
 
-    def __init__(self, sock: socket.socket, rhythm: Rhythm, speaker: Speaker | None = None, **described: str) -> None:
-        super().__init__(sock, rhythm, speaker, **described)
+    def __init__(
+        self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None = None, **described: str
+    ) -> None:
+        super().__init__(sock, pings, speaker, **described)
         self.encoder = LINE_FRAMES
         self.viewer = True
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
-        return _frame(hello(wanted, self._rhythm.period, expires_at, publish=self._speaker is not None))
+        return _frame(hello(wanted, self._pings.period, expires_at, publish=self._speaker is not None))
 
     def farewell(self, closing: Closing) -> bytes:
         return _frame(bye(closing)) + super().farewell(closing)
 
-    def sign_of_life(self) -> bytes:
+    def ping_data(self) -> bytes:
         return _HEARTBEAT_FRAME + PING_FRAME
 
 
@@ -78,7 +80,7 @@ _HEARTBEAT_FRAME = _frame(heartbeat())
 class V1ASGIWebSocket(ASGIWebSocket):
     """A WebSocket of ``eventcast.v1`` that is written to through the ASGI ``send``."""
 
-    __slots__ = ("_bucket", "_rhythm", "heard")
+    __slots__ = ("_bucket", "_pings", "answered")
 
     def __init__(
         self, send: Send, wanted: str | Pattern, expires_at: float | None = None, *, publish: bool, **described: str
@@ -86,26 +88,26 @@ class V1ASGIWebSocket(ASGIWebSocket):
         super().__init__(send, **described)
         self.viewer = True
         self.encoder = LINE_TEXTS
-        self._rhythm = current_hub().pulse.rhythm(HEARTBEAT, None)
+        self._pings = current_hub().keepalive.schedule(HEARTBEAT, None)
         self._bucket = -1
-        self.heard = True
-        self.tell(hello(wanted, self._rhythm.period, expires_at, publish=publish))
+        self.answered = True
+        self.tell(hello(wanted, self._pings.period, expires_at, publish=publish))
 
     def open(self) -> None:
-        self._bucket = self._rhythm.add(self)
+        self._bucket = self._pings.add(self)
         super().open()
 
     def last_events(self, closing: Closing) -> list[dict[str, Any]]:
         return [{"type": "websocket.send", "text": bye(closing)}, *super().last_events(closing)]
 
-    def beat(self) -> None:
-        """Send a sign of life. Called by the pulse."""
+    def send_ping(self) -> None:
+        """Send a heartbeat. Called by the keepalive."""
         if not self.closed and not self.pending:
             self.tell(heartbeat())
 
     def connection_lost(self) -> None:
-        """Called by the pulse for a connection that does not answer, which a heartbeat does not ask for."""
+        """Called by the keepalive for a connection that does not answer, which a heartbeat does not ask for."""
 
     def release(self) -> None:
-        self._rhythm.discard(self, self._bucket)
+        self._pings.discard(self, self._bucket)
         super().release()

@@ -81,7 +81,7 @@ async def held(request: HttpRequest) -> JsonResponse:
         "subscribers": quotas.subscribers,
         "channels": sum(len(hub.channels) for hub in hubs()),
         "patterns": sum(len(list(hub.patterns)) for hub in hubs()),
-        "connections that beat": sum(hub.pulse.peers for hub in hubs()),
+        "connections that are pinged": sum(hub.keepalive.peers for hub in hubs()),
         "pending bytes": sum(hub.memory.total for hub in hubs()),
         "names in the layer": layer.statistics().channels,
         "groups in the layer": layer.statistics().groups,

@@ -152,7 +152,7 @@ def check_answers(said: bytes, sent: list[bytes]) -> None:
 
 async def check_nothing_is_left(door: Door) -> None:
     hub = door.hub
-    await until(lambda: not (door.connections or hub.channels or hub.pulse.peers), "nothing is left")
+    await until(lambda: not (door.connections or hub.channels or hub.keepalive.peers), "nothing is left")
     await until(lambda: len(asyncio.all_tasks()) == 1, "no task is left")
     assert hub.subscribers() == []
     assert hub.memory.total == 0

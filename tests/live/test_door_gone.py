@@ -103,7 +103,7 @@ async def test_subscriber_that_the_layer_does_not_take_gets_a_whole_answer(kind:
         layer.failing = {"group_add"}
         said = await converse(door, REQUESTS[kind])
         await until(lambda: not door.connections, "the connection is closed")
-        assert door.hub.pulse.peers == 0
+        assert door.hub.keepalive.peers == 0
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in head
