@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 
@@ -48,6 +49,13 @@ class Refused(EventcastError):
     def __init_subclass__(cls, **own: Any) -> None:
         for name, value in own.items():
             setattr(cls, name, value)
+
+    @classmethod
+    def kinds(cls) -> Iterator[type[Refused]]:
+        """All classes below this one."""
+        for kind in cls.__subclasses__():
+            yield kind
+            yield from kind.kinds()
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import eventcast
@@ -42,24 +43,6 @@ class Collector:
         return _collected([("", list(_families()))])
 
 
-class _Answered:
-    """The metrics of all processes that have answered the question ``families``."""
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-
-    def collect(self) -> Iterable[Metric]:
-        found, missing = self._answers.found, self._answers.missing
-        if self._answers.scope == "process":
-            found = [("", families_of) for _, families_of in found]
-        yield from _collected(found)
-        counts: list[Family] = [
-            ("eventcast_processes", "Processes in these figures.", "", {"": len(found)}),
-            ("eventcast_processes_missing", "Live processes that did not answer in time.", "", {"": missing}),
-        ]
-        yield from _collected([("", counts)])
-
-
 def render(answers: Answers) -> bytes:
     """All metrics in Prometheus' text format.
 
@@ -67,12 +50,18 @@ def render(answers: Answers) -> bytes:
     :raises MetricsUnavailable: prometheus_client is not installed.
     """
     try:
-        from prometheus_client import CollectorRegistry, generate_latest  # imported here: it is optional
+        from prometheus_client import generate_latest  # imported here: it is optional
     except ImportError:
         raise MetricsUnavailable("Install prometheus_client: pip install 'eventcast[metrics]'.") from None
-    registry = CollectorRegistry()
-    registry.register(_Answered(answers))
-    return generate_latest(registry)
+    found: list[tuple[str, list[Family]]] = answers.found
+    if answers.scope == "process":
+        found = [("", families_of) for _, families_of in found]
+    counts: list[Family] = [
+        ("eventcast_processes", "Processes in these figures.", "", {"": len(found)}),
+        ("eventcast_processes_missing", "Live processes that did not answer in time.", "", {"": answers.missing}),
+    ]
+    all_of_them: Any = SimpleNamespace(collect=lambda: _collected([*found, ("", counts)]))
+    return generate_latest(all_of_them)
 
 
 @question
@@ -101,7 +90,7 @@ def _families() -> Iterator[Family]:
     yield "eventcast_info", "The version of eventcast.", "version", {eventcast.__version__: 1}
     for name, text, value in _numbers():
         yield f"eventcast_{name}", text, "", {"": value}
-    codes = dict.fromkeys(sorted(_codes(Refused)), 0.0) | refusals.counts()
+    codes = dict.fromkeys(sorted(kind.code for kind in Refused.kinds()), 0.0) | refusals.counts()
     yield "eventcast_refused_total", "Refused requests and subscribers.", "code", codes
     limits = {setting: float(getattr(conf, setting)) for setting in LIMITS}
     yield "eventcast_limit", "Limits in the settings; 0 is no limit.", "setting", limits
@@ -132,9 +121,3 @@ def _numbers() -> Iterator[tuple[str, str, float]]:
         yield "layer_dropped_total", "Messages of groups that full channels of the layer dropped.", statistics.dropped
         yield "layer_refused_total", "Messages that full channels of the layer refused.", statistics.refused
         yield "layer_expired_total", "Messages that expired unread in the layer.", statistics.expired
-
-
-def _codes(base: type[Refused]) -> Iterator[str]:
-    for kind in base.__subclasses__():
-        yield kind.code
-        yield from _codes(kind)

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from eventcast.client.beating import Beat, beat
 from eventcast.client.publishing import Publisher, apublish, publish
+from eventcast.client.reconnecting import State
 from eventcast.client.targets import channel_url, pattern_url
 
 if TYPE_CHECKING:
-    from eventcast.client.reconnecting import State
     from eventcast.client.subscribing import AsyncMessages, Messages, Subscription, subscribe
 
 __all__ = [
@@ -43,19 +43,11 @@ __all__ = [
     "subscribe",
 ]
 
-_HOMES = {
-    "AsyncMessages": "subscribing",
-    "Messages": "subscribing",
-    "State": "reconnecting",
-    "Subscription": "subscribing",
-    "subscribe": "subscribing",
-}
-
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: a program that only publishes does not need websockets.
-    if name in _HOMES:
-        from importlib import import_module
+    if name in __all__:
+        from eventcast.client import subscribing
 
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(subscribing, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from eventcast.exceptions import Refused, ServerUnreachable
@@ -49,7 +49,7 @@ def refusal(
             code, detail = Refused.code, f"{came}: {_cause(status, headers, websocket)}"
     retry_after = headers.get("Retry-After") or ""
     seconds = float(retry_after) if retry_after.strip().isdecimal() else None
-    kind = next((kind for kind in _subclasses(Refused) if (kind.status, kind.code) == (status, code)), Refused)
+    kind = next((kind for kind in Refused.kinds() if (kind.status, kind.code) == (status, code)), Refused)
     return kind(detail, status=status, code=code, retry_after=seconds)
 
 
@@ -85,9 +85,3 @@ def no_answer(server: str, error: Exception, *, secure: bool) -> ServerUnreachab
     if secure and may_lack_tls and not isinstance(error, ssl.SSLCertVerificationError):
         detail += ". If the server does not use TLS, its URL begins with http:"
     return ServerUnreachable(detail)
-
-
-def _subclasses(base: type[Refused]) -> Iterator[type[Refused]]:
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _subclasses(kind)
