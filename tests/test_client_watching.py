@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventcast.client import watching
 from eventcast.client.watching import Heartbeat, Watches
 
 TIMEOUT = 10.0
@@ -186,10 +187,13 @@ def test_watches_judge_nothing_while_the_connection_is_lost() -> None:
     assert [watches.look(float(second)) for second in range(2, 40)] == [[]] * 38
 
 
-def test_watches_watch_no_more_than_their_limit() -> None:
-    watches = Watches(TIMEOUT, ["/a"], limit=2)
+def test_watches_watch_no_more_than_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LIMIT", 2)
+    left_out: list[str] = []
+    watches = Watches(TIMEOUT, ["/a"], on_full=left_out.append)
     watches.connected(0.0)
-    for channel in ("/b", "/c", "/b"):
+    for channel in ("/b", "/c", "/b", "/d"):
         watches.beat(channel, 0.0)
-    assert [channel in watches for channel in ("/a", "/b", "/c")] == [True, True, False]
-    assert len(watches) == 2
+    assert watches.look(TIMEOUT / 2) == []
+    assert [found.channel for found in watches.look(TIMEOUT)] == ["/a", "/b"]
+    assert left_out == ["/c"]

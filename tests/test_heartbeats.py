@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from eventcast.client import watching
 from eventcast.client.watching import Heartbeat, Watches
-from eventcast.listeners import Registration, heartbeat
+from eventcast.listeners import Registration, alarms, heartbeat
 from eventcast.listeners.alarms import Alarms
 from eventcast.listeners.running import Runner
 from eventcast.listeners.sources import read_frame
@@ -74,15 +75,15 @@ def test_frame_without_a_channel_is_counted_and_no_beat() -> None:
     assert runner.statistics["undecodable"].value == 1
 
 
-async def test_channels_past_the_limit_are_not_watched_and_that_is_logged_once(
-    caplog: pytest.LogCaptureFixture,
+async def test_channels_past_the_limit_are_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watches = Watches(30.0, limit=1)
-    watches.beat("/heartbeat/web1", 0.0)
-    found = Alarms(Runner(make()), watches)
+    for module in (alarms, watching):
+        monkeypatch.setattr(module, "LIMIT", 1)
+    watches = Watches(30.0, on_full=Alarms(Runner(make())).too_many)
     with caplog.at_level(logging.ERROR, "eventcast.listen"):
-        channels = [found.watched(f"/heartbeat/web{number}") for number in (1, 2, 3)]
-    assert channels == ["/heartbeat/web1", None, None]
+        for number in (1, 2, 3):
+            watches.beat(f"/heartbeat/web{number}", 0.0)
     assert [record.getMessage() for record in caplog.records] == [
         "app.alarm watches 1 channels, and no more: not /heartbeat/web2 and others."
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventcast.client.watching import Heartbeat, Watches
+from eventcast.client.watching import Heartbeat
 from eventcast.listeners import Registration
 from eventcast.listeners.alarms import DELAYS, Alarms
 from eventcast.listeners.running import Runner
@@ -56,7 +56,7 @@ async def supply() -> AsyncIterator[Callable[..., Alarms]]:
                 assert await asyncio.to_thread(runner.join, TIMEOUT)
 
             stack.push_async_callback(end)
-            return Alarms(runner, Watches(30.0), delays=delays)
+            return Alarms(runner, delays=delays)
 
         yield supply
 

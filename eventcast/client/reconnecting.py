@@ -152,7 +152,7 @@ class Course:
             if now - self._opened_at > STEADY:
                 self._failures = 0
             self._opened_at, self._lost_at = None, now
-        delay = self._delay(code, reason) if retry is None else self._delay_wanted(*retry)
+        delay = self._delay(code, reason, retry)
         if isinstance(error, Refused) and error.retry_after is not None:
             delay += error.retry_after
         self._tell(State("waiting", delay=delay, reason=str(error)))
@@ -164,18 +164,16 @@ class Course:
             self._closed = True
             self._tell(State("closed"))
 
-    def _delay(self, code: int | None, reason: str) -> float:
+    def _delay(self, code: int | None, reason: str, retry: tuple[float, float] | None) -> float:
         # A client that an operator disconnected stays away for a while. A client without permission comes back soon:
         # the server refuses it then, and the subscription ends.
-        if code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
+        if retry is None and code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
             return random.uniform(LATEST / 2, LATEST)
-        self._failures += 1
-        return backoff(self._failures - 1)
-
-    def _delay_wanted(self, earliest: float, latest: float) -> float:
+        failures, self._failures = self._failures, self._failures + 1
+        if retry is None:
+            return backoff(failures)
         # Longer if it is not the first failure: the server may close each connection for the same reason.
-        self._failures += 1
-        return max(random.uniform(earliest, latest), backoff(self._failures - 1) if self._failures > 1 else 0.0)
+        return max(random.uniform(*retry), backoff(failures) if failures else 0.0)
 
     def _tell(self, state: State) -> None:
         if self._on_state is not None:

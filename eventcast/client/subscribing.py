@@ -199,11 +199,10 @@ class AsyncMessages:
     async def _reopen(self, error: ConnectionClosed | ServerUnreachable) -> None:
         """Come back after a lost connection, or raise what says that there is no next try."""
         line, self._line = self._line, Line(self._course.missed)
-        closing = _close_of(error) if isinstance(error, ConnectionClosed) else (1006, "")
-        found = _explain(self._url, error) if isinstance(error, ConnectionClosed) else error
+        found = _explain(self._url, error)
         if line.is_hopeless:
             raise found
-        await self._wait(self._course.lost(found, *closing, retry=line.retry))
+        await self._wait(self._course.lost(found, *_close_of(error), retry=line.retry))
         await self.open()
 
     async def _wait(self, seconds: float) -> None:
@@ -233,6 +232,8 @@ class Messages:
 
 def _explain(url: str, error: Exception) -> EventcastError:
     """The error as an error of eventcast's."""
+    if isinstance(error, ServerUnreachable):
+        return error
     if isinstance(error, InvalidStatus):
         answer = error.response
         body, reason = bytes(answer.body), answer.reason_phrase
@@ -251,6 +252,7 @@ def _explain(url: str, error: Exception) -> EventcastError:
     return found
 
 
-def _close_of(error: ConnectionClosed) -> tuple[int, str]:
+def _close_of(error: ConnectionClosed | ServerUnreachable) -> tuple[int, str]:
     """The close code and the reason of the server's close frame; 1006 if there was none."""
-    return (1006, "") if error.rcvd is None else (error.rcvd.code, error.rcvd.reason)
+    frame = error.rcvd if isinstance(error, ConnectionClosed) else None
+    return (1006, "") if frame is None else (frame.code, frame.reason)

@@ -61,29 +61,20 @@ class Watches:
 
     :param timeout: seconds without a beat that make a service silent.
     :param channels: the channels to watch from the beginning; all others are watched from their first beat on.
-    :param limit: channels that are watched at most.
+    :param on_full: called once, with the first channel that is too many to be watched, too.
     """
 
-    def __init__(self, timeout: float, channels: Iterable[str] = (), *, limit: int = LIMIT) -> None:
+    def __init__(
+        self, timeout: float, channels: Iterable[str] = (), *, on_full: Callable[[str], object] | None = None
+    ) -> None:
         self.timeout = timeout
-        self._limit = limit
+        self._on_full = on_full
         self._services = {channel: _Service(None) for channel in channels}
         self._began: float | None = None
         """The time of the first connection."""
         self._counted_from: float | None = None
         """The time from which silence counts; None while the connection is lost."""
         self._looked_at = 0.0
-
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._services
-
-    def __len__(self) -> int:
-        return len(self._services)
-
-    @property
-    def are_full(self) -> bool:
-        """Whether no more channels are watched."""
-        return len(self._services) >= self._limit
 
     def connected(self, now: float) -> None:
         """The connection to eventcast is open, for the first time or again."""
@@ -99,8 +90,11 @@ class Watches:
         """A beat arrived; returns that the service is back, if it was silent."""
         service = self._services.get(channel)
         if service is None:
-            if not self.are_full:
+            if len(self._services) < LIMIT:
                 self._services[channel] = _Service(now)
+            elif self._on_full is not None:
+                self._on_full(channel)
+                self._on_full = None
             return None
         found = Heartbeat(channel, alive=True, silence=self._silence(service, now)) if service.silent else None
         service.heard_at, service.silent = now, False

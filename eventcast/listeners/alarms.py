@@ -11,7 +11,7 @@ import functools
 import logging
 from collections.abc import Sequence
 
-from eventcast.client.watching import Heartbeat, Watches
+from eventcast.client.watching import LIMIT, Heartbeat
 from eventcast.engine.names import printable
 from eventcast.listeners.queues import Call
 from eventcast.listeners.running import Runner
@@ -28,21 +28,15 @@ class Alarms:
     :param delays: seconds before each repetition.
     """
 
-    def __init__(self, runner: Runner, watches: Watches, *, delays: Sequence[float] = DELAYS) -> None:
-        self._runner, self._watches, self._delays = runner, watches, delays
+    def __init__(self, runner: Runner, *, delays: Sequence[float] = DELAYS) -> None:
+        self._runner, self._delays = runner, delays
         self._loop = asyncio.get_running_loop()
         self._latest: dict[str, Heartbeat] = {}
-        self._limit_was_logged = False
 
-    def watched(self, channel: str) -> str | None:
-        """The channel of a beat; None if there are too many channels to watch that one, too."""
-        if channel in self._watches or not self._watches.are_full:
-            return channel
-        if not self._limit_was_logged:
-            self._limit_was_logged = True
-            name, count = self._runner.name, len(self._watches)
-            logger.error("%s watches %d channels, and no more: not %s and others.", name, count, printable(channel))
-        return None
+    def too_many(self, channel: str) -> None:
+        """Log that this channel is not watched, and that no others will be."""
+        name = self._runner.name
+        logger.error("%s watches %d channels, and no more: not %s and others.", name, LIMIT, printable(channel))
 
     def tell(self, heartbeat: Heartbeat) -> None:
         """Have the function called with an alarm. Does not wait."""

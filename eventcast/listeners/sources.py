@@ -45,12 +45,13 @@ class Server:
         pattern, on_state = registration.route.pattern, log_states(registration)
         url = channel_url(self.url, registration.path) if pattern is None else pattern_url(self.url, pattern)
         if registration.watches:
-            watches = Watches(registration.timeout, [registration.path] if pattern is None else [])
-            alarms = Alarms(runner, watches)
+            alarms = Alarms(runner)
+            channels = [registration.path] if pattern is None else []
+            watches = Watches(registration.timeout, channels, on_full=alarms.too_many)
 
             def beat_of(frame: str | bytes) -> str | None:
                 found = read_frame(frame, runner)
-                return None if found is None else alarms.watched(found[0])
+                return found and found[0]
 
             await watch(url, watches, alarms.tell, channel_of=beat_of, headers=self.headers, on_state=on_state)
             return
