@@ -87,13 +87,6 @@ def test_batches_hand_on_a_line_before_the_next_comes(pipe: tuple[int, int]) -> 
     assert list(found) == []
 
 
-def test_batches_are_no_longer_than_a_request_should_be(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    os.write(writing, b"\n" * 2500)
-    os.close(writing)
-    assert [len(batch) for batch in publish.batches(reading)] == [1000, 1000, 500]
-
-
 def test_batches_refuse_a_line_that_does_not_end() -> None:
     with open("/dev/zero", "rb") as endless, pytest.raises(MessageTooLarge):
         next(publish.batches(endless.fileno()))

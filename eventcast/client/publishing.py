@@ -129,7 +129,7 @@ class Publisher:
         count = 0
         for channel, group in itertools.groupby(pairs(messages), lambda message: message[0]):
             path = channel_path(self.target, channel, event)
-            for request in _requests(to_data(data) for _, data in group):
+            for request in requests(to_data(data) for _, data in group):
                 self.send(path, request)
                 count += len(request) if isinstance(request, list) else 1
         return count
@@ -200,7 +200,7 @@ class Publisher:
         return http.client.HTTPConnection(host, port, timeout=self._timeout)
 
 
-def _requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
+def requests(messages: Iterable[str | bytes]) -> Iterator[list[str] | bytes]:
     """The messages of each request: several texts together, each binary message by itself."""
     texts: list[str] = []
     size = 0

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from eventcast.client import Publisher
-from eventcast.client.publishing import BATCH
 from eventcast.commandline import ExitCode, Failed, Tool, parsing, warn_of_pattern, write
 from eventcast.commandline.sending import Sender
 from eventcast.exceptions import EventcastError, MessageTooLarge
@@ -82,8 +81,7 @@ class Publish(Tool):
 
 
 def batches(descriptor: int) -> Iterator[list[str | bytes]]:
-    """The lines of a file descriptor, in batches of all that is there: one line of a slow pipe, a thousand of a fast
-    one.
+    """The lines of a file descriptor, in batches of what is there: one line of a slow pipe, thousands of a fast one.
 
     A message is a line without its line feed; blank lines are messages, and a carriage return is kept.
 
@@ -97,8 +95,8 @@ def batches(descriptor: int) -> Iterator[list[str | bytes]]:
             rest.clear()
         rest += last
         _check_length(rest)
-        for first in range(0, len(lines), BATCH):
-            yield [to_message(line) for line in lines[first : first + BATCH]]
+        if lines:
+            yield [to_message(line) for line in lines]
     if rest:
         yield [to_message(bytes(rest))]
 

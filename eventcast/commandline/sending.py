@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from typing import cast
 
 from eventcast.client import Publisher
 from eventcast.client.answers import sentence
+from eventcast.client.publishing import requests
 from eventcast.client.reconnecting import Outage, backoff, may_pass
 from eventcast.client.targets import channel_path
 from eventcast.commandline import say
@@ -42,12 +42,8 @@ class Sender:
         :raises Refused: the server refused a message. All messages before it are published.
         :raises ServerUnreachable: there is no answer, and ``retry`` is false.
         """
-        for kind, group in itertools.groupby(batch, type):
-            if kind is str:
-                self._request(cast(list[str], list(group)))
-            else:
-                for data in group:
-                    self._request([data])
+        for request in requests(batch):
+            self._request([request] if isinstance(request, bytes) else request)
 
     def explain(self, error: EventcastError) -> EventcastError:
         """The error that ended the sending, with what it means for the messages."""
@@ -60,7 +56,7 @@ class Sender:
             "(--retry waits for the server.)"
         )
 
-    def _request(self, messages: list[str] | list[str | bytes]) -> None:
+    def _request(self, messages: list[str] | list[bytes]) -> None:
         """Publish messages in one request. A refused request has published none of them, and can be repeated."""
         while True:
             self._under_way = len(messages)

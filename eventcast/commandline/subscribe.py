@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 from eventcast.client import channel_url, pattern_url
@@ -13,9 +13,6 @@ from eventcast.client.reconnecting import Outage
 from eventcast.commandline import Tool, parsing, say, warn_of_pattern, write
 from eventcast.commandline.running import execute, until_done
 from eventcast.engine.messages import Message
-
-Decode = Callable[["str | bytes"], "tuple[str, str | bytes]"]
-"""Returns the channel and the message of a frame."""
 
 
 class Subscribe(Tool):
@@ -52,13 +49,28 @@ class Subscribe(Tool):
     def run(self, **options: Any) -> None:
         from eventcast.client.subscribing import subscribe  # the other tools do not need websockets
 
-        async def listen(name: str, url: str, decode: Decode) -> None:
+        done, turn, numbers = asyncio.Event(), asyncio.Lock(), itertools.count(1)
+
+        async def listen(name: str, url: str, *, by_pattern: bool) -> None:
             tell = Outage(name, say, after="Messages of that time are missing.").take
             subscription = subscribe(url, wait=options["wait"], headers=self.headers, on_state=tell)
             async with subscription as messages:
                 async for frame in messages:
-                    path, data = decode(frame)
-                    await output.write(Message(data, path))
+                    path, data = decode_frame(frame) if by_pattern else (name, frame)
+                    async with turn:
+                        await output(Message(data, path))
+
+        async def output(message: Message) -> None:
+            if done.is_set():
+                return
+            data = message.line() if options["json"] else message.payload
+            if options["exec"] is not None:
+                what = f"{message.channel}: the command"
+                await execute(options["exec"], what, {"EVENTCAST_CHANNEL": message.channel}, data)
+            else:
+                write(data if options["json"] else data + b"\n")
+            if next(numbers) == options["count"]:
+                done.set()
 
         paths, patterns = dict.fromkeys(options["paths"]), dict.fromkeys(options["pattern"])
         if not paths and not patterns:
@@ -68,41 +80,6 @@ class Subscribe(Tool):
         for pattern in patterns:
             if "<" not in pattern:
                 say(f"The pattern {pattern} has no converter such as <id>, and matches only that channel.")
-        output = _Output(options["count"], as_json=options["json"], command=options["exec"])
-        work = [listen(path, channel_url(self.url, path), _of(path)) for path in paths]
-        work += [listen(pattern, pattern_url(self.url, pattern), decode_frame) for pattern in patterns]
-        asyncio.run(until_done(output.done, work))
-
-
-def _of(path: str) -> Decode:
-    """Takes every frame for a message of that channel."""
-    return lambda data: (path, data)
-
-
-class _Output:
-    """Writes messages to standard output, or to a command.
-
-    :param count: the number of messages after which it is :attr:`done`.
-    """
-
-    def __init__(self, count: int | None, *, as_json: bool, command: str | None) -> None:
-        self.done = asyncio.Event()
-        self._left = count
-        self._as_json = as_json
-        self._command = command
-        self._turn = asyncio.Lock()
-
-    async def write(self, message: Message) -> None:
-        async with self._turn:
-            if self.done.is_set():
-                return
-            data = message.line() if self._as_json else message.payload
-            if self._command is not None:
-                what = f"{message.channel}: the command"
-                await execute(self._command, what, {"EVENTCAST_CHANNEL": message.channel}, data)
-            else:
-                write(data if self._as_json else data + b"\n")
-            if self._left is not None:
-                self._left -= 1
-                if not self._left:
-                    self.done.set()
+        work = [listen(path, channel_url(self.url, path), by_pattern=False) for path in paths]
+        work += [listen(pattern, pattern_url(self.url, pattern), by_pattern=True) for pattern in patterns]
+        asyncio.run(until_done(done, work))
