@@ -6,6 +6,8 @@ of a table's rows.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -24,6 +26,12 @@ from eventcast.layers import is_local
 from eventcast.models import Channel
 
 
+def _column(ordering: str, title: Any, text_of: Callable[[Any], str], figure: str) -> Callable[[Any, Channel], str]:
+    """A column of the list: what ``ordering`` sorts by, its head, and the figure that it has as text."""
+    value_of = operator.attrgetter(figure)
+    return admin.display(ordering=ordering, description=title)(lambda _, channel: text_of(value_of(channel)))
+
+
 class ChannelAdmin(Endpoints):
     """Channels in an admin site. For a site of your own: ``my_site.register(Channel, ChannelAdmin)``."""
 
@@ -32,39 +40,12 @@ class ChannelAdmin(Endpoints):
     ordering = ("name",)
     actions = None
 
-    # --- the columns of the list ------------------------------------------------------------------------------------
-
-    @admin.display(ordering="name", description=gettext_lazy("channel"))
-    def channel(self, channel: Channel) -> str:
-        """The channel's name."""
-        return str(channel)
-
-    @admin.display(ordering="subscribers", description=gettext_lazy("subscribers"))
-    def subscribers(self, channel: Channel) -> str:
-        """Subscribers now."""
-        return formats.number(channel.info.subscribers)
-
-    @admin.display(ordering="rate", description=gettext_lazy("messages/s"))
-    def rate(self, channel: Channel) -> str:
-        """Messages per second."""
-        return formats.per_second(channel.rate)
-
-    @admin.display(ordering="messages", description=gettext_lazy("messages"))
-    def messages(self, channel: Channel) -> str:
-        """Messages since the channel has had subscribers without a break."""
-        return formats.number(channel.info.figures.messages)
-
-    @admin.display(ordering="lost", description=gettext_lazy("lost"))
-    def lost(self, channel: Channel) -> str:
-        """Lost messages, counted once for each subscriber that did not get them."""
-        return formats.number(channel.info.figures.lost)
-
-    @admin.display(ordering="last_message_at", description=gettext_lazy("last message"))
-    def last_message(self, channel: Channel) -> str:
-        """The time since the last message."""
-        return formats.ago(channel.info.last_message_at)
-
-    # --- the pages --------------------------------------------------------------------------------------------------
+    channel = _column("name", gettext_lazy("channel"), names.printable, "name")
+    subscribers = _column("subscribers", gettext_lazy("subscribers"), formats.number, "info.subscribers")
+    rate = _column("rate", gettext_lazy("messages/s"), formats.per_second, "rate")
+    messages = _column("messages", gettext_lazy("messages"), formats.number, "info.figures.messages")
+    lost = _column("lost", gettext_lazy("lost"), formats.number, "info.figures.lost")
+    last_message = _column("last_message_at", gettext_lazy("last message"), formats.ago, "info.last_message_at")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LiveChangeList]:
         """The list of live channels."""

@@ -58,43 +58,40 @@ class Endpoints(Base):
     def _has(self, request: HttpRequest, action: str) -> bool:
         return request.user.has_perm(f"{self.opts.app_label}.{get_permission_codename(action, self.opts)}")
 
-    @staticmethod
-    def require(permitted: bool) -> None:
-        """Answer 403 unless ``permitted``."""
-        if not permitted:
-            raise PermissionDenied
-
     # --- URLs -------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
         """These URLs, then the admin's own."""
 
-        def url(route: str, view: Callable[..., HttpResponseBase], name: str) -> Any:
-            return path(route, self.admin_site.admin_view(view), name=self._url_name(name))
+        def url(route: str, view: Any, methods: Callable[..., Any] = require_GET, permission: str = "view") -> Any:
+            def permitted(request: HttpRequest, **arguments: str) -> HttpResponseBase:
+                if not getattr(self, f"has_{permission}_permission")(request):
+                    raise PermissionDenied
+                return cast(HttpResponseBase, view(request, **arguments))
+
+            name = self._url_name(view.__name__.removesuffix("_view"))
+            return path(route, self.admin_site.admin_view(methods(permitted)), name=name)
 
         return [
-            url("totals/", require_GET(self.totals_view), "totals"),
-            url("figures/", require_GET(self.list_figures_view), "list_figures"),
-            url("<path:object_id>/figures/", require_GET(self.figures_view), "figures"),
-            url("<path:object_id>/messages/", require_GET(self.messages_view), "messages"),
-            url("<path:object_id>/publish/", require_POST(self.publish_view), "publish"),
-            url("<path:object_id>/disconnect/", require_POST(self.disconnect_view), "disconnect"),
+            url("totals/", self.totals_view),
+            url("figures/", self.list_figures_view),
+            url("<path:object_id>/figures/", self.figures_view),
+            url("<path:object_id>/messages/", self.messages_view),
+            url("<path:object_id>/publish/", self.publish_view, require_POST, "publish"),
+            url("<path:object_id>/disconnect/", self.disconnect_view, require_POST, "disconnect"),
             *super().get_urls(),
         ]
 
     def totals_view(self, request: HttpRequest) -> HttpResponse:
         """The totals of all channels."""
-        self.require(self.has_view_permission(request))
         return JsonResponse({"totals": reports.of_all(everywhere.look())})
 
     def list_figures_view(self, request: HttpRequest) -> HttpResponse:
         """The rows of one page of the list; the query string is that of the list."""
-        self.require(self.has_view_permission(request))
         return JsonResponse(reports.of_list(self, request))
 
     def figures_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A channel's figures and one page of its subscribers: ``?q=&p=``."""
-        self.require(self.has_view_permission(request))
         with formats.time_zone_of(request):
             return JsonResponse(reports.of_channel(self.find(request, object_id).name, request.GET))
 
@@ -104,7 +101,6 @@ class Endpoints(Base):
         The page does not use the channel's own URL: a user with the view permission here may have no permission to
         subscribe there. The permission here is checked again every ``RECHECK_INTERVAL`` seconds.
         """
-        self.require(self.has_view_permission(request))
         channel = self.find(request, object_id)
         if getattr(request, "scope", None) is None:
             refusal = StreamingUnavailable("Streams need an ASGI server, such as Daphne.")
@@ -115,12 +111,10 @@ class Endpoints(Base):
 
     def publish_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Publish to a channel."""
-        self.require(self.has_publish_permission(request))
         return self._operate(request, object_id, operations.publish)
 
     def disconnect_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Disconnect one subscriber of a channel, or all."""
-        self.require(self.has_disconnect_permission(request))
         return self._operate(request, object_id, operations.disconnect)
 
     def find(self, request: HttpRequest, object_id: str) -> Channel:

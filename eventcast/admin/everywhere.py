@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from eventcast.admin.recorder import ALL, INTERVAL, Point, recorder
 from eventcast.engine import presence
@@ -101,8 +101,7 @@ def infos(names: list[str]) -> dict[str, presence.ChannelInfo]:
 # --- one channel ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Guest:
+class Guest(NamedTuple):
     """A subscriber of some process."""
 
     id: int | str
@@ -118,16 +117,8 @@ class Guest:
     @classmethod
     def of(cls, subscriber: Subscriber) -> Guest:
         """A subscriber of this process."""
-        return cls(
-            f"{own_name()}-{subscriber.id}" if own_name() else subscriber.id,
-            subscriber.connected_at,
-            subscriber.peer,
-            subscriber.user,
-            subscriber.transport,
-            subscriber.pattern,
-            subscriber.pending,
-            subscriber.lost,
-        )
+        found = cls(*operator.attrgetter(*cls._fields)(subscriber))
+        return found._replace(id=f"{own_name()}-{found.id}") if own_name() else found
 
 
 @dataclass(frozen=True)
@@ -149,14 +140,8 @@ def report(name: str, *, offset: int, limit: int, matching: str, after: float) -
     :param after: the time after which points of the charts are wanted.
     """
     first = 0 if own_name() else offset  # The first of all are among the first of each.
-    answers = ask_now(
-        "channel_now",
-        name=name,
-        first=first,
-        limit=offset - first + limit,
-        matching=matching,
-        after=_earlier(after),
-    )
+    last, since = offset - first + limit, _earlier(after)
+    answers = ask_now("channel_now", name=name, first=first, limit=last, matching=matching, after=since)
     found = answers.found
     guests = [Guest(*row) for each in found for row in each["guests"]]
     if len(found) > 1:
@@ -176,7 +161,7 @@ def channel_now(name: str, first: int, limit: int, matching: str, after: float) 
     guests = presence.subscribers(name, limit=limit, offset=first, matching=matching)
     return {
         "info": info.row(),
-        "guests": [astuple(Guest.of(each)) for each in guests],
+        "guests": [Guest.of(each) for each in guests],
         "points": recorder.points(name, info.subscribers, info.figures.messages, after),
     }
 
@@ -189,10 +174,10 @@ def guest(name: str, id: str) -> Guest | None:
 
 
 @question
-def guest_here(name: str, process: str, number: int) -> Any:
+def guest_here(name: str, process: str, number: int) -> Guest | None:
     """A subscriber of this process."""
     found = presence.subscriber(name, number) if process == own_name() else None
-    return None if found is None else astuple(Guest.of(found))
+    return None if found is None else Guest.of(found)
 
 
 def disconnect(name: str, id: str | None = None) -> Answers:

@@ -83,18 +83,12 @@ def eventcast_token_script(
 
 
 def _nonce_attribute(context: template.Context) -> str:
-    nonce = _nonce(context)
-    return "" if nonce is None else format_html(' nonce="{}"', nonce)
-
-
-def _nonce(context: template.Context) -> Any:
-    # Both kinds of nonce are false until their text is read: hence "is None".
     request = context.get("request")
-    for found in (
+    nonces = (
         context.get("csp_nonce"),  # Django 6 with its context processor
         getattr(request, "csp_nonce", None),  # django-csp
         getattr(request, "_csp_nonce", None),  # read by django.middleware.csp.get_nonce() of Django 6
-    ):
-        if found is not None:
-            return found
-    return None
+    )
+    # Both kinds of nonce are false until their text is read: hence "is not None".
+    nonce = next((each for each in nonces if each is not None), None)
+    return "" if nonce is None else format_html(' nonce="{}"', nonce)
