@@ -30,27 +30,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adisconnect": "eventcast.security.revocation",
-    "apublish": "eventcast.engine.publishing",
-    "apublish_many": "eventcast.engine.publishing",
-    "apublish_to": "eventcast.security.authorization.sessions",
-    "asubscriber_count": "eventcast.engine.presence",
-    "disconnect": "eventcast.security.revocation",
-    "heartbeat": "eventcast.listeners.registry",
-    "listener": "eventcast.listeners.registry",
-    "publish": "eventcast.engine.publishing",
-    "publish_many": "eventcast.engine.publishing",
-    "publish_to": "eventcast.security.authorization.sessions",
-    "snapshot": "eventcast.snapshots",
-    "subscriber_count": "eventcast.engine.presence",
-    "token": "eventcast.security.authorization.tokens",
+    "eventcast.engine.presence": ("asubscriber_count", "subscriber_count"),
+    "eventcast.engine.publishing": ("apublish", "apublish_many", "publish", "publish_many"),
+    "eventcast.listeners.registry": ("heartbeat", "listener"),
+    "eventcast.security.authorization.sessions": ("apublish_to", "publish_to"),
+    "eventcast.security.authorization.tokens": ("token",),
+    "eventcast.security.revocation": ("adisconnect", "disconnect"),
+    "eventcast.snapshots": ("snapshot",),
 }
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: Django imports this package before its settings and apps are ready.
-    if name in _HOMES:
-        from importlib import import_module
+    for module, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,7 +47,6 @@ logger = logging.getLogger("eventcast.publish")
 
 Events = Sequence[dict[str, Any]]
 
-
 _serving_process = 0
 """The id of this process, if it has served a request by ASGI."""
 
@@ -113,9 +112,8 @@ def _has_green_threads() -> bool:
 class _Nowhere:
     """Drops messages, and says so once for each process, also after a fork."""
 
-    def __init__(self) -> None:
-        self.said_in = 0
-        """The process that has said it."""
+    said_in = 0
+    """The process that has said it."""
 
     def send(self, events: Events, *, on_loop: bool) -> None:
         if events and self.said_in != os.getpid():

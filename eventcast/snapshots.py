@@ -118,24 +118,17 @@ async def let_in(
     :raises Refused: as that function; there is no place, or the snapshot is refused or has failed.
     """
     await admission.let_in(subscriber, wanted, permit)
-    if registry and isinstance(wanted, str) and not subscriber.watching:
-        for found in registry:
-            if found.route.has(wanted) and (arguments := found.route.match(wanted)) is not None:
-                await _begin_with(found, arguments, subscriber, request, wanted)
-                return
-
-
-async def _begin_with(
-    found: Snapshot,
-    arguments: dict[str, Any],
-    subscriber: BufferedSubscriber | MultiplexedSubscriber,
-    request: HttpRequest,
-    channel: str,
-) -> None:
+    if not isinstance(wanted, str) or subscriber.watching:
+        return
+    for found in registry:
+        if found.route.has(wanted) and (arguments := found.route.match(wanted)) is not None:
+            break
+    else:
+        return
     hub = current_hub()
     try:
         users.attach(request)
-        message = await found.message(request, channel, arguments)
+        message = await found.message(request, wanted, arguments)
         if subscriber.closed:
             if subscriber.losing or hub.stopping:
                 raise LayerUnavailable("The server is going away, or too much came meanwhile. Connect again.")

@@ -117,7 +117,7 @@ class Recorder:
 
     def begin(self) -> None:
         """Record every :data:`INTERVAL` while the running event loop runs."""
-        self._go_on(self._read())
+        self._go_on(self.read())
 
     def _go_on(self, reading: Iterator[None]) -> None:
         loop, deadline = asyncio.get_running_loop(), time.monotonic() + SLICE
@@ -127,12 +127,8 @@ class Recorder:
                 return
         loop.call_later(INTERVAL, self.begin, context=contextvars.Context())
 
-    def record(self) -> None:
-        """Read the counters of all channels of this process, at once."""
-        for _ in self._read():
-            pass
-
-    def _read(self) -> Iterator[None]:
+    def read(self) -> Iterator[None]:
+        """Read the counters of all channels of this process. Messages may have their turn after each of them."""
         now = self._clock()
         number, before = self._readings[-1] if self._readings else (0, 0.0)
         if abs(now - before) < SHORTEST:

@@ -16,7 +16,7 @@ from eventcast.engine import patterns, presence
 from eventcast.engine.names import printable
 from eventcast.engine.publishing import publish
 from eventcast.security import refusals
-from tests.admin.conftest import Clock, Room, url
+from tests.admin.conftest import Clock, Room, record, url
 from tests.admin.names import ODD_NAMES
 from tests.fakes import StuckSubscriber
 
@@ -189,7 +189,7 @@ def test_list_is_sorted_by_each_column(superuser: Client, column: str, descendin
 
 def test_list_is_sorted_by_rate(superuser: Client, busy: Room, clock: Clock) -> None:
     clock.advance(10)
-    recorder.record()
+    record(recorder)
     clock.advance(2)
     busy.publish("/b", "one", "two", "three")
     busy.publish("/d", "one", "two")

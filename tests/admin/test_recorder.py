@@ -11,7 +11,7 @@ from eventcast.admin import recorder
 from eventcast.admin.recorder import FORGOTTEN, READINGS, Recorder
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import parse
-from tests.admin.conftest import Clock, Room, url
+from tests.admin.conftest import Clock, Room, record, url
 from tests.fakes import FakeSubscriber, until
 
 
@@ -33,7 +33,7 @@ def test_rate_is_unknown_before_the_first_reading(tape: Recorder, room: Room) ->
 def test_rate_counts_messages_since_the_last_reading(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a", "/b"])
     room.publish("/a", "before")
-    tape.record()
+    record(tape)
     clock.advance(4)
     room.publish("/a", "one", "two")
     look = tape.look()
@@ -42,10 +42,10 @@ def test_rate_counts_messages_since_the_last_reading(tape: Recorder, room: Room,
 
 def test_rate_is_not_measured_since_a_reading_just_now(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a"])
-    tape.record()
+    record(tape)
     clock.advance(2)
     room.publish("/a", "one")
-    tape.record()
+    record(tape)
     clock.advance(0.5)
     look = tape.look()
     assert (look.by_channel, look.overall) == ({"/a": 0.4}, 0.4)
@@ -54,7 +54,7 @@ def test_rate_is_not_measured_since_a_reading_just_now(tape: Recorder, room: Roo
 def test_rate_counts_from_zero_when_a_channel_begins_anew(tape: Recorder, room: Room, clock: Clock) -> None:
     first = room.enter("/a")
     room.publish("/a", "one", "two", "three")
-    tape.record()
+    record(tape)
     room.leave(first)
     room.enter("/a")
     room.publish("/a", "four", "five")
@@ -68,7 +68,7 @@ def test_rate_of_a_channel_beyond_the_limit_is_unknown(
 ) -> None:
     monkeypatch.setattr(recorder, "LIMIT", 2)  # all together, and one channel
     room.fill(["/a", "/b"])
-    tape.record()
+    record(tape)
     clock.advance(2)
     assert tape.look().by_channel == {"/a": 0.0}
     assert [point.rate for point in tape.points("/b", 1, 0)] == [None]
@@ -79,14 +79,14 @@ def test_rate_of_a_channel_beyond_the_limit_is_unknown(
 
 def test_points_hold_the_figures_of_each_reading_and_of_now(tape: Recorder, room: Room, clock: Clock) -> None:
     start = clock.now
-    tape.record()
+    record(tape)
     room.fill(["/a", "/a"])
     clock.advance(10)
-    tape.record()
+    record(tape)
     room.publish("/a", "one")
     for _ in range(2):
         clock.advance(10)
-        tape.record()
+        record(tape)
     clock.advance(5)
     room.publish("/a", "two")
     recorded = [(start + 10, 2, 0), (start + 20, 2, 0.1), (start + 30, 2, 0)]
@@ -101,11 +101,11 @@ def test_points_have_no_rate_before_the_first_reading(tape: Recorder, clock: Clo
 
 
 def test_points_count_subscribers_by_patterns(tape: Recorder, room: Room, clock: Clock) -> None:
-    tape.record()
+    record(tape)
     room.enter("/a")
     room.enter(parse("/<path:any>"))
     clock.advance(10)
-    tape.record()
+    record(tape)
     assert [point.subscribers for point in tape.points("/a", 2, 0)] == [2, 2]
 
 
@@ -113,7 +113,7 @@ def test_points_cover_an_hour(tape: Recorder, room: Room, clock: Clock) -> None:
     room.fill(["/a", "/a", "/b"])
     for _ in range(2 * READINGS):
         room.publish("/a", "one")
-        tape.record()
+        record(tape)
         clock.advance(10)
     for name, subscribers, rates in (("/a", 2, {0.1}), ("/b", 1, {0})):
         *points, _ = tape.points(name, 0, 0)
@@ -125,17 +125,17 @@ def test_points_cover_an_hour(tape: Recorder, room: Room, clock: Clock) -> None:
 
 
 def test_channel_without_subscribers_is_forgotten_after_minutes(tape: Recorder, room: Room, clock: Clock) -> None:
-    tape.record()
+    record(tape)
     first = room.enter("/a")
     clock.advance(10)
-    tape.record()
+    record(tape)
     room.leave(first)
     for _ in range(FORGOTTEN + 1):
         clock.advance(10)
-        tape.record()
+        record(tape)
     assert {point.subscribers for point in tape.points("/a", 0, 0)} == {0, 1}
     clock.advance(10)
-    tape.record()
+    record(tape)
     assert len(tape.points("/a", 0, 0)) == 1
 
 
@@ -158,7 +158,7 @@ async def test_timer_records_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_chart_has_what_was_recorded_before_the_first_look(superuser: Client, room: Room, clock: Clock) -> None:
     room.enter("/a")  # The timer begins with the event loop.
     clock.advance(10)
-    recorder.recorder.record()
+    record(recorder.recorder)
     clock.advance(3)
     for page in (url("figures", "/a"), url("list_figures")):
         first, last = superuser.get(page).json()["points"]
