@@ -38,7 +38,7 @@ LONGEST_FILE = 290
 
 CIRCLES = [
     # A subscriber leaves its channel, and a channel writes to its subscribers.
-    {"engine.fanout", "engine.lanes", "engine.subscribers"},
+    {"engine.fanout", "engine.fast_path", "engine.subscribers"},
     # The door makes its connections, and a connection asks its door for times, channels and Daphne.
     {"server.client_socket", "server.door", "server.http_connection", "server.reception"},
 ]

@@ -7,7 +7,7 @@ from eventcast.engine.encoders import LINES, Batch
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Message
 from tests.fakes import FailingSubscriber, FakeSubscriber
-from tests.lane_peers import PAST, Peer, join, never, publish
+from tests.fast_path_peers import PAST, Peer, join, never, publish
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def channel() -> LocalChannel:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a deadline in the past, each slice writes to one subscriber; each pass takes one message."""
     monkeypatch.setattr(fanout, "STRIDE", 1)
-    monkeypatch.setattr(fanout, "WAITING_STRIDE", 1)
+    monkeypatch.setattr(fanout, "SLOW_PATH_STRIDE", 1)
     monkeypatch.setattr(fanout, "JOIN_LIMIT", 1)
 
 
@@ -31,7 +31,7 @@ def test_add_counts_subscriber(channel: LocalChannel) -> None:
     assert channel.count == 1
 
 
-def test_discard_forgets_subscriber_in_a_lane(channel: LocalChannel) -> None:
+def test_discard_forgets_subscriber_on_the_fast_path(channel: LocalChannel) -> None:
     channel.discard(join(channel))
     assert (channel.count, list(channel)) == (0, [])
 
@@ -49,10 +49,10 @@ def test_discard_ignores_subscriber_of_another_channel(channel: LocalChannel) ->
     assert channel.count == 1
 
 
-def test_iteration_gives_those_in_lanes_and_those_that_wait(channel: LocalChannel) -> None:
-    in_lane, waiting = join(channel), FakeSubscriber()
-    channel.add(waiting)
-    assert list(channel) == [in_lane, waiting]
+def test_iteration_gives_both_paths(channel: LocalChannel) -> None:
+    fast, slow = join(channel), FakeSubscriber()
+    channel.add(slow)
+    assert list(channel) == [fast, slow]
 
 
 def test_iteration_survives_subscribers_that_leave_meanwhile(channel: LocalChannel) -> None:
@@ -64,14 +64,14 @@ def test_iteration_survives_subscribers_that_leave_meanwhile(channel: LocalChann
     assert channel.count == 0
 
 
-def test_enter_lane_needs_a_subscriber_with_send(channel: LocalChannel) -> None:
+def test_fast_path_needs_a_subscriber_with_send(channel: LocalChannel) -> None:
     subscriber = FakeSubscriber()
     channel.add(subscriber)
     subscriber.enter_fast_path()
     assert subscriber.position == -1
 
 
-@pytest.mark.parametrize("method", ["enter_lane", "leave_lane"])
+@pytest.mark.parametrize("method", ["enter_fast_path", "leave_fast_path"])
 def test_moving_subscriber_of_another_channel_does_nothing(channel: LocalChannel, method: str) -> None:
     peer = join(channel)
     getattr(LocalChannel("/b"), method)(peer)
@@ -137,7 +137,7 @@ def test_advance_never_splits_what_was_published_at_once(
     assert (peer.writes, peer.heard()) == (1, list(range(10)))
 
 
-def test_each_form_has_a_lane_of_its_own(channel: LocalChannel) -> None:
+def test_each_encoder_has_a_fast_path_of_its_own(channel: LocalChannel) -> None:
     class LinePeer(Peer):
         def __init__(self) -> None:
             super().__init__()

@@ -12,7 +12,7 @@ from eventcast.engine import fanout
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Message
 from tests.fakes import FakeSubscriber, StuckSubscriber
-from tests.lane_peers import PAST, Peer
+from tests.fast_path_peers import PAST, Peer
 
 
 class Member:
@@ -155,7 +155,7 @@ def test_all_hear_everything_once_in_order_whatever_happens(
         for seed in range(60):
             chance = random.Random(seed)
             monkeypatch.setattr(fanout, "STRIDE", chance.randint(1, 4))
-            monkeypatch.setattr(fanout, "WAITING_STRIDE", chance.randint(1, 3))
+            monkeypatch.setattr(fanout, "SLOW_PATH_STRIDE", chance.randint(1, 3))
             monkeypatch.setattr(fanout, "JOIN_LIMIT", chance.choice([1, 10, 1000]))
             world = World(seed, WEATHER[weather])
             for _ in range(chance.randint(10, 250)):

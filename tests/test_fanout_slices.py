@@ -10,7 +10,7 @@ from django.test import override_settings
 from eventcast.engine import fanout, subscribers
 from eventcast.engine.fanout import LocalChannel
 from tests.fakes import FakeSubscriber
-from tests.lane_peers import PAST, Peer, join, never, publish
+from tests.fast_path_peers import PAST, Peer, join, never, publish
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def channel() -> LocalChannel:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a deadline in the past, each slice writes to one subscriber; each pass takes one message."""
     monkeypatch.setattr(fanout, "STRIDE", 1)
-    monkeypatch.setattr(fanout, "WAITING_STRIDE", 1)
+    monkeypatch.setattr(fanout, "SLOW_PATH_STRIDE", 1)
     monkeypatch.setattr(fanout, "JOIN_LIMIT", 1)
 
 
@@ -100,7 +100,7 @@ def test_gaps_are_closed_when_the_pass_is_over(channel: LocalChannel) -> None:
         peers[place].leave()
     channel.advance(never())
     assert sorted(peer.position for peer in peers if peer.channel) == [0, 1, 2]
-    assert [len(lane.subscribers) for lane in channel._lanes.values()] == [3]
+    assert [len(path.subscribers) for path in channel._fast_paths.values()] == [3]
 
 
 def test_finished_pass_holds_on_to_no_subscriber(channel: LocalChannel) -> None:

@@ -63,7 +63,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each slice is one write."""
     monkeypatch.setattr(hub, "AT_ONCE", 0)
     monkeypatch.setattr(hub, "SLICE", 0.0)
-    monkeypatch.setattr(fanout, "WAITING_STRIDE", 1)
+    monkeypatch.setattr(fanout, "SLOW_PATH_STRIDE", 1)
 
 
 @pytest.mark.usefixtures("no_patience")

@@ -1,16 +1,15 @@
-"""The hot loop: one channel's subscribers in this process, and how a batch of messages is written to all of them.
+"""The fan-out: one channel's subscribers in this process, and the loops that write a batch of messages to all of them.
 
 The rules:
 
-- A subscriber is either in a *lane* (nothing is owed to its client, and a batch goes to its ``send`` in a bare loop
-  that touches nothing else) or *waiting* (something is owed, or it has no ``send``; it is handed batches one by one).
-- There is one lane for each encoder, such as that of WebSocket frames, so that a batch is encoded once for all.
-- A *pass* takes what is pending and writes it to every subscriber that was there when the pass began. A pass runs in
-  slices; between two slices anything may happen to subscribers, and each still gets each batch once, in order, or not
-  at all once it has left.
-- Hence no index moves while a pass runs: a subscriber that leaves its lane leaves a gap, and gaps are closed when the
-  pass is over. A subscriber that joins a lane during a pass is appended after the end of the pass, and starts with the
-  next batch.
+- A subscriber is on a *fast path* while its send buffer is empty: a loop calls nothing but its ``send``. A subscriber
+  with buffered bytes, or without a ``send``, is on the *slow path*: a loop calls its ``deliver``.
+- There is one fast path for each encoder, such as that of WebSocket frames, so that a batch is encoded once for all.
+- A *pass* writes one batch to every subscriber that the channel had when the pass began. A pass runs in slices.
+  Subscribers may join, leave and change paths between two slices; each still gets each batch once, in order, until it
+  leaves.
+- Hence no index changes during a pass: a subscriber that leaves a fast path leaves a gap, which is closed after the
+  pass. A subscriber that joins a fast path during a pass is appended after its end, and starts with the next batch.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from eventcast.engine.encoders import Batch, Encoder
+from eventcast.engine.fast_path import FastPath, gap
 from eventcast.engine.figures import Account
-from eventcast.engine.lanes import Lane, gap
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
 from eventcast.engine.names import quoted
@@ -30,32 +29,32 @@ from eventcast.engine.subscribers import Subscriber
 logger = SteadyLogger("eventcast.hub")
 
 STRIDE, STRIDE_BYTES = 128, 2 * 1024 * 1024
-"""Writes, and bytes of them, between two looks at the clock: about a millisecond."""
+"""Writes, and their bytes, between two checks of the deadline: about a millisecond."""
 
-WAITING_STRIDE = 16
-"""Waiting subscribers between two looks at the clock, at some 40 µs each."""
+SLOW_PATH_STRIDE = 16
+"""Subscribers of the slow path between two checks of the deadline, at some 40 µs each."""
 
 JOIN_LIMIT = 128 * 1024
-"""Bytes of messages joined into one write: what a socket's send buffer takes at once."""
+"""Bytes of messages joined into one write: about what a socket takes by one system call."""
 
 BACKLOG_LIMIT = 16 * 1024 * 1024
-"""Bytes that may wait for their turn on one channel; what is published beyond is lost, and counted."""
+"""Most bytes pending on one channel. Messages beyond are lost, and counted."""
 
 
 class LocalChannel(Account):
-    """A channel as this process knows it: its subscribers here, what is waiting to be written to them, its figures.
+    """A channel in this process: its subscribers here, its pending messages and its figures.
 
     :param name: the channel's name, or the text of a pattern.
     """
 
     __slots__ = (
         "_batch",
-        "_kept",
-        "_lanes",
+        "_fast_paths",
         "_overrun",
-        "_todo",
-        "_todo_cursor",
-        "_waiting",
+        "_partial",
+        "_slow_cursor",
+        "_slow_path",
+        "_slow_remaining",
         "_writing",
         "backlog",
         "behind",
@@ -71,36 +70,36 @@ class LocalChannel(Account):
         super().__init__()
         self.name = name
         self.count = 0
-        """Subscribers now."""
-        self.watchers = 0  # Pages of the admin that listen: they are no subscribers, in no figure and no answer.
+        """Current subscribers."""
+        self.watchers = 0  # Pages of the admin that listen. They are not counted as subscribers.
         self.last_message_at = 0.0
-        """When the last message came, seconds since the epoch; 0 if none has."""
+        """When the last message arrived, seconds since the epoch; 0 if none has."""
         self.pending: deque[Batch] = deque()
-        """What is waiting, by publish: the messages of one request are never split into several batches."""
+        """Batches not written yet, one for each publish: the messages of one request stay in one batch."""
         self.backlog = 0
-        """Bytes waiting for their turn."""
+        """Bytes in :attr:`pending`."""
         self.behind: set[Subscriber] = set()
-        """Subscribers that owe more than half their bound."""
+        """Subscribers with more bytes buffered than half their bound."""
         self.scheduled = False
-        """Whether the hub has it in line for a slice."""
-        self._lanes: dict[Encoder, Lane] = {}
-        self._waiting: dict[Subscriber, None] = {}
-        # Of the pass that is under way:
+        """Whether the channel is in the hub's queue."""
+        self._fast_paths: dict[Encoder, FastPath] = {}
+        self._slow_path: dict[Subscriber, None] = {}
+        # State of the current pass:
         self._batch: Batch | None = None
-        self._todo: list[Subscriber] = []
-        self._todo_cursor = 0
-        self._kept = 0  # Subscribers whose sockets did not take all, in the stride under way.
-        self._overrun = False  # One line in the log for a burst of losses.
+        self._slow_remaining: list[Subscriber] = []
+        self._slow_cursor = 0
+        self._partial = 0  # Subscribers of the current stride whose sockets did not take all bytes.
+        self._overrun = False  # Logs one line for a burst of losses.
         self._writing = False
 
     def __iter__(self) -> Iterator[Subscriber]:
-        for lane in list(self._lanes.values()):
-            yield from [subscriber for subscriber in lane.subscribers if subscriber is not None]
-        yield from list(self._waiting)
+        for path in list(self._fast_paths.values()):
+            yield from [subscriber for subscriber in path.subscribers if subscriber is not None]
+        yield from list(self._slow_path)
 
     @property
     def crowded(self) -> bool:
-        """Whether a publisher should wait: much is waiting to be written, or a subscriber has to catch up."""
+        """Whether publishers should wait: many bytes are pending, or a subscriber is behind."""
         if self.backlog > BACKLOG_LIMIT // 2:
             return True
         if self.behind:
@@ -109,58 +108,58 @@ class LocalChannel(Account):
         return bool(self.behind)
 
     def add(self, subscriber: Subscriber) -> None:
-        """A subscriber comes; it hears what is published from now on."""
+        """Add a subscriber, which gets the messages that are published from now on."""
         subscriber.channel = self
-        self._waiting[subscriber] = None
+        self._slow_path[subscriber] = None
         self.count += not subscriber.watching
         self.watchers += subscriber.watching
 
     def discard(self, subscriber: Subscriber) -> None:
-        """A subscriber leaves, at once; nothing happens if it has left already."""
+        """Remove a subscriber. Safe to call again."""
         if subscriber.channel is not self:
             return
         if subscriber.position >= 0:
-            self._take_out(subscriber)
+            self._remove_from_fast_path(subscriber)
         else:
-            self._waiting.pop(subscriber, None)
+            self._slow_path.pop(subscriber, None)
         self.behind.discard(subscriber)
         subscriber.channel = None
         self.count -= not subscriber.watching
         self.watchers -= subscriber.watching
 
-    def enter_lane(self, subscriber: Subscriber) -> None:
-        """A waiting subscriber owes nothing any more. A page of the admin goes on waiting: it is in no figure."""
+    def enter_fast_path(self, subscriber: Subscriber) -> None:
+        """Move a subscriber with an empty send buffer to the fast path, unless it is a page of the admin (not counted)."""
         send = subscriber.send
         if send is not None and not subscriber.watching and subscriber.position < 0 and subscriber.channel is self:
-            del self._waiting[subscriber]
-            lane = self._lanes.get(subscriber.encoder)
-            if lane is None:
-                lane = self._lanes[subscriber.encoder] = Lane()
-            lane.append(subscriber, send)
+            del self._slow_path[subscriber]
+            path = self._fast_paths.get(subscriber.encoder)
+            if path is None:
+                path = self._fast_paths[subscriber.encoder] = FastPath()
+            path.append(subscriber, send)
 
-    def leave_lane(self, subscriber: Subscriber) -> None:
-        """A subscriber owes something that has to go first."""
-        if subscriber.position >= 0 and subscriber.channel is self and self._take_out(subscriber):
-            self._todo.append(subscriber)  # The pass under way has not come to it yet.
+    def leave_fast_path(self, subscriber: Subscriber) -> None:
+        """Move a subscriber with buffered bytes to the slow path."""
+        if subscriber.position >= 0 and subscriber.channel is self and self._remove_from_fast_path(subscriber):
+            self._slow_remaining.append(subscriber)  # The current pass has not reached it yet.
         if subscriber.channel is self:
-            self._waiting[subscriber] = None
+            self._slow_path[subscriber] = None
 
-    def _take_out(self, subscriber: Subscriber) -> bool:
-        """Take a subscriber out of its lane; returns whether a pass is under way that has not come to it yet."""
-        lane = self._lanes[subscriber.encoder]
+    def _remove_from_fast_path(self, subscriber: Subscriber) -> bool:
+        """Returns whether the current pass, if there is one, has not reached the subscriber yet."""
+        path = self._fast_paths[subscriber.encoder]
         position, subscriber.position = subscriber.position, -1
         if self._batch is None:
-            lane.fill(position)
+            path.close_gap(position)
             return False
-        lane.subscribers[position], lane.sends[position] = None, gap
-        lane.gaps.append(position)
-        missed = lane.cursor <= position < lane.end
-        if missed:
-            lane.missed.append(position)
-        return missed
+        path.subscribers[position], path.sends[position] = None, gap
+        path.gaps.append(position)
+        unserved = path.cursor <= position < path.end
+        if unserved:
+            path.unserved.append(position)
+        return unserved
 
     def publish(self, messages: list[Message]) -> None:
-        """Messages come; they wait for the channel's next pass."""
+        """Append messages to :attr:`pending`, for the next pass."""
         self.last_message_at = time.time()
         batch = Batch(messages, self)
         if self.backlog and self.backlog + batch.size > BACKLOG_LIMIT:
@@ -174,17 +173,17 @@ class LocalChannel(Account):
         self.pending.append(batch)
 
     def advance(self, deadline: float) -> bool:
-        """Write until ``deadline`` (of ``time.monotonic()``) has passed; returns whether all is written."""
+        """Write until ``deadline`` (of ``time.monotonic()``); returns whether all messages are written."""
         if self._writing:
-            return False  # Called from within, by a log handler that publishes: the call outside goes on.
+            return False  # A log handler published during this method: the outer call continues.
         self._writing = True
         try:
             while self._batch is not None or self.pending:
                 batch = self._batch or self._begin()
-                for encoder, lane in list(self._lanes.items()):
-                    if lane.cursor < lane.end and not self._write_lane(batch, encoder, lane, deadline):
+                for encoder, path in list(self._fast_paths.items()):
+                    if path.cursor < path.end and not self._write_fast_path(batch, encoder, path, deadline):
                         return False
-                if not self._write_waiting(batch, deadline):
+                if not self._write_slow_path(batch, deadline):
                     return False
                 self._finish()
                 if self.pending and time.monotonic() >= deadline:
@@ -194,10 +193,10 @@ class LocalChannel(Account):
             self._writing = False
 
     def abandon(self) -> None:
-        """Give up the batch under way, which could not be written: it is lost for those that have not had it."""
-        batch, missing = self._batch, self._todo[self._todo_cursor :]
-        for lane in self._lanes.values():
-            missing += [each for each in lane.subscribers[lane.cursor : lane.end] if each is not None]
+        """Drop the batch that could not be written. It is lost for the subscribers that the pass has not reached."""
+        batch, missing = self._batch, self._slow_remaining[self._slow_cursor :]
+        for path in self._fast_paths.values():
+            missing += [each for each in path.subscribers[path.cursor : path.end] if each is not None]
         if batch is not None:
             self.lost += len(batch) * sum(each.channel is self for each in missing)
         elif self.pending:
@@ -210,74 +209,74 @@ class LocalChannel(Account):
         pending = self.pending
         batch = pending.popleft()
         if pending:
-            batch.messages = list(batch.messages)  # Other channels may have the same list.
+            batch.messages = list(batch.messages)  # Other channels may share the list.
             while pending and batch.size < JOIN_LIMIT:
                 batch.join(pending.popleft())
         self.backlog -= batch.size
         self._batch = batch
-        for lane in self._lanes.values():
-            lane.end = len(lane.sends)
-        self._todo, self._todo_cursor = list(self._waiting), 0
+        for path in self._fast_paths.values():
+            path.end = len(path.sends)
+        self._slow_remaining, self._slow_cursor = list(self._slow_path), 0
         return batch
 
-    def _write_lane(self, batch: Batch, encoder: Encoder, lane: Lane, deadline: float) -> bool:
-        data, sends, end = batch.piece(encoder).data, lane.sends, lane.end
+    def _write_fast_path(self, batch: Batch, encoder: Encoder, path: FastPath, deadline: float) -> bool:
+        data, sends, end = batch.piece(encoder).data, path.sends, path.end
         size = len(data)
         stride = STRIDE if size <= STRIDE_BYTES // STRIDE else max(1, STRIDE_BYTES // size)
-        while lane.cursor < end:
-            start = position = lane.cursor
+        while path.cursor < end:
+            start = position = path.cursor
             try:
                 for send in sends[start : min(start + stride, end)]:
                     taken = send(data)
                     if taken != size:
-                        self._keep_rest(lane, position, batch, taken)
+                        self._buffer_rest(path, position, batch, taken)
                     position += 1
             except OSError:
-                # The socket takes nothing (EAGAIN) or is broken: its subscriber finds out which and acts on it.
-                self._keep_rest(lane, position, batch, 0)
+                # The socket is full (EAGAIN) or broken. write_rest() registers it for writing, which finds out.
+                self._buffer_rest(path, position, batch, 0)
                 position += 1
-            lane.cursor = position
-            missed = sum(start <= each < position for each in lane.missed) if lane.missed else 0
-            self.delivered += (position - start - missed - self._kept) * len(batch)
-            self._kept = 0
+            path.cursor = position
+            unserved = sum(start <= each < position for each in path.unserved) if path.unserved else 0
+            self.delivered += (position - start - unserved - self._partial) * len(batch)
+            self._partial = 0
             if position < end and time.monotonic() >= deadline:
                 return False
         return True
 
-    def _keep_rest(self, lane: Lane, position: int, batch: Batch, taken: int) -> None:
-        """Leave to the subscriber what its socket did not take."""
-        subscriber = lane.subscribers[position]
-        lane.cursor = position + 1  # It has had this batch: leave_lane() must not line it up for it again.
-        self._kept += 1
+    def _buffer_rest(self, path: FastPath, position: int, batch: Batch, taken: int) -> None:
+        """Give the subscriber the bytes that its socket did not take, for its send buffer."""
+        subscriber = path.subscribers[position]
+        path.cursor = position + 1  # leave_fast_path() must not add it to this pass again.
+        self._partial += 1
         if subscriber is not None:
             try:
                 subscriber.write_rest(batch, taken)
             except Exception:
-                self._leave_out(subscriber, batch)
+                self._discard_failing(subscriber, batch)
 
-    def _write_waiting(self, batch: Batch, deadline: float) -> bool:
-        while self._todo_cursor < len(self._todo):
-            subscriber = self._todo[self._todo_cursor]
-            self._todo_cursor += 1
+    def _write_slow_path(self, batch: Batch, deadline: float) -> bool:
+        while self._slow_cursor < len(self._slow_remaining):
+            subscriber = self._slow_remaining[self._slow_cursor]
+            self._slow_cursor += 1
             if subscriber.channel is self:
                 try:
                     self.delivered += subscriber.deliver(batch)
                 except Exception:
-                    self._leave_out(subscriber, batch)
-            if self._todo_cursor % WAITING_STRIDE == 0 and time.monotonic() >= deadline:
-                return self._todo_cursor >= len(self._todo)
+                    self._discard_failing(subscriber, batch)
+            if self._slow_cursor % SLOW_PATH_STRIDE == 0 and time.monotonic() >= deadline:
+                return self._slow_cursor >= len(self._slow_remaining)
         return True
 
     @staticmethod
-    def _leave_out(subscriber: Subscriber, batch: Batch) -> None:
-        # Nothing one subscriber does may stop the others from hearing.
+    def _discard_failing(subscriber: Subscriber, batch: Batch) -> None:
+        # An exception of one subscriber must not keep messages from the others.
         logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)  # noqa: LOG014
         subscriber.lose(len(batch))
         subscriber.leave()
 
     def _finish(self) -> None:
-        for lane in self._lanes.values():
-            lane.finish()
+        for path in self._fast_paths.values():
+            path.finish()
         self._batch = None
-        self._todo, self._todo_cursor, self._kept = [], 0, 0
+        self._slow_remaining, self._slow_cursor, self._partial = [], 0, 0
         self._overrun = self._overrun and bool(self.pending)

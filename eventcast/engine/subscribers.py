@@ -201,12 +201,12 @@ class Subscriber:
     def enter_fast_path(self) -> None:
         """Nothing is owed any more: batches may go straight to :attr:`send`."""
         if self.channel is not None:
-            self.channel.enter_lane(self)
+            self.channel.enter_fast_path(self)
 
     def leave_fast_path(self) -> None:
         """Something is owed: what comes now has to wait behind it."""
         if self.channel is not None:
-            self.channel.leave_lane(self)
+            self.channel.leave_fast_path(self)
 
     def leave(self) -> None:
         """The connection is closing or gone: nothing more is written to it."""

@@ -1,8 +1,4 @@
-"""The subscribers of one encoder to which nothing is owed, as the hot loop wants them: a bare list of what to call.
-
-No index moves while a pass runs: a subscriber that leaves its lane leaves a gap, and gaps are closed when the pass is
-over.
-"""
+"""The fast path of a fan-out: a list of the ``send`` functions that one loop calls. See ``eventcast.engine.fanout``."""
 
 from __future__ import annotations
 
@@ -12,30 +8,30 @@ from eventcast.engine.subscribers import Subscriber
 
 
 def gap(data: bytes) -> int:
-    """Stands in a lane for a subscriber that left during a pass."""
+    """Replaces the ``send`` of a subscriber that left during a pass."""
     return len(data)
 
 
-class Lane:
-    """The subscribers of one encoder to whose clients nothing is owed."""
+class FastPath:
+    """The subscribers with one encoder whose send buffers are empty."""
 
-    __slots__ = ("cursor", "end", "gaps", "missed", "sends", "subscribers")
+    __slots__ = ("cursor", "end", "gaps", "sends", "subscribers", "unserved")
 
     def __init__(self) -> None:
         self.subscribers: list[Subscriber | None] = []
         self.sends: list[Callable[[bytes], int]] = []
-        # Of the pass that is under way:
+        # State of the current pass:
         self.cursor = self.end = 0
         self.gaps: list[int] = []
-        self.missed: list[int] = []
-        """The gaps of subscribers that left before the pass came to them."""
+        self.unserved: list[int] = []
+        """The gaps of subscribers that left before the pass reached them."""
 
     def append(self, subscriber: Subscriber, send: Callable[[bytes], int]) -> None:
         subscriber.position = len(self.subscribers)
         self.subscribers.append(subscriber)
         self.sends.append(send)
 
-    def fill(self, position: int) -> None:
+    def close_gap(self, position: int) -> None:
         """Close a gap by moving the last subscriber into it."""
         last, send = self.subscribers.pop(), self.sends.pop()
         if position < len(self.subscribers):
@@ -44,10 +40,10 @@ class Lane:
                 last.position = position
 
     def finish(self) -> None:
-        """A pass is over. From the highest gap down, so that the subscriber that is moved is never a gap itself."""
+        """End a pass. The highest gap is closed first, so that a gap is never moved into another."""
         if self.gaps:
             for position in sorted(self.gaps, reverse=True):
-                self.fill(position)
+                self.close_gap(position)
             self.gaps.clear()
-            self.missed.clear()
+            self.unserved.clear()
         self.cursor = self.end = 0
