@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from eventcast.engine.figures import Account, Figures, past
+from eventcast.engine.figures import ChannelFigures, Figures, past_figures
 
 
 def test_figures_begin_with_nothing() -> None:
@@ -12,8 +12,8 @@ def test_figures_add_up_one_by_one() -> None:
 
 
 def test_what_was_owed_when_the_last_subscriber_left_counts_in_the_past() -> None:
-    account, before = Account(), past.value
-    account.messages = account.delivered = 5
-    account.retire()
-    account.settle(delivered=2, lost=1)
-    assert past.value == before + Figures(5, 7, 1)
+    channel, before = ChannelFigures(), past_figures.value
+    channel.messages = channel.delivered = 5
+    channel.retire()
+    channel.count_messages(delivered=2, lost=1)
+    assert past_figures.value == before + Figures(5, 7, 1)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from eventcast.engine.figures import Tally
+from eventcast.engine.figures import ThreadSafeCounter
 from eventcast.engine.quotas import Quotas
 from eventcast.security import refusals
 from eventcast.security.throttling import Allowances
@@ -43,7 +43,7 @@ class Number(int):
         return other + int(self)
 
 
-quotas, allowances, tally = Quotas(), Allowances(), Tally()
+quotas, allowances, tally = Quotas(), Allowances(), ThreadSafeCounter()
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eventcast.engine.figures import Account
+from eventcast.engine.figures import ChannelFigures
 from eventcast.engine.messages import Message, encode_frame
 
 
 class Encoder:
-    """How messages are written to one kind of subscriber. Forms are compared by identity.
+    """Encodes messages for one kind of subscriber. Encoders are compared by identity.
 
-    :param encode: the bytes of one message.
-    :param notice: the bytes of a notice, by its type and its text, see ``eventcast.engine.notices``.
+    :param encode: encodes one message.
+    :param notice: encodes a notice, given its type and its text, see ``eventcast.engine.notices``.
     :param chunked: whether each write is a chunk of an HTTP/1.1 body (RFC 9112 section 7.1).
     """
 
@@ -26,7 +26,7 @@ class Encoder:
         self._chunked = chunked
 
     def encode(self, messages: list[Message]) -> bytes:
-        """The bytes of several messages, one after the other."""
+        """The bytes of several messages, in order."""
         encode = self._encode
         data = encode(messages[0]) if len(messages) == 1 else b"".join(map(encode, messages))
         return self.wrap(data)
@@ -58,11 +58,9 @@ def _event(kind: str, text: bytes) -> bytes:
 
 FRAMES, LINE_FRAMES = Encoder(Message.frame, _frame), Encoder(Message.line_frame, _frame)
 """WebSocket frames: of messages, and of their lines of JSON."""
-PAYLOADS, LINE_TEXTS = (
-    Encoder(lambda message: message.payload, _text),
-    Encoder(lambda message: message.line()[:-1], _text),
-)
-"""The same for servers that make the frames themselves."""
+PAYLOADS = Encoder(lambda message: message.payload, _text)
+LINE_TEXTS = Encoder(lambda message: message.line()[:-1], _text)
+"""The same for ASGI servers, which make the frames."""
 EVENTS, EVENT_CHUNKS = Encoder(Message.event, _event), Encoder(Message.event, _event, chunked=True)
 """Server-Sent Events: as a plain body, and as chunks."""
 LINE_EVENTS = Encoder(Message.line_event, _event)
@@ -76,22 +74,22 @@ FOR_PATTERNS = {FRAMES: LINE_FRAMES, PAYLOADS: LINE_TEXTS, EVENTS: LINE_EVENTS, 
 
 
 class Piece:
-    """Bytes that are written to many subscribers. Each that could not take them keeps a reference, never a copy.
+    """Encoded bytes, shared by all subscribers that they are written to. Send buffers refer to them.
 
-    :param messages: how many messages they are; 0 for pings and the like.
-    :param account: the channel that counts them as delivered or lost; None if they were not published.
-    :param lost: how many lost messages they stand for, if they are the notice of a loss.
-    :param binary: whether they are one binary message, where each message is sent by itself.
-    :param overhead: bytes that count beside them.
+    :param messages: how many messages they hold; 0 for pings and the like.
+    :param channel: counts the messages as delivered or lost; None if they were not published.
+    :param lost: how many lost messages they replace, if they are a notice of a loss.
+    :param binary: whether they are one binary message, for servers that send messages one by one.
+    :param overhead: bytes of memory that count in addition.
     """
 
-    __slots__ = ("account", "binary", "data", "holders", "lost", "messages", "size")
+    __slots__ = ("binary", "channel", "data", "holders", "lost", "messages", "size")
 
     def __init__(
         self,
         data: bytes,
         messages: int = 0,
-        account: Account | None = None,
+        channel: ChannelFigures | None = None,
         *,
         lost: int = 0,
         binary: bool = False,
@@ -99,27 +97,27 @@ class Piece:
     ) -> None:
         self.data = data
         self.size = len(data) + overhead
-        """Bytes that count where what a client owes is bounded."""
+        """Bytes that count for the bounds of send buffers."""
         self.messages = messages
-        self.account = account
+        self.channel = channel
         self.lost = lost
         self.binary = binary
         self.holders = 0
-        """Subscribers that still owe these bytes to their clients."""
+        """Subscribers with these bytes in their send buffers."""
 
 
 class Batch:
-    """Messages that leave together: what piled up on a channel while it was being fanned out goes in one write.
+    """Messages that are written together: those of one publish, or all that became pending during a pass.
 
-    :param messages: at least one, in the order in which they are delivered.
-    :param account: the channel that they were published to.
+    :param messages: at least one, in order.
+    :param channel: counts the messages.
     """
 
-    __slots__ = ("_pieces", "_singles", "account", "messages", "size")
+    __slots__ = ("_pieces", "_singles", "channel", "messages", "size")
 
-    def __init__(self, messages: list[Message], account: Account | None = None) -> None:
+    def __init__(self, messages: list[Message], channel: ChannelFigures | None = None) -> None:
         self.messages = messages
-        self.account = account
+        self.channel = channel
         self.size = sum([len(message.payload) for message in messages])
         """Bytes of all payloads."""
         self._pieces: dict[Encoder, Piece] = {}
@@ -129,7 +127,7 @@ class Batch:
         return len(self.messages)
 
     def join(self, other: Batch) -> None:
-        """Add the messages of another batch. To be done before any piece is made."""
+        """Add the messages of another batch. Only before the first piece is made."""
         self.messages += other.messages
         self.size += other.size
 
@@ -137,7 +135,7 @@ class Batch:
         """All messages as one encoder writes them: encoded for the first subscriber that needs it, then shared."""
         piece = self._pieces.get(encoder)
         if piece is None:
-            piece = self._pieces[encoder] = Piece(encoder.encode(self.messages), len(self.messages), self.account)
+            piece = self._pieces[encoder] = Piece(encoder.encode(self.messages), len(self.messages), self.channel)
         return piece
 
     def singles(self, encoder: Encoder, overhead: int) -> list[Piece]:
@@ -147,5 +145,5 @@ class Batch:
             singles = self._singles[encoder] = []
             for message in self.messages:
                 data, binary = encoder.encode([message]), message.binary and encoder is PAYLOADS
-                singles.append(Piece(data, 1, self.account, binary=binary, overhead=overhead))
+                singles.append(Piece(data, 1, self.channel, binary=binary, overhead=overhead))
         return singles

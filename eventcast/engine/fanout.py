@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from eventcast.engine.encoders import Batch, Encoder
 from eventcast.engine.fast_path import FastPath, gap
-from eventcast.engine.figures import Account
+from eventcast.engine.figures import ChannelFigures
 from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
 from eventcast.engine.names import quoted
@@ -41,7 +41,7 @@ BACKLOG_LIMIT = 16 * 1024 * 1024
 """Most bytes pending on one channel. Messages beyond are lost, and counted."""
 
 
-class LocalChannel(Account):
+class LocalChannel(ChannelFigures):
     """A channel in this process: its subscribers here, its pending messages and its figures.
 
     :param name: the channel's name, or the text of a pattern.
@@ -128,7 +128,7 @@ class LocalChannel(Account):
         self.watchers -= subscriber.watching
 
     def enter_fast_path(self, subscriber: Subscriber) -> None:
-        """Move a subscriber with an empty send buffer to the fast path, unless it is a page of the admin (not counted)."""
+        """Move a subscriber with an empty send buffer to the fast path, unless it is a page of the admin."""
         send = subscriber.send
         if send is not None and not subscriber.watching and subscriber.position < 0 and subscriber.channel is self:
             del self._slow_path[subscriber]

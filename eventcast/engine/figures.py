@@ -1,4 +1,4 @@
-"""What is counted of a broadcast."""
+"""Counters of messages: of each channel, and of the process."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figures:
-    """What has come to pass on one channel, or on several together."""
+    """The counts of one channel, or the sums of several."""
 
     messages: int = 0
-    """Messages broadcast."""
+    """Messages that were broadcast."""
     delivered: int = 0
-    """Messages times subscribers they were written to, to the last byte."""
+    """Deliveries: a message counts once for each subscriber whose socket took its last byte."""
     lost: int = 0
-    """Messages times subscribers that did not get them: too slow, gone before they had taken them, or too much at
-    once. What is neither delivered nor lost is still owed."""
+    """Losses: a message counts once for each subscriber that was too slow for it, left before it, or had no space
+    for it. Messages that are neither delivered nor lost are still buffered."""
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(self.messages + other.messages, self.delivered + other.delivered, self.lost + other.lost)
 
 
-class Tally:
-    """A number, or :class:`Figures`, that is only ever counted up, by any thread."""
+class ThreadSafeCounter:
+    """A number, or :class:`Figures`, that only grows. Safe in any thread."""
 
     def __init__(self, value: Any = 0) -> None:
         self.value = value
         self.lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
-        """Held by code that reads the value together with others, so that what moves between them is not missing."""
+        """Held by code that reads or moves counts between this counter and others, so that none is missing."""
 
     def add(self, number: Any) -> None:
         with self.lock:
             self.value += number
 
 
-past = Tally(Figures())
-"""What has happened in this process on channels that have no subscribers any more, or an event loop that has ended."""
+past_figures = ThreadSafeCounter(Figures())
+"""The sums of this process for channels without subscribers any more, and for event loops that have ended."""
 
 
-class Account:
-    """The figures of one channel, since it has had subscribers without a break."""
+class ChannelFigures:
+    """The counts of one channel, from its first subscriber until its last has left."""
 
     __slots__ = ("_retired", "delivered", "lost", "messages")
 
     def __init__(self) -> None:
         self.messages = self.delivered = self.lost = 0
         self._retired = False
-        """Whether these are among those of the past."""
+        """Whether these counts are in :data:`past_figures`."""
 
     @property
     def figures(self) -> Figures:
-        """The figures as one record."""
+        """The counts as one record."""
         return Figures(self.messages, self.delivered, self.lost)
 
     def retire(self) -> None:
-        """The last subscriber has left."""
+        """Add the counts to :data:`past_figures`, when the last subscriber has left."""
         self._retired = True
-        past.add(self.figures)
+        past_figures.add(self.figures)
 
-    def settle(self, *, delivered: int = 0, lost: int = 0) -> None:
-        """Count what was owed to a client, which may have been the last subscriber."""
+    def count_messages(self, *, delivered: int = 0, lost: int = 0) -> None:
+        """Count buffered messages. Also works after the last subscriber has left."""
         if self._retired:
-            past.add(Figures(0, delivered, lost))
+            past_figures.add(Figures(0, delivered, lost))
         else:
             self.delivered += delivered
             self.lost += lost

@@ -19,7 +19,7 @@ from eventcast.engine import messages, names
 from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.encoders import FOR_PATTERNS
 from eventcast.engine.fanout import LocalChannel
-from eventcast.engine.figures import past
+from eventcast.engine.figures import past_figures
 from eventcast.engine.incoming import Incoming
 from eventcast.engine.keepalive import Keepalive
 from eventcast.engine.logs import SteadyLogger
@@ -107,7 +107,7 @@ class Hub:
         wanted = subscriber.wanted
         channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count and not channel.watchers:
-            with past.lock:  # The figures of the process do not fall meanwhile.
+            with past_figures.lock:  # The figures of the process do not fall meanwhile.
                 if isinstance(wanted, Pattern):
                     self.patterns.remove(wanted)
                 else:

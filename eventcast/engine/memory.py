@@ -1,7 +1,7 @@
-"""The bound on everything that the subscribers of one event loop owe to their clients (``MAX_PENDING_BYTES``).
+"""The bound on the send buffers of all subscribers of one event loop together (``MAX_PENDING_BYTES``).
 
-Bytes that many subscribers owe are counted once, because they are kept once. Past the bound the subscribers that owe
-the most are closed first, until the rest fits.
+A piece in many buffers counts once, because it is in memory once. Past the bound the subscribers with the most pending
+bytes are closed first, until the rest fits.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ if TYPE_CHECKING:
 
 logger = SteadyLogger("eventcast.subscribe")
 
-FAREWELL = 4096
-"""Bytes that a subscriber may still owe when it is closed here: a close frame, but not the rest of a large message."""
+CLOSING_BYTES = 4096
+"""Bytes that may stay in the buffer of a closed subscriber: a close frame, but not the rest of a large message."""
 
 LARGEST_DEFAULT = 512 * 1024 * 1024
-"""Bytes."""
+"""The largest default of the bound, in bytes."""
 
 
 class PendingMemory:
-    """The pieces that subscribers owe, and which subscribers owe any. Everything happens on one event loop."""
+    """Counts the bytes of buffered pieces. Call it on one event loop only."""
 
     def __init__(self) -> None:
         self.total = 0
-        """Bytes of all pieces that are owed, each counted once."""
-        self._calm = 0
-        """Bytes below which a burst of losses is over; 0 if there is none."""
+        """Bytes of all buffered pieces, each counted once."""
+        self._burst_end = 0
+        """Bytes below which the current burst of losses is over; 0 if there is none."""
         self._holders: set[Subscriber] = set()
 
     def add(self, piece: Piece, subscriber: Subscriber) -> None:
-        """A subscriber owes a piece."""
+        """A subscriber has buffered a piece."""
         if not piece.holders:
             self.total += piece.size
         piece.holders += 1
         self._holders.add(subscriber)
 
     def release(self, piece: Piece) -> None:
-        """A subscriber has written a piece, or has dropped it."""
+        """A subscriber has written or dropped a piece."""
         piece.holders -= 1
         if not piece.holders:
             self.total -= piece.size
-            if self.total < self._calm:
-                self._calm = 0
+            if self.total < self._burst_end:
+                self._burst_end = 0
 
     def forget(self, subscriber: Subscriber) -> None:
-        """A subscriber owes nothing any more."""
+        """A subscriber's buffer is empty."""
         self._holders.discard(subscriber)
 
     def enforce(self) -> None:
-        """Close subscribers until what is owed is within the bound."""
+        """Close subscribers until the total is within the bound."""
         limit = conf.MAX_PENDING_BYTES or default_limit()
         if self.total <= limit:
             return
-        if not self._calm:
+        if not self._burst_end:
             text = "Subscribers have %d bytes pending of %d (EVENTCAST['MAX_PENDING_BYTES']): closing the slowest."
             logger.warning(text, self.total, limit)
-            self._calm = limit // 2
+            self._burst_end = limit // 2
         for subscriber in sorted(self._holders, key=lambda each: each.pending, reverse=True):
             if self.total <= limit:
                 break
             if subscriber.viewer:
                 subscriber.skip(0)
-                if self.total <= limit or subscriber.pending <= FAREWELL:
+                if self.total <= limit or subscriber.pending <= CLOSING_BYTES:
                     continue
             subscriber.close(TOO_MUCH)
-            if subscriber.pending > FAREWELL:
+            if subscriber.pending > CLOSING_BYTES:
                 subscriber.abort()
 
 
@@ -84,7 +84,7 @@ def default_limit() -> int:
     sizes = [4 * LARGEST_DEFAULT]
     try:
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))  # of a container; "max" without a limit
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))  # the limit of a container, or "max"
     except (AttributeError, OSError, ValueError):
         pass
     return min(sizes) // 4

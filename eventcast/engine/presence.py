@@ -16,7 +16,7 @@ from typing import Any, Literal
 from eventcast.engine import patterns
 from eventcast.engine.asking import Answers, ask, own_name, question, slow_question
 from eventcast.engine.closing import OPERATOR
-from eventcast.engine.figures import Figures, past
+from eventcast.engine.figures import Figures, past_figures
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
 
@@ -241,11 +241,11 @@ def _close(found: list[Subscriber]) -> None:
 
 def totals() -> Totals:
     """The figures of this process as a whole."""
-    with past.lock:
+    with past_figures.lock:
         here = [local for hub in hubs() for local in list(hub.channels.values())]
         everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
         # Three sums of numbers: one of records takes five times as long.
-        figures = past.value + Figures(
+        figures = past_figures.value + Figures(
             messages=sum(local.messages for local in everywhere),
             delivered=sum(local.delivered for local in everywhere),
             lost=sum(local.lost for local in everywhere),

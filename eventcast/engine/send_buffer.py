@@ -1,7 +1,7 @@
-"""What one client is buffer: the pieces that it has not taken yet, the oldest first.
+"""The send buffer of one client: the pieces that it has not taken yet, the oldest first.
 
-They are counted in ``pending`` of the subscriber and in the hub's :class:`PendingMemory`. A viewer that is too slow
-loses the oldest of them, and a notice of their number takes their place.
+Their bytes count in ``pending`` of the subscriber and in the hub's :class:`PendingMemory`. A viewer that is too slow
+loses the oldest messages; a notice with their number replaces them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from eventcast.engine.subscribers import Subscriber
 
 
 class BufferedSubscriber(Subscriber):
-    """A subscriber that keeps what its client does not take at once."""
+    """A subscriber with a send buffer."""
 
     __slots__ = ("_buffer", "_in_flight")
 
     def __init__(self, **described: str) -> None:
         super().__init__(**described)
         self._buffer: deque[Piece] | None = None
-        """None while it is empty."""
+        """None while the buffer is empty."""
         self._in_flight = 0
-        """How many of the first pieces are being written, and have to stay."""
+        """How many pieces at the front are being written and must not be dropped."""
 
     def _append(self, piece: Piece) -> None:
-        """Keep a piece until the client takes it."""
+        """Buffer a piece until the client takes it."""
         if self._buffer is None:
             self._buffer = deque()
         self._buffer.append(piece)
@@ -35,11 +35,11 @@ class BufferedSubscriber(Subscriber):
         self.note_pending()
 
     def insert_first(self, message: Message) -> None:
-        """Owe a message before all that were published: to a client that is not written to yet."""
+        """Put a message before all others in the buffer of a connection that is not open yet."""
         piece = Piece(self.encoder.encode([message]), binary=message.binary and self.encoder is PAYLOADS)
         if self._buffer is None:
             self._buffer = deque()
-        # Behind what is no message, such as a greeting.
+        # After pieces that are no messages, such as a greeting.
         at = next((at for at, each in enumerate(self._buffer) if each.messages or each.lost), len(self._buffer))
         self._buffer.insert(at, piece)
         self._count_pending(piece)
@@ -50,23 +50,23 @@ class BufferedSubscriber(Subscriber):
             self.hub.memory.add(piece, self)
 
     def _count_delivered(self, piece: Piece) -> None:
-        """The client has taken a piece. The caller counts what is pending."""
-        if piece.account is not None and not self.watching:
-            piece.account.settle(delivered=piece.messages)
+        """Count a piece that the client has taken. The caller reduces ``pending``."""
+        if piece.channel is not None and not self.watching:
+            piece.channel.count_messages(delivered=piece.messages)
         if self.hub is not None:
             self.hub.memory.release(piece)
 
     def _count_dropped(self, piece: Piece) -> None:
-        """The client will not get a piece."""
+        """Count a piece that the client does not get."""
         self.lost += piece.messages
         self.pending -= piece.size
-        if piece.account is not None and not self.watching:
-            piece.account.settle(lost=piece.messages)
+        if piece.channel is not None and not self.watching:
+            piece.channel.count_messages(lost=piece.messages)
         if self.hub is not None:
             self.hub.memory.release(piece)
 
     def _clear_buffer(self) -> None:
-        """Nothing is owed any more: what the client has not taken is lost."""
+        """Empty the buffer. Messages in it are lost."""
         for piece in self._buffer or ():
             self._count_dropped(piece)
         self._buffer, self._in_flight, self.pending = None, 0, 0
@@ -77,7 +77,7 @@ class BufferedSubscriber(Subscriber):
         self._clear_buffer()
 
     def _next_data(self, at_once: int) -> list[bytes]:
-        """The next bytes for the client: small pieces together up to so many bytes, a larger piece by itself."""
+        """The next pieces to write: several of at most ``at_once`` bytes together, or one larger piece."""
         found: list[bytes] = []
         size = 0
         for piece in self._buffer or ():
@@ -89,7 +89,7 @@ class BufferedSubscriber(Subscriber):
         return found
 
     def _confirm_written(self) -> None:
-        """The client has taken what :meth:`_next_data` gave."""
+        """Remove the pieces of :meth:`_next_data`, which the client has taken."""
         while self._in_flight and self._buffer:
             piece = self._buffer.popleft()
             self._in_flight -= 1
@@ -103,7 +103,7 @@ class BufferedSubscriber(Subscriber):
         buffer = self._buffer
         if not buffer:
             return False
-        # Pieces without messages, such as answers to pings, stay before the notice.
+        # Pieces without messages, such as pongs, stay before the notice.
         kept, lost, missing = [buffer.popleft() for _ in range(self._in_flight)], self.lost, 0
         while buffer and excess > 0:
             piece = buffer.popleft()

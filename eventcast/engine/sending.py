@@ -13,7 +13,7 @@ from channels.layers import BaseChannelLayer
 from eventcast.conf import conf
 from eventcast.engine import messages, names, presence
 from eventcast.engine.background import BackgroundLoop
-from eventcast.engine.figures import Tally
+from eventcast.engine.figures import ThreadSafeCounter
 from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
@@ -23,7 +23,7 @@ from eventcast.layers.counting import Reach
 
 logger = SteadyLogger("eventcast.publish")
 
-published = Tally()
+published = ThreadSafeCounter()
 """Messages handed to the channel layer by this process."""
 
 LAYER_TIMEOUT = 2.0

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from eventcast.engine.figures import Tally
+from eventcast.engine.figures import ThreadSafeCounter
 
 SIZE = 64 * 1024 * 1024
 """Bytes of memory that the messages of one queue may take together. A single message may be larger."""
@@ -57,7 +57,7 @@ class CallQueue:
 
     def __init__(self, name: str, length: int) -> None:
         self._name, self._length = name, length
-        self.dropped = Tally()
+        self.dropped = ThreadSafeCounter()
         """Calls that found the queue full."""
         self._calls: deque[Call] = deque()
         self._size = 0

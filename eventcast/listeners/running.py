@@ -17,7 +17,7 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
-from eventcast.engine.figures import Tally
+from eventcast.engine.figures import ThreadSafeCounter
 from eventcast.engine.names import printable
 from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.queues import Call, CallQueue
@@ -70,10 +70,10 @@ class Runner:
         self.finished: Future[None] = Future()
         """Ends when the queue was closed and all calls were made."""
         self.statistics = {
-            "handled": Tally(),  # calls that returned
-            "failed": Tally(),  # calls that raised
+            "handled": ThreadSafeCounter(),  # calls that returned
+            "failed": ThreadSafeCounter(),  # calls that raised
             "dropped": self.queue.dropped,
-            "undecodable": Tally(),  # messages that are not JSON, for which the function was not called
+            "undecodable": ThreadSafeCounter(),  # messages that are not JSON, for which the function was not called
         }
         work: Callable[[], None] = self._work
         count = registration.concurrency
