@@ -54,7 +54,7 @@ async def test_publisher_in_a_tight_loop_loses_nothing_with_clients_that_read(
     messages: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 60)  # On a busy machine a client that reads may be behind for seconds.
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 60)  # A client that reads may be behind for seconds.
     for _ in range(3):
         await connections.connect("/a")
     await road(messages)
@@ -81,10 +81,10 @@ async def test_request_of_the_largest_size_closes_no_subscriber_that_has_read(
     connections: Connections, number: int, many: bool
 ) -> None:
     messages = ["x" * (conf.MAX_BODY_SIZE // number)] * number
-    for _ in range(hub.AT_ONCE + 1 if many else 1):
+    for _ in range(hub.MAX_IMMEDIATE + 1 if many else 1):
         await connections.connect("/a", reads=False)
     await apublish_all("/a", messages)
-    await until(lambda: not current_hub()._in_line)
+    await until(lambda: not current_hub()._queue)
     assert not any(subscriber.closed for subscriber in connections.subscribers)
     for client in connections.clients:
         client.start()
@@ -97,7 +97,7 @@ async def test_request_of_the_largest_size_closes_no_subscriber_that_has_read(
 async def test_client_that_never_reads_is_closed_and_holds_publishers_up_for_a_moment_only(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.05)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.05)
     slow, _ = await connections.connect("/a", reads=False)
     reading, client = await connections.connect("/a")
     await by_apublish(LARGE[:100])
@@ -108,7 +108,7 @@ async def test_client_that_never_reads_is_closed_and_holds_publishers_up_for_a_m
 async def test_losses_of_a_slow_client_are_the_channels(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     slow, _ = await connections.connect("/a", reads=False)
     await connections.connect("/a")
     await by_apublish(LARGE[:30])
@@ -120,7 +120,7 @@ async def test_losses_of_a_slow_client_are_the_channels(
 
 
 async def test_blocked_loop_does_not_hold_a_publishing_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "PATIENCE", 3600.0)
+    monkeypatch.setattr(incoming, "MAX_WAIT", 3600.0)
     audience = Audience()
     await audience.join("/a")
     audience.hub.channels["/a"].backlog = fanout.BACKLOG_LIMIT
@@ -170,7 +170,7 @@ async def test_thread_waits_while_a_channel_has_too_much_to_write(monkeypatch: p
 
 
 async def test_thread_waits_no_longer_than_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incoming, "PATIENCE", 0.01)
+    monkeypatch.setattr(incoming, "MAX_WAIT", 0.01)
     audience = Audience()
     await audience.join("/a")
     local = audience.hub.channels["/a"]

@@ -8,7 +8,7 @@ import pytest
 
 from eventcast.client import reconnecting
 from eventcast.client.reconnecting import FIRST, LATEST, SOON, Course, Outage, State
-from eventcast.engine.closing import EXPIRED, OPERATOR, TAKEN_AWAY, Closing
+from eventcast.engine.closing import EXPIRED, OPERATOR, REVOKED, Closing
 from eventcast.exceptions import (
     EventcastError,
     LayerUnavailable,
@@ -84,7 +84,7 @@ def test_lost_keeps_away_for_a_while_after_an_operator_closed_it() -> None:
     assert LATEST / 2 <= subscription.lost(LOST, *OPERATOR) <= LATEST
 
 
-@pytest.mark.parametrize("closing", [EXPIRED, TAKEN_AWAY])
+@pytest.mark.parametrize("closing", [EXPIRED, REVOKED])
 def test_lost_waits_a_short_time_after_a_permission_that_is_over(closing: Closing) -> None:
     subscription, _told = course()
     subscription.opened()

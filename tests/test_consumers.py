@@ -174,7 +174,7 @@ async def test_send_that_fails_counts_the_socket_out_at_once() -> None:
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100})
 async def test_socket_that_takes_nothing_is_closed_with_1013(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0)
     connection = await connect()
     stuck = asyncio.Event()
 
@@ -192,7 +192,7 @@ async def test_socket_that_takes_nothing_is_closed_with_1013(monkeypatch: pytest
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 100})
 async def test_socket_that_takes_nothing_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0)
     slow, quick = await connect(), await connect()
 
     async def wait(event: dict[str, Any]) -> None:
@@ -211,7 +211,7 @@ async def test_socket_that_takes_nothing_delays_no_other(monkeypatch: pytest.Mon
 
 async def test_goodbye_of_the_server_closes_sockets_with_1001() -> None:
     connection = await connect()
-    current_hub().say_goodbye()
+    current_hub().stop()
     await ended(connection)
     assert connection.sent[-1]["code"] == 1001
 

@@ -129,7 +129,7 @@ async def test_socket_is_refused_when_the_channel_is_full() -> None:
 
 
 async def test_socket_is_refused_when_the_server_is_going_away() -> None:
-    current_hub().say_goodbye()
+    current_hub().stop()
     connection = await connect()
     await ended(connection)
     assert connection.sent[0]["reason"] == "layer_unavailable"

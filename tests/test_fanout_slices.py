@@ -199,7 +199,7 @@ def test_channel_is_crowded_until_a_subscriber_has_caught_up(channel: LocalChann
 def test_subscriber_that_never_reads_holds_publishers_up_only_once(
     channel: LocalChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     join(channel, Peer(lambda: "full"))
     publish(channel, 1234)
     channel.advance(never())

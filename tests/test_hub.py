@@ -26,7 +26,7 @@ async def audience() -> AsyncIterator[Audience]:
 @pytest.fixture
 def in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel with few subscribers waits for its turn as one with many."""
-    monkeypatch.setattr(hub, "AT_ONCE", 0)
+    monkeypatch.setattr(hub, "MAX_IMMEDIATE", 0)
 
 
 def publish(channel: str, *data: str) -> None:
@@ -208,9 +208,9 @@ async def test_message_for_a_channel_that_was_not_joined_makes_the_layer_forget(
 
 
 async def test_channel_with_few_subscribers_is_written_to_at_once(audience: Audience) -> None:
-    subscribers = [await audience.join("/a") for _ in range(hub.AT_ONCE)]
+    subscribers = [await audience.join("/a") for _ in range(hub.MAX_IMMEDIATE)]
     publish("/a", "x")
-    assert [subscriber.data for subscriber in subscribers] == [["x"]] * hub.AT_ONCE
+    assert [subscriber.data for subscriber in subscribers] == [["x"]] * hub.MAX_IMMEDIATE
 
 
 @pytest.mark.usefixtures("in_turns")
@@ -239,7 +239,7 @@ async def test_subscriber_that_publishes_while_it_is_written_to_hears_in_order(a
 
 async def test_say_goodbye_closes_all_with_1001(audience: Audience) -> None:
     subscribers = [await audience.join(f"/{number}") for number in range(3)]
-    assert audience.hub.say_goodbye() == subscribers
+    assert audience.hub.stop() == subscribers
     assert [subscriber.close_code for subscriber in subscribers] == [1001] * 3
 
 
@@ -247,7 +247,7 @@ async def test_say_goodbye_closes_all_with_1001(audience: Audience) -> None:
 async def test_say_goodbye_writes_nothing_more(audience: Audience) -> None:
     subscriber = await audience.join("/a")
     publish("/a", "x")
-    audience.hub.say_goodbye()
+    audience.hub.stop()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert subscriber.data == []
@@ -255,16 +255,16 @@ async def test_say_goodbye_writes_nothing_more(audience: Audience) -> None:
 
 async def test_say_goodbye_leaves_no_counts(audience: Audience) -> None:
     await audience.join("/a")
-    audience.hub.say_goodbye()
+    audience.hub.stop()
     assert presence.subscriber_count("/a") == 0
 
 
 async def test_say_goodbye_lets_no_subscriber_in_any_more(audience: Audience) -> None:
-    audience.hub.say_goodbye()
+    audience.hub.stop()
     assert audience.hub.stopping
 
 
 async def test_say_goodbye_includes_subscribers_that_do_not_read(audience: Audience) -> None:
     subscriber = await audience.add("/a", StuckSubscriber(pending=5))
-    audience.hub.say_goodbye()
+    audience.hub.stop()
     assert subscriber.close_code == 1001

@@ -108,5 +108,5 @@ async def test_disconnect_of_all_spares_those_who_listen_by_a_pattern(audience: 
 
 async def test_say_goodbye_reaches_those_who_listen_by_a_pattern(audience: Audience) -> None:
     subscriber = await audience.join(patterns.parse("/<x>"))
-    assert subscriber in audience.hub.say_goodbye()
+    assert subscriber in audience.hub.stop()
     audience.hub.stopping = False

@@ -24,7 +24,7 @@ async def audience() -> AsyncIterator[Audience]:
 @pytest.fixture
 def in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel with few subscribers waits for its turn as one with many."""
-    monkeypatch.setattr(hub, "AT_ONCE", 0)
+    monkeypatch.setattr(hub, "MAX_IMMEDIATE", 0)
 
 
 def publish(channel: str, *data: str) -> None:
@@ -37,7 +37,7 @@ def publish(channel: str, *data: str) -> None:
 async def test_channel_that_fails_to_write_does_not_make_others_deaf(
     audience: Audience, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: int
 ) -> None:
-    monkeypatch.setattr(hub, "AT_ONCE", at_once)
+    monkeypatch.setattr(hub, "MAX_IMMEDIATE", at_once)
     broken, whole = await audience.join("/broken"), await audience.join("/whole")
     begin = fanout.LocalChannel._begin
 
@@ -61,7 +61,7 @@ async def test_channel_that_fails_to_write_does_not_make_others_deaf(
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each slice is one write."""
-    monkeypatch.setattr(hub, "AT_ONCE", 0)
+    monkeypatch.setattr(hub, "MAX_IMMEDIATE", 0)
     monkeypatch.setattr(hub, "SLICE", 0.0)
     monkeypatch.setattr(fanout, "SLOW_PATH_STRIDE", 1)
 
@@ -98,15 +98,15 @@ async def test_what_is_published_during_a_fan_out_is_heard_after_it(audience: Au
 
 
 @pytest.mark.usefixtures("in_turns")
-async def test_channel_stands_in_line_once_however_much_is_published(audience: Audience) -> None:
+async def test_channel_is_in_the_queue_once_however_much_is_published(audience: Audience) -> None:
     class Looking(FakeSubscriber):
         def write(self, batch: Batch) -> bool:
-            others_in_line.append(len(audience.hub._in_line))
+            others_in_queue.append(len(audience.hub._queue))
             return super().write(batch)
 
-    others_in_line: list[int] = []
+    others_in_queue: list[int] = []
     subscriber = await audience.add("/a", Looking())
     for number in range(5):
         publish("/a", str(number))
     await until(lambda: len(subscriber.data) == 5)
-    assert others_in_line == [0]
+    assert others_in_queue == [0]

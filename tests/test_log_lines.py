@@ -13,7 +13,7 @@ from django.core.handlers.asgi import ASGIRequest
 
 from eventcast.authorization import Permit
 from eventcast.engine import names
-from eventcast.engine.closing import TAKEN_AWAY
+from eventcast.engine.closing import REVOKED
 from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.engine.messages import Message
@@ -87,7 +87,7 @@ async def close_slow_subscriber(channel: str) -> None:
 
 
 async def close_subscriber(channel: str) -> None:
-    revocation.close([subscriber_of(channel)], TAKEN_AWAY)
+    revocation.close([subscriber_of(channel)], REVOKED)
 
 
 async def leave_out_subscriber(channel: str) -> None:

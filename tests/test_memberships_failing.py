@@ -201,7 +201,7 @@ async def test_renewal_ends_with_the_last_member(joined: Memberships, layer: Fla
 async def test_unwanted_group_is_left_again(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/a")
     await layer.group_add(names.group_name("/b"), joined._layer_channel)
-    joined.leave_unwanted("/b")
+    joined.leave_stale("/b")
     await until(lambda: members(layer, "/b") == 0)
 
 
@@ -211,7 +211,7 @@ async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_lef
     # The other way round, on two connections to a Redis, the subscriber would never hear anything.
     await joined.join("/b")
     layer.gate = asyncio.Event()
-    joined.leave_unwanted("/a")
+    joined.leave_stale("/a")
     await until(lambda: layer.calls[-1] == "group_discard")
     joining = asyncio.create_task(joined.join("/a"))
     await asyncio.sleep(0)
@@ -223,13 +223,13 @@ async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_lef
 
 async def test_unwanted_group_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/b")
-    joined.leave_unwanted("/a")
+    joined.leave_stale("/a")
     await until(lambda: not joined._tasks)
     assert list(joined._memberships) == ["/b"]
 
 
 async def test_unwanted_group_is_kept_when_a_subscriber_has_come(joined: Memberships, layer: FlakyLayer) -> None:
-    joined.leave_unwanted("/a")
+    joined.leave_stale("/a")
     await joined.join("/a")
     await until(lambda: not joined._tasks)
     assert members(layer, "/a") == 1

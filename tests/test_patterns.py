@@ -91,8 +91,8 @@ def test_parse_refuses_what_is_no_path() -> None:
 
 
 def test_literal_is_what_stands_before_the_first_converter() -> None:
-    assert patterns.parse("/a/b-<x>/c").literal == "/a/b-"
-    assert patterns.parse("/a").literal == "/a"
+    assert patterns.parse("/a/b-<x>/c").literal_prefix == "/a/b-"
+    assert patterns.parse("/a").literal_prefix == "/a"
 
 
 def test_equal_texts_are_equal_patterns() -> None:
@@ -171,7 +171,7 @@ def test_what_is_covered_matches_nothing_else(wide: patterns.Pattern, narrow: pa
 @given(PATTERNS, CHANNELS)
 def test_matches_begin_with_the_literal(pattern: patterns.Pattern, channel: str) -> None:
     if pattern.matches(channel):
-        assert channel.startswith(pattern.literal)
+        assert channel.startswith(pattern.literal_prefix)
 
 
 @given(PATTERNS, CHANNELS)
@@ -183,4 +183,4 @@ def test_matches_as_django_does(pattern: patterns.Pattern, channel: str) -> None
 
 def test_fits_does_not_go_back_over_a_long_name() -> None:
     pattern = patterns.parse(f"/<int:x>{'1' * 500}a")
-    assert sum(pattern.fits(["", "1" * 900]) for _ in range(1000)) == 0  # 0.5 s each by a regular expression
+    assert sum(pattern.matches_parts(["", "1" * 900]) for _ in range(1000)) == 0  # 0.5 s each by a regular expression

@@ -210,7 +210,7 @@ async def test_subscriber_that_is_disconnected_meanwhile_is_refused(gate: Gate) 
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 1000})
 async def test_what_is_kept_meanwhile_has_a_bound(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     subscriber = stream()
     subscriber._task = None
     entering = asyncio.create_task(enter(subscriber=subscriber))

@@ -153,13 +153,13 @@ async def test_client_that_reads_nothing_is_cut_off() -> None:
 async def test_goodbye_of_the_server_ends_streams() -> None:
     reader = Reader(SSE)
     await reader.begin()
-    current_hub().say_goodbye()
+    current_hub().stop()
     await reader.ended()
     assert (reader.sent[-1].get("more_body", False), current_hub().channels) == (False, {})
 
 
 async def test_stream_is_refused_when_the_server_is_going_away() -> None:
-    current_hub().say_goodbye()
+    current_hub().stop()
     reader = Reader(SSE)
     await reader.begin()
     await reader.leave()

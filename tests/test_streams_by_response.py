@@ -110,7 +110,7 @@ async def test_pending_is_none_when_all_is_read() -> None:
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 1000, "SLOW_SUBSCRIBERS": "drop"})
 async def test_bound_is_kept_in_bytes_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0)
     reader = Reader()
     stream = await reader.begin()
     # 50 bytes of a message are 362 bytes of an event, and what is over the bound is noticed with the next batch.

@@ -10,7 +10,7 @@ from eventcast.engine.closing import OPERATOR, TOO_SLOW
 from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.messages import Message
-from eventcast.engine.subscribers import PATIENCE, Subscriber
+from eventcast.engine.subscribers import GRACE_PERIOD, Subscriber
 from tests.fakes import FakeSubscriber, StuckSubscriber
 
 CLOSE, DROP = {"SUBSCRIBER_BUFFER": 100}, {"SUBSCRIBER_BUFFER": 100, "SLOW_SUBSCRIBERS": "drop"}
@@ -24,7 +24,7 @@ def batch(*sizes: int) -> Batch:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscriber past its bound has no time to catch up."""
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
 
 
 def stuck(pending: int = 0) -> StuckSubscriber:
@@ -53,10 +53,10 @@ def test_deliver_takes_a_batch_of_any_size_while_the_bound_is_kept(pending: int)
 
 @override_settings(EVENTCAST=CLOSE)
 def test_deliver_past_the_bound_gives_a_subscriber_time_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 3600.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 3600.0)
     subscriber = stuck()
     assert [subscriber.deliver(batch(110)) for _ in range(3)] == [1, 1, 1]
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     assert subscriber.deliver(batch(110)) == 0
 
 
@@ -197,14 +197,14 @@ def test_subscriber_holds_publishers_up_for_a_limited_time() -> None:
     subscriber = stuck()
     subscriber.deliver(batch(100))
     since = subscriber._behind_since
-    assert subscriber.holds_up(since + PATIENCE - 0.01)
-    assert not subscriber.holds_up(since + PATIENCE)
+    assert subscriber.delays_publishers(since + GRACE_PERIOD - 0.01)
+    assert not subscriber.delays_publishers(since + GRACE_PERIOD)
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["ready", "hold", "leave"])
+@pytest.mark.parametrize("method", ["enter_fast_path", "leave_fast_path", "leave"])
 def test_subscriber_without_a_channel_stays_without(method: str) -> None:
     subscriber = FakeSubscriber()
     getattr(subscriber, method)()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventcast.engine import patterns
-from eventcast.engine.pattern_index import REMEMBERED, PatternIndex
+from eventcast.engine.pattern_index import CACHE_SIZE, PatternIndex
 from tests.test_patterns import CHANNELS, PATTERNS
 
 
@@ -17,7 +17,7 @@ def test_matching_finds_every_pattern_that_matches(
 ) -> None:
     index = PatternIndex()
     for pattern in [*kept, *removed]:
-        index.make(pattern)
+        index.get_or_create(pattern)
     remaining = {pattern.segments for pattern in kept}
     for pattern in removed:
         if pattern.segments not in remaining:
@@ -31,7 +31,7 @@ def test_matching_finds_every_pattern_that_matches(
 def test_remove_leaves_nothing_behind(texts: list[patterns.Pattern]) -> None:
     index = PatternIndex()
     for pattern in texts:
-        index.make(pattern)
+        index.get_or_create(pattern)
     for pattern in texts:
         index.remove(pattern)
     assert not index
@@ -47,35 +47,35 @@ def test_remove_does_nothing_where_nothing_is() -> None:
 def test_only_patterns_that_begin_as_the_name_does_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     index = PatternIndex()
     for number in range(50):
-        index.make(patterns.parse(f"/user-{number}/<int:id>/paid"))
-        index.make(patterns.parse(f"/orders/{number}-<slug:id>"))
+        index.get_or_create(patterns.parse(f"/user-{number}/<int:id>/paid"))
+        index.get_or_create(patterns.parse(f"/orders/{number}-<slug:id>"))
     asked: list[str] = []
-    monkeypatch.setattr(patterns.Pattern, "fits", lambda pattern, parts: asked.append(pattern.text))
+    monkeypatch.setattr(patterns.Pattern, "matches_parts", lambda pattern, parts: asked.append(pattern.text))
     index.matching("/orders/42")
     index.matching("/user-7/42/paie")
     assert asked == ["/user-7/<int:id>/paid"]
 
 
-@pytest.mark.parametrize("change", ["make", "remove"])
+@pytest.mark.parametrize("change", ["get_or_create", "remove"])
 def test_matching_sees_a_change_that_came_while_it_looked(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     index, first, second = PatternIndex(), patterns.parse("/<int:x>"), patterns.parse("/<slug:x>")
     for pattern in (first, second) if change == "remove" else (first,):
-        index.make(pattern)
-    fits = patterns.Pattern.fits
+        index.get_or_create(pattern)
+    matches_parts = patterns.Pattern.matches_parts
 
     def change_and_look(pattern: patterns.Pattern, parts: list[str]) -> bool:
         getattr(index, change)(second)
-        return fits(pattern, parts)
+        return matches_parts(pattern, parts)
 
-    monkeypatch.setattr(patterns.Pattern, "fits", change_and_look)
+    monkeypatch.setattr(patterns.Pattern, "matches_parts", change_and_look)
     index.matching("/7")  # may or may not have it
     monkeypatch.undo()
-    assert len(index.matching("/7")) == (2 if change == "make" else 1)
+    assert len(index.matching("/7")) == (2 if change == "get_or_create" else 1)
 
 
-def test_only_so_many_names_are_remembered() -> None:
+def test_only_so_many_results_are_cached() -> None:
     index = PatternIndex()
-    index.make(patterns.parse("/<x>"))
-    for number in range(3 * REMEMBERED):
+    index.get_or_create(patterns.parse("/<x>"))
+    for number in range(3 * CACHE_SIZE):
         index.matching(f"/{number}")
-    assert len(index._found) <= REMEMBERED
+    assert len(index._cache) <= CACHE_SIZE

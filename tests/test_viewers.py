@@ -33,7 +33,7 @@ NOTICE = re.compile(r'\{"type":"lost","messages":(\d+),"reason":"slow"\}')
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A subscriber past its bound has no time to catch up, and the bound is small."""
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     with override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 20_000}):
         yield
 
@@ -166,9 +166,9 @@ async def test_viewer_holds_up_publishers_no_more_until_it_has_taken_all(monkeyp
     subscriber, channel = ResponseStream(answer), LocalChannel("/a")
     channel.add(subscriber)
     publish_thousand(subscriber)
-    monkeypatch.setattr(subscribers, "PATIENCE", 3600.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 3600.0)
     assert channel.crowded  # as long as its time is not over
-    monkeypatch.setattr(subscribers, "PATIENCE", 0.0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0.0)
     assert not channel.crowded
     publish_thousand(subscriber)
     assert not channel.crowded

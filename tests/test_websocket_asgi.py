@@ -121,7 +121,7 @@ async def test_pending_counts_what_waits_for_the_handshake(subscriber: ASGIWebSo
 async def test_deliver_loses_and_counts_what_is_over_the_bound(
     subscriber: ASGIWebSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0)
     for _ in range(4):
         subscriber.deliver(batch("x" * 60))
     assert (subscriber.pending, subscriber.lost) == (2 * (60 + OVERHEAD), 2)
@@ -135,7 +135,7 @@ async def test_deliver_takes_a_batch_over_the_bound_when_nothing_is_pending(subs
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 200, "SLOW_SUBSCRIBERS": "drop"})
 async def test_empty_messages_are_bounded_too(subscriber: ASGIWebSocket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribers, "PATIENCE", 0)
+    monkeypatch.setattr(subscribers, "GRACE_PERIOD", 0)
     for _ in range(4):
         subscriber.deliver(batch(""))
     assert (len(subscriber._buffer or ()), subscriber.lost) == (3, 1)

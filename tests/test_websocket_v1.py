@@ -61,7 +61,7 @@ def test_hello_names_the_channel_or_the_pattern() -> None:
         (closing.TOO_SLOW, [0.5, 4]),
         (closing.TOO_MUCH, [0.5, 4]),
         (closing.EXPIRED, [0, 1]),
-        (closing.TAKEN_AWAY, [0, 1]),
+        (closing.REVOKED, [0, 1]),
         (closing.OPERATOR, [15, 30]),
         (closing.ONLY_LISTENS, [15, 30]),
         (Closing(closing.MESSAGE_TOO_BIG, "x"), [15, 30]),

@@ -147,7 +147,7 @@ def report(name: str, *, offset: int, limit: int, matching: str, after: float) -
     if len(found) > 1:
         guests.sort(key=operator.attrgetter("connected_at"))
     return Report(
-        presence.joined(each["info"] for each in found)[name],
+        presence.merged(each["info"] for each in found)[name],
         guests[offset - first :][:limit],
         _joined_points([each["points"] for each in found], after, _largest),
         answers.missing,

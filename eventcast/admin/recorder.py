@@ -148,7 +148,7 @@ class Recorder:
             for hub in everywhere:
                 if (own := hub.channels.get(name)) is not None:
                     messages += own.messages
-                for local in hub.heard_by(name):
+                for local in hub.channels_for(name):
                     subscribers += local.count
             series = self._series.setdefault(name, Series())
             series.add(number, subscribers, messages)

@@ -72,7 +72,7 @@ def more_of_list() -> str:
             "messages": formats.number(info.figures.messages),
             "lost": formats.number(info.figures.lost),
         }
-        for info in presence.joined(row for each in found for row in each["patterns"]).values()
+        for info in presence.merged(row for each in found for row in each["patterns"]).values()
     ][:PAGE]
     counts = sum((Counter(each["refused"]) for each in found), Counter[str]())
     refused = [(code, formats.number(count)) for code, count in counts.most_common()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eventcast.client.answers import sentence
-from eventcast.engine.closing import DISCONNECTED, PERMISSION_IS_OVER
+from eventcast.engine.closing import DISCONNECTED, PERMISSION_ENDED
 from eventcast.exceptions import EventcastError, Refused
 
 SOON, FIRST, LATEST = 0.5, 4.0, 30.0
@@ -167,7 +167,7 @@ class Course:
     def _delay(self, code: int | None, reason: str, retry: tuple[float, float] | None) -> float:
         # A client that an operator disconnected stays away for a while. A client without permission comes back soon:
         # the server refuses it then, and the subscription ends.
-        if retry is None and code == DISCONNECTED and (code, reason) not in PERMISSION_IS_OVER:
+        if retry is None and code == DISCONNECTED and (code, reason) not in PERMISSION_ENDED:
             return random.uniform(LATEST / 2, LATEST)
         failures, self._failures = self._failures, self._failures + 1
         if retry is None:

@@ -24,7 +24,7 @@ class BackgroundLoop:
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
-        self.turn = asyncio.Lock()
+        self.order_lock = asyncio.Lock()
         """For coroutines of this loop that have to run one after the other."""
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -38,7 +38,7 @@ class BackgroundLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
-                self._pid, self._loop, self.turn = os.getpid(), asyncio.new_event_loop(), asyncio.Lock()
+                self._pid, self._loop, self.order_lock = os.getpid(), asyncio.new_event_loop(), asyncio.Lock()
                 threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True).start()
             return self._loop
 

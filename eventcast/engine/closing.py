@@ -40,9 +40,9 @@ TOO_MUCH = Closing(TRY_AGAIN_LATER, "The server has too much pending.")
 
 OPERATOR = Closing(DISCONNECTED, "Disconnected by an operator.")
 EXPIRED = Closing(DISCONNECTED, "The permission has expired.")
-TAKEN_AWAY = Closing(DISCONNECTED, "The permission was taken away.")
+REVOKED = Closing(DISCONNECTED, "The permission was taken away.")
 
-PERMISSION_IS_OVER = frozenset({EXPIRED, TAKEN_AWAY})
+PERMISSION_ENDED = frozenset({EXPIRED, REVOKED})
 """After these a client comes back at once, because the server then asks for its permission again."""
 
 

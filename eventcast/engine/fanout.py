@@ -104,7 +104,7 @@ class LocalChannel(ChannelFigures):
             return True
         if self.behind:
             now = time.monotonic()
-            self.behind = {subscriber for subscriber in self.behind if subscriber.holds_up(now)}
+            self.behind = {subscriber for subscriber in self.behind if subscriber.delays_publishers(now)}
         return bool(self.behind)
 
     def add(self, subscriber: Subscriber) -> None:

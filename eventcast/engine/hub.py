@@ -36,7 +36,7 @@ logger = SteadyLogger("eventcast.hub")
 SLICE = 0.005
 """Seconds of writing before handshakes, pings and publishes get their turn."""
 
-AT_ONCE = 8
+MAX_IMMEDIATE = 8
 """Subscribers of a channel that is written to as soon as something is published. With more, what else is published in
 the same turn of the event loop is joined to it."""
 
@@ -61,7 +61,7 @@ class Hub:
                 hub.receive(event)
 
         self._memberships = Memberships(receive)
-        self._in_line: deque[LocalChannel] = deque()
+        self._queue: deque[LocalChannel] = deque()
         self._running = False
         self.incoming = Incoming(self._loop, self._accept, self._lose)
 
@@ -81,14 +81,14 @@ class Hub:
         """
         reservation = quotas.reserve(wanted, subscriber.address)
         try:
-            await self._memberships.join(_joined_for(wanted))
+            await self._memberships.join(_group_for(wanted))
         except BaseException:
             quotas.release(reservation)
             raise
         subscriber.reservation, subscriber.hub, subscriber.wanted = reservation, self, wanted
         if isinstance(wanted, Pattern):
             subscriber.encoder = FOR_PATTERNS.get(subscriber.encoder, subscriber.encoder)
-            channel = self.patterns.make(wanted)
+            channel = self.patterns.get_or_create(wanted)
         else:
             channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
         channel.add(subscriber)
@@ -113,9 +113,9 @@ class Hub:
                 else:
                     del self.channels[wanted]
                 channel.retire()
-        self._memberships.leave(_joined_for(wanted))
+        self._memberships.leave(_group_for(wanted))
 
-    def heard_by(self, name: str) -> tuple[LocalChannel, ...]:
+    def channels_for(self, name: str) -> tuple[LocalChannel, ...]:
         """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
         own = self.channels.get(name)
         by_pattern = self.patterns.matching(name)
@@ -133,7 +133,7 @@ class Hub:
 
     def _lose(self, event: dict[str, Any]) -> None:
         name, count = event["channel"], len(event["messages"])
-        for channel in self.heard_by(name):
+        for channel in self.channels_for(name):
             channel.lost += channel.count * count
         logger.warning("%s: %d messages are lost, the event loop is blocked.", names.quoted(name), count)
 
@@ -147,24 +147,24 @@ class Hub:
             if heard:
                 received = messages.from_layer(event)
                 for channel in heard:
-                    self._line_up(channel, received)
+                    self._enqueue(channel, received)
             elif not by_pattern:
-                self._memberships.leave_unwanted(name)
+                self._memberships.leave_stale(name)
             elif not self.patterns:
-                self._memberships.leave_unwanted(names.ALL)
+                self._memberships.leave_stale(names.ALL)
         except (KeyError, TypeError, AttributeError, UnicodeEncodeError) as error:
             logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
 
-    def _line_up(self, channel: LocalChannel, received: list[messages.Message]) -> None:
+    def _enqueue(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
         if channel.scheduled:
             return
         channel.scheduled = True  # What a log handler publishes meanwhile waits for the end of the pass.
         # A second turn of the event loop would cost more than the writes to a few subscribers.
-        if channel.count <= AT_ONCE and self._advance(channel, float("inf")):
+        if channel.count <= MAX_IMMEDIATE and self._advance(channel, float("inf")):
             channel.scheduled = False
             return
-        self._in_line.append(channel)
+        self._queue.append(channel)
         if not self._running:
             # Not at once: what else came in this turn of the event loop is joined to it.
             self._running = True
@@ -174,15 +174,15 @@ class Hub:
         """Write for the length of a slice, then let others have the event loop."""
         deadline = time.monotonic() + SLICE
         try:
-            while self._in_line:
-                channel = self._in_line.popleft()
+            while self._queue:
+                channel = self._queue.popleft()
                 channel.scheduled = not self._advance(channel, deadline)
                 if channel.scheduled:
-                    self._in_line.append(channel)
+                    self._queue.append(channel)
                 if time.monotonic() >= deadline:
                     break
         finally:
-            if self._in_line:
+            if self._queue:
                 asyncio.get_running_loop().call_soon(self._run)
             else:
                 self._running = False
@@ -199,9 +199,9 @@ class Hub:
             self.memory.enforce()
         return done
 
-    def count_with_room(self, name: str) -> int | None:
+    def count_unless_crowded(self, name: str) -> int | None:
         """How many subscribers hear a channel; None if a publisher should wait. Safe in any thread."""
-        count, found = 0, self.heard_by(name)
+        count, found = 0, self.channels_for(name)
         for channel in found:
             if channel.crowded:
                 return None
@@ -210,22 +210,22 @@ class Hub:
 
     def is_crowded(self, name: str) -> bool:
         """Whether a publisher of a channel should wait. Safe in any thread."""
-        return self.count_with_room(name) is None
+        return self.count_unless_crowded(name) is None
 
-    async def wait_for_room(self, name: str) -> None:
+    async def wait_while_crowded(self, name: str) -> None:
         """Wait while it is crowded, on any event loop; not for a loop that has ended."""
         loop = self._loop()
         while self.is_crowded(name) and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and no event for it)
             await asyncio.sleep(SLICE)
 
-    def wait_for_room_in_thread(self, name: str) -> None:
+    def wait_while_crowded_in_thread(self, name: str) -> None:
         """The same for a thread without an event loop: for five seconds, and not while the hub's loop is blocked."""
         self.incoming.wait_while(lambda: self.is_crowded(name))
 
-    def make_room_now(self, name: str) -> None:
+    def flush_if_crowded(self, name: str) -> None:
         """Write at once what sockets take, for a publisher on this loop."""
         if self.is_crowded(name) and running_loop() is self._loop():
-            for channel in self.heard_by(name):
+            for channel in self.channels_for(name):
                 for subscriber in list(channel.behind):
                     subscriber.flush()
                 channel.advance(float("inf"))
@@ -238,7 +238,7 @@ class Hub:
         """All subscribers of this loop."""
         return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
 
-    def say_goodbye(self, *kinds: type[Subscriber]) -> list[Subscriber]:
+    def stop(self, *kinds: type[Subscriber]) -> list[Subscriber]:
         """The server stops: let no subscriber in any more and close all, or those of some kinds. Returns them."""
         self.stopping = True
         found = [each for each in self.subscribers() if isinstance(each, kinds or Subscriber)]
@@ -255,7 +255,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _joined_for(wanted: str | Pattern) -> str:
+def _group_for(wanted: str | Pattern) -> str:
     """What the process has to be a member of for a subscription."""
     return names.ALL if isinstance(wanted, Pattern) else wanted
 

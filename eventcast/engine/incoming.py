@@ -16,7 +16,7 @@ from eventcast.conf import conf
 LIMIT = 64 * 1024 * 1024
 """Bytes that may wait for the loop; what is published beyond is lost, and counted."""
 
-PATIENCE = 5.0
+MAX_WAIT = 5.0
 """Seconds that a publisher in another thread waits for room at most."""
 
 STALLED = 0.25
@@ -82,8 +82,8 @@ class Incoming:
             self._accept(event)
 
     def wait_while(self, is_crowded: Callable[[], bool]) -> None:
-        """Wait in a thread without an event loop, for :data:`PATIENCE` seconds, and not while the loop is blocked."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait in a thread without an event loop, for :data:`MAX_WAIT` seconds, and not while the loop is blocked."""
+        deadline = time.monotonic() + MAX_WAIT
         while is_crowded() and time.monotonic() < deadline and self._loop_runs():
             time.sleep(INTERVAL)
 

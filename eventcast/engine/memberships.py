@@ -110,7 +110,7 @@ class Memberships:
         else:
             self._in_background(self._discard(channel, membership))
 
-    def leave_unwanted(self, channel: str) -> None:
+    def leave_stale(self, channel: str) -> None:
         """A message came for a channel that this process has not joined: tell the layer again."""
         if channel not in self._memberships and not isinstance(self._layer, InMemoryChannelLayer):
             # With a lock for it: a join meanwhile waits for the layer's answer, or the layer might take the two in the

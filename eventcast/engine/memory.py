@@ -70,7 +70,7 @@ class PendingMemory:
             if self.total <= limit:
                 break
             if subscriber.viewer:
-                subscriber.skip(0)
+                subscriber.drop_to(0)
                 if self.total <= limit or subscriber.pending <= CLOSING_BYTES:
                     continue
             subscriber.close(TOO_MUCH)

@@ -20,7 +20,7 @@ from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
 ALL = "*"
 """Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
 
-LONGEST_KNOWN = 1024
+LONGEST_CACHED = 1024
 """Bytes of the longest request target that is remembered."""
 
 LONGEST_QUOTED = 200
@@ -36,7 +36,7 @@ def channel_from_target(target: bytes) -> str:
     :raises InvalidChannel: it is not an absolute path, not valid UTF-8, or has a fragment.
     :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
     """
-    find = _channel_from_target if len(target) < LONGEST_KNOWN else _channel_from_target.__wrapped__
+    find = _channel_from_target if len(target) < LONGEST_CACHED else _channel_from_target.__wrapped__
     return find(target, conf.MAX_CHANNEL_LENGTH)
 
 

@@ -14,7 +14,7 @@ from eventcast.engine.closing import (
     DISCONNECTED,
     INVALID_DATA,
     MESSAGE_TOO_BIG,
-    PERMISSION_IS_OVER,
+    PERMISSION_ENDED,
     POLICY_VIOLATION,
     PROTOCOL_ERROR,
     Closing,
@@ -25,7 +25,7 @@ from eventcast.exceptions import Refused
 AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
 """Between which seconds a client comes back: with a new permission, after a restart, after it was sent away."""
 
-PASSING = frozenset({408, 425, 429})
+RETRYABLE = frozenset({408, 425, 429})
 """Statuses from 400 to 499 that another try may change (RFC 9110, RFC 8470, RFC 6585)."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -62,7 +62,7 @@ def bye(closing: Closing, **about: Any) -> str:
     retry: tuple[float, float] | None = SOON
     if closing.code in (PROTOCOL_ERROR, INVALID_DATA):
         retry = None
-    elif closing in PERMISSION_IS_OVER:
+    elif closing in PERMISSION_ENDED:
         retry = AT_ONCE
     elif closing.code in (DISCONNECTED, POLICY_VIOLATION, MESSAGE_TOO_BIG):
         retry = LATER
@@ -76,7 +76,7 @@ def refused(refusal: Refused, detail: str, **about: Any) -> str:
     """
     after = refusal.retry_after
     retry: tuple[float, float] | None = SOON if after is None else (after, 1.5 * after)
-    if 400 <= refusal.status < 500 and refusal.status not in PASSING:
+    if 400 <= refusal.status < 500 and refusal.status not in RETRYABLE:
         retry = None
     said = {"type": "bye", "code": refusal.code, "status": refusal.status, "reason": detail, "retry": retry}
     return _encode(said | about)

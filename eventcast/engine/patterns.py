@@ -19,8 +19,8 @@ from eventcast.exceptions import InvalidPattern, InvalidQuery, ReservedChannel
 
 _CONVERTER = re.compile(r"<(?:(?P<kind>[^<>:]*):)?(?P<parameter>[^<>:]*)>")
 
-KINDS = {kind: re.compile(converter.regex).fullmatch for kind, converter in DEFAULT_CONVERTERS.items()}
-"""By a converter's name, whether a part of a text is what it stands for: ``KINDS["int"](text, begin, end)``."""
+_MATCHERS = {kind: re.compile(converter.regex).fullmatch for kind, converter in DEFAULT_CONVERTERS.items()}
+"""By a converter's name, whether a part of a text is what it stands for: ``_MATCHERS["int"](text, begin, end)``."""
 
 SUBSCRIBE = "-/subscribe"
 """Where one subscribes by a pattern, below the mount."""
@@ -49,7 +49,7 @@ class Segment:
         if begin >= end or not (text.startswith(self.before) and text.endswith(self.after)):
             return False
         # For 'str' and 'path' that something stands there is enough.
-        return self.kind in ("str", "path") or KINDS[self.kind](text, begin, end) is not None
+        return self.kind in ("str", "path") or _MATCHERS[self.kind](text, begin, end) is not None
 
     def covers(self, other: Segment) -> bool:
         """Whether everything that ``other`` matches is matched by this one; may be False where that is not known."""
@@ -72,15 +72,15 @@ class Pattern:
     segments: tuple[Segment, ...]
 
     @cached_property
-    def literal(self) -> str:
+    def literal_prefix(self) -> str:
         """What every channel that matches begins with: the text before the first converter."""
         return self.text.partition("<")[0]
 
     def matches(self, channel: str) -> bool:
         """Whether the channel is one of those."""
-        return self.fits(channel.split("/"))
+        return self.matches_parts(channel.split("/"))
 
-    def fits(self, parts: list[str]) -> bool:
+    def matches_parts(self, parts: list[str]) -> bool:
         """The same for the parts of a channel's name between its slashes. Not by one regular expression: the time grows
         only with the name's length, whatever a client has made of the pattern."""
         count = len(self.segments)
@@ -103,7 +103,7 @@ class Pattern:
         return self.text
 
 
-def in_query(query: str, parameter: str) -> list[str]:
+def query_values(query: str, parameter: str) -> list[str]:
     """What a query string says for a parameter.
 
     :raises InvalidQuery: it is not percent-encoded UTF-8, or has over 100 parameters.
@@ -122,17 +122,17 @@ def in_query(query: str, parameter: str) -> list[str]:
 def from_query(query: str, mount: str) -> Pattern:
     """The pattern that a subscription to ``<mount>-/subscribe?pattern=…`` asks for.
 
-    :raises InvalidQuery: it has not one parameter ``pattern``, or as :func:`in_query`.
+    :raises InvalidQuery: it has not one parameter ``pattern``, or as :func:`query_values`.
     :raises InvalidPattern, InvalidChannel: as :func:`parse`; also for what lies outside the mount.
     :raises ReservedChannel: pattern subscriptions are turned off (``PATTERN_SUBSCRIPTIONS``).
     """
     if not conf.PATTERN_SUBSCRIPTIONS:
         raise ReservedChannel("Subscribing by a pattern is turned off here (EVENTCAST['PATTERN_SUBSCRIPTIONS']).")
-    texts = in_query(query, "pattern")
+    texts = query_values(query, "pattern")
     if len(texts) != 1:
         raise InvalidQuery("Say once what to listen to: ?pattern=/orders/<int:id>, percent-encoded.")
     pattern = parse(texts[0])
-    if not pattern.literal.startswith(mount):
+    if not pattern.literal_prefix.startswith(mount):
         raise InvalidPattern("Channels here begin with {mount}, and so do patterns.", mount=mount)
     return pattern
 

@@ -81,7 +81,7 @@ def subscriber_count(channel: str, *, patterns: bool = True) -> int:
     """
     if not patterns:
         return sum(local.count for hub in hubs() if (local := hub.channels.get(channel)) is not None)
-    return sum(local.count for hub in hubs() for local in hub.heard_by(channel))
+    return sum(local.count for hub in hubs() for local in hub.channels_for(channel))
 
 
 async def asubscriber_count(channel: str) -> int:
@@ -116,7 +116,7 @@ def listening(pattern: str) -> int:
     return sum(info.subscribers for info in live_patterns() if info.channel == pattern)
 
 
-def joined(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
+def merged(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
     """The rows of several processes, those of one channel as one, in the order of their names."""
     found: dict[str, ChannelInfo] = {}
     for info in map(ChannelInfo.of, rows):
@@ -126,7 +126,7 @@ def joined(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
 
 def infos_in(answers: Answers) -> list[ChannelInfo]:
     """What all processes that have answered the question ``infos`` know, in the order of the names."""
-    return list(joined(row for rows in answers.found for row in rows).values())
+    return list(merged(row for rows in answers.found for row in rows).values())
 
 
 def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
@@ -153,7 +153,7 @@ def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:
     """
     found: dict[str, ChannelInfo] = {}
     for local in [local for hub in hubs() for local in hub.patterns if local.count]:
-        if not patterns.parse(local.name).literal.startswith(prefix):
+        if not patterns.parse(local.name).literal_prefix.startswith(prefix):
             continue
         known = found.get(local.name, ChannelInfo(local.name, 0, Figures()))
         found[local.name] = ChannelInfo(local.name, known.subscribers + local.count, known.figures + local.figures)
@@ -193,7 +193,7 @@ def subscriber(channel: str, id: int) -> Subscriber | None:
 
 def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
     text = matching.lower()
-    for local in [local for hub in hubs() for local in hub.heard_by(channel)]:
+    for local in [local for hub in hubs() for local in hub.channels_for(channel)]:
         for subscriber in local:
             if subscriber.watching:
                 continue
@@ -225,7 +225,7 @@ def disconnect(channel: str, id: int | None = None) -> int:
         own = hub.channels.get(channel)
         found = [
             subscriber
-            for local in hub.heard_by(channel)
+            for local in hub.channels_for(channel)
             for subscriber in local
             if subscriber.id == id or (id is None and local is own and not subscriber.watching)
         ]

@@ -11,7 +11,7 @@ import select
 from collections.abc import Callable
 from typing import Any
 
-AT_ONCE = 128
+MAX_EVENTS = 128
 """Sockets served in one turn of the event loop."""
 
 
@@ -37,7 +37,7 @@ class Readers:
             if self._epoll is None:
                 self._epoll = select.epoll()
                 # In an empty context: that of the request which happens to be the first would be kept.
-                contextvars.Context().run(asyncio.get_running_loop().add_reader, self._epoll.fileno(), self._turn)
+                contextvars.Context().run(asyncio.get_running_loop().add_reader, self._epoll.fileno(), self._poll)
             self._epoll.register(fd, select.EPOLLIN)
         self._calls[fd] = call
 
@@ -48,8 +48,8 @@ class Readers:
         elif self._calls.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def _turn(self) -> None:
-        for fd, _ in self._epoll.poll(0, AT_ONCE):
+    def _poll(self) -> None:
+        for fd, _ in self._epoll.poll(0, MAX_EVENTS):
             call = self._calls.get(fd)
             if call is not None:  # and the call before has not removed it
                 call()

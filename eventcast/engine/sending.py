@@ -40,7 +40,7 @@ While there is one, messages reach the subscribers of this process by the in-mem
 
 _background = BackgroundLoop("eventcast.publish")
 
-_AT_ONCE = contextlib.nullcontext()
+_NO_LOCK = contextlib.nullcontext()
 
 
 async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "", count: bool = True) -> Reach:
@@ -63,13 +63,13 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     :param count: whether to count the subscribers of other processes.
     """
     layer, channel = get_layer(), event["channel"]
-    if (begun := send_at_once(event, count=count)) is not None:
+    if (begun := send_nowait(event, count=count)) is not None:
         return begun if isinstance(begun, Reach) else await begun.reach()
     if captures:
         _capture(event)
     for hub in hubs():  # a subscriber's event loop may be another than the publisher's
         if hub.is_crowded(channel):
-            await hub.wait_for_room(channel)
+            await hub.wait_while_crowded(channel)
     heard = presence.subscriber_count(channel)
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
@@ -78,12 +78,12 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     return Reach(heard)
 
 
-def is_at_once(layer: BaseChannelLayer) -> bool:
-    """Whether :func:`send_at_once` can send by this channel layer: it is one of eventcast's."""
+def can_send_nowait(layer: BaseChannelLayer) -> bool:
+    """Whether :func:`send_nowait` can send by this channel layer: it is one of eventcast's."""
     return isinstance(layer, (InMemoryChannelLayer, ClusterLayer))
 
 
-def send_at_once(event: dict[str, Any], *, count: bool = True) -> Reach | Broadcast | None:
+def send_nowait(event: dict[str, Any], *, count: bool = True) -> Reach | Broadcast | None:
     """:func:`asend` without a coroutine. A broadcast calls its ``then`` once other processes, or Redis, have answered.
 
     :returns: None if subscribers have to catch up first, or with a layer of another project: nothing has happened.
@@ -99,11 +99,11 @@ def send_at_once(event: dict[str, Any], *, count: bool = True) -> Reach | Broadc
     if captures:
         return None
     for hub in hubs():
-        if (here := hub.count_with_room(channel)) is None:
+        if (here := hub.count_unless_crowded(channel)) is None:
             return None
         heard += here
     if shared is not None:
-        return shared.begin(_sends(event), count=count, more=heard, note=_note)
+        return shared.begin(_sends(event), count=count, more=heard, note=_record)
     _send_in_memory(layer, event)
     return Reach(heard)
 
@@ -119,18 +119,18 @@ def send(event: dict[str, Any], *, count: bool = False) -> int:
         _capture(event)
     for hub in hubs():
         if on_loop:
-            hub.make_room_now(event["channel"])
+            hub.flush_if_crowded(event["channel"])
         else:
-            hub.wait_for_room_in_thread(event["channel"])
+            hub.wait_while_crowded_in_thread(event["channel"])
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif captures:
         pass  # Nothing leaves the process.
     elif isinstance(layer, ClusterLayer) and on_loop and layer.is_at_home():
         with contextlib.suppress(LayerUnavailable):  # logged where it was raised
-            layer.begin(_sends(event), note=_note)
+            layer.begin(_sends(event), note=_record)
     elif on_loop:
-        _background.start(_send_in_turn(layer, event))
+        _background.start(_send_in_order(layer, event))
     elif isinstance(layer, ClusterLayer):
         with _logging_failure(event):
             return layer.broadcast_now(_sends(event), count=count).subscribers
@@ -150,20 +150,20 @@ def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
 
 
 async def _send_by_layer(
-    layer: Any, event: dict[str, Any], count: bool = False, turn: AbstractAsyncContextManager[Any] = _AT_ONCE
+    layer: Any, event: dict[str, Any], count: bool = False, lock: AbstractAsyncContextManager[Any] = _NO_LOCK
 ) -> Reach:
     """Hand a message to a layer that reaches other processes; those of other projects have :data:`LAYER_TIMEOUT`.
 
-    :param turn: what keeps the order, for publishers that do not wait; waiting for it is part of that time.
+    :param lock: what keeps the order, for publishers that do not wait; waiting for it is part of that time.
     :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
     """
     if isinstance(layer, ClusterLayer):
         with _logging_failure(event):
-            async with turn:
+            async with lock:
                 return await layer.broadcast(_sends(event), count=count)
 
     async def send(group: str, event: dict[str, Any]) -> None:
-        async with turn:
+        async with lock:
             await layer.group_send(group, event)
 
     with _logging_failure(event):
@@ -196,12 +196,12 @@ def _logging_failure(event: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except LayerUnavailable as error:
-        _note(event, error)
+        _record(event, error)
         raise
-    _note(event, None)
+    _record(event, None)
 
 
-def _note(event: dict[str, Any], error: LayerUnavailable | None) -> None:
+def _record(event: dict[str, Any], error: LayerUnavailable | None) -> None:
     """Count the message as published, or log that it is not."""
     if error is None:
         published.add(len(event["messages"]))
@@ -225,9 +225,9 @@ async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
     return error
 
 
-async def _send_in_turn(layer: Any, event: dict[str, Any]) -> None:
+async def _send_in_order(layer: Any, event: dict[str, Any]) -> None:
     with contextlib.suppress(LayerUnavailable):  # logged where it was raised
-        await _send_by_layer(layer, event, turn=_background.turn)
+        await _send_by_layer(layer, event, lock=_background.order_lock)
 
 
 def _count(event: dict[str, Any]) -> int:

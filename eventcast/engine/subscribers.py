@@ -5,13 +5,13 @@ The rules:
 - A message that a client has not taken is owed to it: its subscriber keeps references to bytes that all share.
 - A batch is accepted while at most ``SUBSCRIBER_BUFFER`` bytes are owed, and then whole. So one request never closes a
   subscriber that has taken what came before, however large the request is.
-- A subscriber that reads may be past its bound for :data:`PATIENCE` seconds, because a publisher on the event loop
+- A subscriber that reads may be past its bound for :data:`GRACE_PERIOD` seconds, because a publisher on the event loop
   cannot wait for it. What all subscribers owe together is bounded by ``MAX_PENDING_BYTES``.
 - Past that time the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
   so that the client knows that it missed something and comes back; with ``SLOW_SUBSCRIBERS = "drop"`` the subscriber
   loses whole batches until it has room.
 - A subscriber that owes more than half its bound holds up the publishers of its channel, for at most
-  :data:`PATIENCE` seconds: a client that reads has caught up by then.
+  :data:`GRACE_PERIOD` seconds: a client that reads has caught up by then.
 - A *viewer*, such as the page of a channel, is never closed for being slow: it loses the oldest of what it is owed,
   and is told how many messages are missing where they are missing. It holds up publishers no longer than others.
 - Each message is counted once for each subscriber of its time, in the figures of the channel: as ``delivered`` when the
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = SteadyLogger("eventcast.subscribe")
 
-PATIENCE = 1.0
+GRACE_PERIOD = 1.0
 """Seconds for which a subscriber that is behind holds up the publishers of its channel, once until it has caught up."""
 
 _ids = itertools.count(1)
@@ -172,16 +172,16 @@ class Subscriber:
 
     def deliver(self, batch: Batch) -> int:
         """Take a batch, within the bound; returns how many messages are delivered."""
-        if self.pending > conf.SUBSCRIBER_BUFFER and not self.holds_up(time.monotonic()):
+        if self.pending > conf.SUBSCRIBER_BUFFER and not self.delays_publishers(time.monotonic()):
             if not self.viewer:
                 return self._overflow(batch)
-            self.skip(conf.SUBSCRIBER_BUFFER // 2)
+            self.drop_to(conf.SUBSCRIBER_BUFFER // 2)
         written = self.write(batch)
         return 0 if self.watching else written
 
-    def holds_up(self, now: float) -> bool:
+    def delays_publishers(self, now: float) -> bool:
         """Whether publishers should still wait for this subscriber, which is behind."""
-        return now - self._behind_since < PATIENCE
+        return now - self._behind_since < GRACE_PERIOD
 
     def note_pending(self) -> None:
         """More bytes are owed. To be called by the code that keeps them."""
@@ -213,7 +213,7 @@ class Subscriber:
         if self.channel is not None:
             self.channel.discard(self)
 
-    def skip(self, room: int) -> None:
+    def drop_to(self, room: int) -> None:
         """Drop the oldest messages owed until at most ``room`` bytes are, and put a notice in their place."""
         if self.drop_oldest(self.pending - room):
             self._log_loss("Dropping the oldest messages for")

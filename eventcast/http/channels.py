@@ -77,7 +77,7 @@ def publication(request: HttpRequest, target: bytes) -> Publication | None:
 
     :param target: the request target.
     """
-    if not (sending.is_at_once(get_layer()) and admission.is_told_by_head(request)):
+    if not (sending.can_send_nowait(get_layer()) and admission.is_told_by_head(request)):
         return None
     try:
         check_host(request)
@@ -111,7 +111,7 @@ def publish_at_once(
         event = _checked(told, found)
     except Refused:
         return None
-    begun = sending.send_at_once(event, count=not told.minimal)
+    begun = sending.send_nowait(event, count=not told.minimal)
     if begun is None or isinstance(begun, Reach):
         return None if begun is None else _answer(told, len(found), begun)
     begun.then = functools.partial(_answer_later, told, len(found), then)
@@ -169,15 +169,15 @@ def event_of(request: HttpRequest) -> str:
     :raises InvalidQuery: it is given twice, or the query is not percent-encoded UTF-8.
     :raises InvalidEventName: the name has a line break, or is too long.
     """
-    found = in_query(request, "event")
+    found = query_values(request, "event")
     if len(found) > 1:
         raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
     return messages.check_event_name(found[0]) if found else ""
 
 
-def in_query(request: HttpRequest, parameter: str) -> list[str]:
-    """What the query of a request says for a parameter, see :func:`eventcast.engine.patterns.in_query`."""
-    return patterns.in_query(request.META.get("QUERY_STRING", ""), parameter)
+def query_values(request: HttpRequest, parameter: str) -> list[str]:
+    """What the query of a request says for a parameter, see :func:`eventcast.engine.patterns.query_values`."""
+    return patterns.query_values(request.META.get("QUERY_STRING", ""), parameter)
 
 
 def form_of(request: HttpRequest) -> str | None:
@@ -199,7 +199,7 @@ async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response
     if form == pages.HTML:
         response = pages.channel_page(request, wanted, await _refusal_to_view(request, wanted))
     elif form in FORMATS and request.method == "GET":
-        if isinstance(wanted, str) and (more := in_query(request, "channel")):
+        if isinstance(wanted, str) and (more := query_values(request, "channel")):
             response = await shared_streams.stream(request, [wanted, *more], FORMATS[form])
         else:
             response = await streams.stream(request, wanted, FORMATS[form])

@@ -81,7 +81,7 @@ async def list_channels(request: HttpRequest) -> Answer:
     names = sorted({name for found in answers.found for name in found["channels"]})
     shown, more = names[: int(limit)], len(names) > int(limit)
     infos = await asking.ask("infos", channels=shown)
-    by_pattern = presence.joined(row for found in answers.found for row in found["patterns"]).values()
+    by_pattern = presence.merged(row for found in answers.found for row in found["patterns"]).values()
     said: dict[str, Any] = {
         "channels": [described(info) for info in presence.infos_in(infos)],
         "next": shown[-1] if more else None,

@@ -34,7 +34,7 @@ def end_when_stopping(*kinds: type[Subscriber]) -> None:
 
 def _ending_streams(hub: Hub, kinds: tuple[type[Subscriber], ...], handler: Callable[..., Any]) -> Callable[..., Any]:
     def handle(*arguments: Any) -> Any:
-        hub.call(hub.say_goodbye, *kinds)
+        hub.call(hub.stop, *kinds)
         return handler(*arguments)
 
     handle.ends_streams_of = hub  # type: ignore[attr-defined]

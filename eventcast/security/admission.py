@@ -17,7 +17,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from eventcast.conf import conf
-from eventcast.engine.closing import TAKEN_AWAY
+from eventcast.engine.closing import REVOKED
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
@@ -146,4 +146,4 @@ async def let_in(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) 
     revocation.watch(hub, wanted, subscriber, permit)
     if subscriber.closed:  # The permission was taken away while it was being asked for.
         hub.unsubscribe(subscriber)
-        raise Forbidden(TAKEN_AWAY.reason)
+        raise Forbidden(REVOKED.reason)

@@ -26,7 +26,7 @@ from typing import Any
 
 from eventcast.conf import conf
 from eventcast.engine import asking, names, patterns
-from eventcast.engine.closing import EXPIRED, TAKEN_AWAY, Closing
+from eventcast.engine.closing import EXPIRED, REVOKED, Closing
 from eventcast.engine.hub import Hub, hubs, running_loop
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.subscribers import Subscriber
@@ -113,7 +113,7 @@ class Watch:
 
     def drop(self, is_over: Callable[[Claim], bool]) -> None:
         """Close the subscribers with a permit that rests on a claim that is over."""
-        close([each for each, permit in self._permits.items() if any(map(is_over, permit.claims))], TAKEN_AWAY)
+        close([each for each, permit in self._permits.items() if any(map(is_over, permit.claims))], REVOKED)
 
 
 _watches: weakref.WeakKeyDictionary[Hub, Watch] = weakref.WeakKeyDictionary()
@@ -131,7 +131,7 @@ def watch(hub: Hub, wanted: str | Pattern, subscriber: Subscriber, permit: Permi
         _watches[hub].add(subscriber, permit)
         subscriber.on_end = functools.partial(_watches[hub].discard, subscriber)
     if permit.revocations is not None and _revoked_since(permit.revocations, wanted, subscriber, permit):
-        close([subscriber], TAKEN_AWAY)
+        close([subscriber], REVOKED)
 
 
 def close(subscribers: Iterable[Subscriber], closing: Closing) -> None:
@@ -255,7 +255,7 @@ def revoke(channel: str | None, user: str | None, identity: str | None) -> int:
         heard = [local for local in list(hub.channels.values()) if is_heard(local.name)]
         heard += [local for local in hub.patterns if is_heard(patterns.parse(local.name))]
         found = [each for local in heard for each in local if is_meant(each)]
-        hub.call(close, found, TAKEN_AWAY)
+        hub.call(close, found, REVOKED)
         number += len(found)
     return number
 

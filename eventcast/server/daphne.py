@@ -194,20 +194,20 @@ _registered: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def close_at_shutdown(protocol: Any, hub: Any) -> None:
-    """Have a hub's ``say_goodbye`` called when Twisted shuts down: Daphne itself would just drop its sockets."""
+    """Have a hub's ``stop`` called when Twisted shuts down: Daphne itself would just drop its sockets."""
     from twisted.internet import reactor
 
     if hub not in _registered:
         _registered.add(hub)
         # At once: Daphne has just cancelled its applications, which end with the event loop's next turn.
-        cast(Any, reactor).addSystemEventTrigger("before", "shutdown", _end, protocol.server, hub.say_goodbye)
+        cast(Any, reactor).addSystemEventTrigger("before", "shutdown", _end, protocol.server, hub.stop)
 
 
-def _end(server: Any, say_goodbye: Callable[[], list[Any]] = list) -> Any:
+def _end(server: Any, stop: Callable[[], list[Any]] = list) -> Any:
     """End all applications, where Daphne itself fails to if a connection has none yet, and let last bytes leave."""
     from twisted.internet import defer
 
-    subscribers = say_goodbye()
+    subscribers = stop()
     tasks = [task for each in server.connections.values() if (task := each.get("application_instance")) is not None]
     # Tasks with which Django waits for clients to go end in an exception that nothing takes, and a traceback.
     tasks += [task for task in asyncio.all_tasks() if "listen_for_disconnect" in repr(task.get_coro())]
