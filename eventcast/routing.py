@@ -18,7 +18,7 @@ from eventcast.engine.hub import current_hub
 from eventcast.exceptions import InternalError, Refused, ReservedChannel
 from eventcast.http import channels, own_paths
 from eventcast.http.answers import Answer, answering, refused
-from eventcast.security.hosts import check_host
+from eventcast.security.origins import check_host
 from eventcast.server import daphne
 from eventcast.websocket.consumer import EventcastConsumer, refuse
 

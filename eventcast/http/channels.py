@@ -25,7 +25,7 @@ from eventcast.layers import get_layer
 from eventcast.layers.counting import NOWHERE, Reach
 from eventcast.security import admission, throttling
 from eventcast.security.authorization.permits import Permit
-from eventcast.security.hosts import check_host
+from eventcast.security.origins import check_host
 
 _quoted = json.encoder.encode_basestring
 """A JSON string, with letters of all scripts as they are."""
@@ -204,7 +204,7 @@ async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response
         else:
             response = await streams.stream(request, wanted, FORMATS[form])
     else:
-        await admission.check_view(request, wanted)
+        await admission.check_subscribe(request, wanted)
         response = answer(await _information(wanted))
     patch_vary_headers(response, ["Accept"])  # type: ignore[arg-type]
     return response
@@ -222,7 +222,7 @@ async def _information(wanted: str | Pattern) -> dict[str, Any]:
 async def _refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refused | None:
     """The reason why a browser may not see a channel, or many, yet: its page asks for a login, a key or a token."""
     try:
-        await admission.check_view(request, wanted)
+        await admission.check_subscribe(request, wanted)
     except (Unauthorized, Forbidden) as refusal:
         note_refused("GET", request.path, refusal)
         return refusal

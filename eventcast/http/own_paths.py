@@ -58,7 +58,7 @@ async def list_channels(request: HttpRequest) -> Answer:
     except SuspiciousOperation as error:
         raise InvalidQuery("The query cannot be read: {error!s:.200}", error=error) from None
     mount = mount_of(request, "-/channels")
-    await admission.check_view(request, patterns.parse(f"{mount}<path:any>"))
+    await admission.check_subscribe(request, patterns.parse(f"{mount}<path:any>"))
     limit = query.get("limit", str(PAGE))
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
         raise InvalidQuery("limit is a whole number from 1 to {largest}.", largest=LARGEST_PAGE)
@@ -67,7 +67,7 @@ async def list_channels(request: HttpRequest) -> Answer:
         prefix = mount
     everything = False
     with contextlib.suppress(Forbidden, Unauthorized):
-        await admission.check_view(request, EVERYTHING)
+        await admission.check_subscribe(request, EVERYTHING)
         everything = True
     answers = await asking.ask(
         "page",
@@ -112,7 +112,7 @@ async def figures(request: HttpRequest) -> Answer:
     """The figures in Prometheus' text format: of all processes, or with ``?scope=process`` of this one."""
     _check_reads(request)
     mount_of(request, "-/metrics")
-    await admission.check_view(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
+    await admission.check_subscribe(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     alone = request.META.get("QUERY_STRING", "") == "scope=process"
     answers = asking.Answers([metrics.families()]) if alone else await asking.ask("families")
     response = Answer(metrics.render(answers), metrics.CONTENT_TYPE)

@@ -4,7 +4,8 @@
 2. May its user, key or token do this? (``authorization``)
 3. Is there room for it, within the limits? (``throttling``)
 
-A WebSocket goes through the same checks as the request of its handshake: :func:`request_of_websocket`.
+Each check raises what refuses the request. A WebSocket goes through the same checks as the request of its handshake:
+:func:`request_of_websocket`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,7 @@ from eventcast.security.authorization.sessions import Sessions, Viewers
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
-    """Check that a request may publish to a channel. ``throttling.book`` takes its messages when they are known.
-
-    :raises Refused: it may not.
-    """
+    """Check that a request may publish to a channel. ``throttling.book`` takes its messages when they are known."""
     permit = await _ask(_checked_by(request), "publish", request, channel)
     throttling.book(request, permit, 0)
     return permit
@@ -47,47 +45,27 @@ def is_told_by_head(request: HttpRequest) -> bool:
 
 
 def publish_permit(request: HttpRequest, channel: str) -> Permit | None:
-    """What :func:`check_publish` says of such a request; None if that has to wait.
-
-    :raises Refused: it may not.
-    """
+    """What :func:`check_publish` says of such a request; None if that has to wait."""
     permit = asking.ask(asking.current(), "publish", request, channel)
     return permit if isinstance(permit, Permit) else None
 
 
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
     """Check that a WebSocket may publish to a channel. Done once, with the handshake, after :func:`check_subscribe`;
-    each message is then held against the rate by ``throttling.book``.
-
-    :raises Refused: it may not.
-    """
+    each message is then held against the rate by ``throttling.book``."""
     return await _permit(asking.current(), "publish", request, channel)
 
 
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Check that a request, or the handshake of a WebSocket, may subscribe to a channel or to a pattern of channels.
-
-    :raises Refused: it may not.
-    """
+    """Check that a request may subscribe to a channel, or to all channels that a pattern matches, and see their
+    subscribers."""
     return await _permit(_checked_by(request), "subscribe", request, wanted)
 
 
 async def check_watch(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Check that the handshake of a WebSocket comes from a page of the admin, and that its user may view channels.
-
-    :raises Refused: it does not.
-    """
+    """Check that the handshake of a WebSocket comes from a page of the admin, and that its user may view channels."""
     origins.check(request, cookies=True)
     return await _permit(Viewers(), "subscribe", request, wanted)
-
-
-async def check_view(request: HttpRequest, wanted: str | Pattern) -> None:
-    """Check that a request may see the subscribers of a channel, or of all channels that a pattern matches. A client
-    that may subscribe may see them.
-
-    :raises Refused: it may not.
-    """
-    await _ask(_checked_by(request), "subscribe", request, wanted)
 
 
 async def _ask(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:

@@ -17,7 +17,7 @@ from eventcast.http.payloads import check_body_size
 from eventcast.http.request import Request
 from eventcast.routing import EventcastRouter
 from eventcast.security import admission, clients
-from eventcast.security.hosts import check_host
+from eventcast.security.origins import check_host
 from eventcast.server.http_connection import NEVER, HTTPConnection
 from eventcast.websocket import handshake
 

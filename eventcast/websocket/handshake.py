@@ -21,7 +21,7 @@ from eventcast.engine.send_buffer import BufferedSubscriber
 from eventcast.exceptions import InvalidHandshake, Refused, UnsupportedVersion
 from eventcast.security import admission, clients, refusals
 from eventcast.security.authorization.permits import Permit
-from eventcast.security.hosts import check_host
+from eventcast.security.origins import check_host
 from eventcast.websocket import v1
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.speaking import Speaker, speaker_for
