@@ -145,12 +145,12 @@ def answering(view: View) -> View:
     return answered
 
 
-def preferred(request: HttpRequest, *forms: str) -> str | None:
-    """Which of these media types the client accepts best; of equals the first.
+def preferred(meta: dict[str, str], *forms: str) -> str | None:
+    """Which of these media types the client accepts best, by the headers as CGI named them; of equals the first.
 
     :raises Refused: the header cannot be read.
     """
-    accept = request.META.get("HTTP_ACCEPT", "*/*")
+    accept = meta.get("HTTP_ACCEPT", "*/*")
     return (_preferred if len(accept) < LONGEST_KNOWN else _preferred.__wrapped__)(accept, forms)
 
 
@@ -182,7 +182,7 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
 
 def _wants_page(request: HttpRequest) -> bool:
     try:
-        return conf.CHANNEL_PAGE and preferred(request, JSON, pages.HTML) == pages.HTML
+        return conf.CHANNEL_PAGE and preferred(request.META, JSON, pages.HTML) == pages.HTML
     except Refused:
         return False
 

@@ -180,13 +180,13 @@ def query_values(request: HttpRequest, parameter: str) -> list[str]:
     return patterns.query_values(request.META.get("QUERY_STRING", ""), parameter)
 
 
-def form_of(request: HttpRequest) -> str | None:
+def form_of(meta: dict[str, str]) -> str | None:
     """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON.
 
     :raises Refused: the header cannot be read.
     """
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
-    return preferred(request, "application/json", *page, SSE, NDJSON)
+    return preferred(meta, "application/json", *page, SSE, NDJSON)
 
 
 async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response:
@@ -194,7 +194,7 @@ async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response
 
     :raises Refused: the client may not.
     """
-    form = form_of(request)
+    form = form_of(request.META)
     response: Response
     if form == pages.HTML:
         response = pages.channel_page(request, wanted, await _refusal_to_view(request, wanted))

@@ -79,7 +79,7 @@ async def slash_for_browsers(request: HttpRequest) -> Any:
 
 def _asks_for_page(request: HttpRequest) -> bool:
     # A POST of a browser is a message, which a page or a redirection would lose.
-    return request.method in ("GET", "HEAD") and channels.form_of(request) == pages.HTML
+    return request.method in ("GET", "HEAD") and channels.form_of(request.META) == pages.HTML
 
 
 list_channels = view(own_paths.list_channels)

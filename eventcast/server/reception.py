@@ -10,13 +10,14 @@ from eventcast.conf import worked_out
 from eventcast.engine import names
 from eventcast.engine.patterns import SUBSCRIBE
 from eventcast.engine.sockets import SocketSubscriber
-from eventcast.exceptions import LayerUnavailable, Refused, ReservedChannel
+from eventcast.exceptions import LayerUnavailable, Refused
 from eventcast.http import channels, formats, own_paths, pages, streams
 from eventcast.http.answers import CLOSE, Answer, View, answering, refusal_answer, refused
 from eventcast.http.payloads import check_body_size
 from eventcast.http.request import Request
 from eventcast.routing import EventcastRouter
 from eventcast.security import admission, clients
+from eventcast.security.authorization.permits import Permit
 from eventcast.security.origins import check_host
 from eventcast.server.http_connection import NEVER, HTTPConnection
 from eventcast.websocket import handshake
@@ -63,17 +64,20 @@ class DoorConnection(HTTPConnection):
             self._ask(router, path)
 
     def _ask(self, router: EventcastRouter, path: bytes) -> None:
-        head = self._head
-        if head.method in ("GET", "HEAD") and (found := own_paths.health(path[len(router.prefix) :])) is not None:
+        method, own = self._head.method, path[len(router.prefix) :]
+        if method in ("GET", "HEAD") and (found := own_paths.health(own)) is not None:
             self._read_body(lambda body: self._answer(found))
-        elif not router.publish_directly:
-            self._read_and_hand_over()
-        elif router.is_channel(path):
-            self._listen_or_ask()
-        elif path == router.prefix + SUBSCRIBE.encode() and head.method == "GET":
+        elif router.publish_directly and router.is_channel(path) and not self._wants_page():
+            self._serve(self._request(), _serve)
+        elif router.publish_directly and own == SUBSCRIBE.encode() and method == "GET":
             self._serve(self._request(), _subscribe)
         else:
             self._read_and_hand_over()
+
+    def _wants_page(self) -> bool:
+        meta = self._head.meta
+        plain = meta.get("HTTP_ACCEPT", "*/*") in ("*/*", "application/json")
+        return not plain and channels.form_of(meta) == pages.HTML
 
     def _request(self, *, websocket: bool = False) -> Request:
         return Request(self._head, self._client, self._server, websocket=websocket)
@@ -123,21 +127,15 @@ class DoorConnection(HTTPConnection):
     def _published(self, answer: Answer | LayerUnavailable) -> None:
         self._answer(answer if isinstance(answer, Answer) else refused(self._request(), answer))
 
-    def _read_if_admitted(self, request: Request, admitted: Answer) -> None:
+    def _read_if_admitted(self, request: Request, admitted: tuple[str, Permit] | Answer) -> None:
         """Read the body, after the publisher was checked: a refused publisher costs no memory."""
-        if isinstance(admitted, _Admitted):
-            self._busy = False
-            self._serve(request, answering(functools.partial(channels.publish, **admitted.to_publish)))
-            self._resume()
-        else:
+        if isinstance(admitted, Answer):
             self._answer(admitted, close=True)
-
-    def _listen_or_ask(self) -> None:
-        request, accept = self._request(), self._head.meta.get("HTTP_ACCEPT", "*/*")
-        if accept not in ("*/*", "application/json") and channels.form_of(request) == pages.HTML:
-            self._read_and_hand_over()  # a page, with Django's templates
-        else:
-            self._serve(request, _serve)
+            return
+        name, permit = admitted
+        self._busy = False
+        self._serve(request, answering(functools.partial(channels.publish, name=name, permit=permit)))
+        self._resume()
 
     def _serve(self, request: Request, view: View) -> None:
         """Read the body, then answer by a view."""
@@ -175,10 +173,7 @@ class DoorConnection(HTTPConnection):
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
-        channel = names.channel_from_target(target)
-        if mount != "/" and not channel.startswith(mount):
-            raise ReservedChannel("There is no channel here: channels begin with {mount}.", mount=mount)
-        wanted = handshake.wanted_by(channel, query, mount)
+        wanted = handshake.wanted_by(names.channel_from_target(target), query, mount)
         request = self._request(websocket=True)
         self._start(self._subscribe_websocket(request, wanted), functools.partial(self._open_websocket, request))
 
@@ -237,21 +232,14 @@ def _serve(request: Any) -> Any:
     return channels.serve(request, names.channel_from_target(request.target))
 
 
-class _Admitted(Answer):
-    """In place of an answer: the body may be read."""
-
-    __slots__ = ("to_publish",)
-
-    to_publish: dict[str, Any]
-
-
-@answering
-async def _admit(request: Any) -> Any:
-    """Check a publisher."""
-    check_host(request)
-    name, admitted = names.channel_from_target(request.target), _Admitted()
-    admitted.to_publish = {"name": name, "permit": await admission.check_publish(request, name)}
-    return admitted
+async def _admit(request: Request) -> tuple[str, Permit] | Answer:
+    """The channel that a publisher may publish to, and its permit; or what refuses it."""
+    try:
+        check_host(request)
+        name = names.channel_from_target(request.target)
+        return name, await admission.check_publish(request, name)
+    except Refused as refusal:
+        return refused(request, refusal)
 
 
 @answering
