@@ -6,6 +6,7 @@ bytes of HTTP/1.1 (RFC 9112) on connections that are our own, and a Django respo
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import time
@@ -131,12 +132,12 @@ def answering(view: View) -> View:
     async def answered(request: HttpRequest) -> Response:
         response: Response
         try:
-            if cors.is_preflight(request):
+            if (allowed := cors.preflight(request)) is None:
+                response = await view(request)
+            else:
                 # 200 and not 204, whose answers must not have the Content-Length that servers add.
                 response = Answer(content_type="text/plain")
-                response.headers |= cors.preflight(request)
-            else:
-                response = await view(request)
+                response.headers |= allowed
         except Refused as refusal:
             return refused(request, refusal)
         cors.share(request, response)  # type: ignore[arg-type]
@@ -172,19 +173,13 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
     subscribes = request.method == "GET" and any(each in accept for each in ("text/event-stream", "x-ndjson"))
     note_refused(request.method or "", request.path, refusal, subscribes=subscribes)
     found = refusal_answer(refusal, request)
-    if pages.HTML in accept and _wants_page(request):
-        page = pages.refusal_page(request, refusal)
-        found.content = page.content
-        found.headers |= dict(page.items())
+    with contextlib.suppress(Refused):  # its Accept cannot be read
+        if conf.CHANNEL_PAGE and pages.HTML in accept and preferred(request.META, JSON, pages.HTML) == pages.HTML:
+            page = pages.refusal_page(request, refusal)
+            found.content = page.content
+            found.headers |= dict(page.items())
     cors.share(request, found)  # type: ignore[arg-type]
     return found
-
-
-def _wants_page(request: HttpRequest) -> bool:
-    try:
-        return conf.CHANNEL_PAGE and preferred(request.META, JSON, pages.HTML) == pages.HTML
-    except Refused:
-        return False
 
 
 def refusal_answer(refusal: Refused, request: HttpRequest | None = None) -> Answer:

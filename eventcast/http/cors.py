@@ -25,17 +25,15 @@ MAX_AGE = 7200
 """Seconds for which a browser need not ask again; Chromium takes no more."""
 
 
-def is_preflight(request: HttpRequest) -> bool:
-    """Whether a browser asks, before a page's own request, if that may be sent."""
-    meta = request.META
-    return request.method == "OPTIONS" and "HTTP_ORIGIN" in meta and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in meta
-
-
-def preflight(request: HttpRequest) -> dict[str, str]:
-    """The headers of the answer to such a question; :func:`share` adds the origin.
+def preflight(request: HttpRequest) -> dict[str, str] | None:
+    """The headers of the answer to a browser that asks, before a page's own request, if that may be sent; None for any
+    other request. :func:`share` adds the origin.
 
     :raises OriginNotAllowed: it may not be sent. Browsers don't tell the page why, but developer tools show it.
     """
+    meta = request.META
+    if request.method != "OPTIONS" or not {"HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_METHOD"} <= meta.keys():
+        return None
     origins.check(request, cookies=admission.cookies_count())
     return {
         "Access-Control-Allow-Methods": METHODS,

@@ -142,17 +142,10 @@ def content_security_policy(static_url: str, connect: str = "") -> str:
     """
     parts = urlsplit(static_url)
     files = f"'self' {parts.scheme or 'https'}://{parts.netloc}" if parts.netloc else "'self'"
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src {files}",
-            f"style-src {files}",
-            f"img-src {files}",
-            f"connect-src 'self' ws://{connect} wss://{connect}" if connect else "connect-src 'none'",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
+    connections = f"'self' ws://{connect} wss://{connect}" if connect else "'none'"
+    return (
+        f"default-src 'none'; script-src {files}; style-src {files}; img-src {files}; connect-src {connections}; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 
 

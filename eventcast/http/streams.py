@@ -219,29 +219,25 @@ class ResponseStream(MultiplexedConnection):
                 yield self._format.keep_alive
 
 
-def _answer_refused(taken: daphne.TakenOver, refusal: Refused, request: HttpRequest) -> None:
-    """End a connection on which the response has begun for Daphne. If its head has not left, the client gets the
-    refusal in its place, and otherwise a response that breaks off."""
-    answer = refused(request, refusal)
-    if taken.unsent.startswith(b"HTTP/"):
-        with contextlib.suppress(OSError):  # The client is gone.
-            taken.sock.send(answer.as_bytes(CLOSE))
-    taken.sock.close()
-
-
 async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
     connection can be taken over."""
     protocol = daphne.find_protocol(getattr(answer.request, "scope", {}))
+    if protocol is None:
+        stopping.end_when_stopping(ResponseStream, MultiplexedSubscriber)
+    else:
+        daphne.close_at_shutdown(protocol, current_hub())
     if protocol is not None and conf.TRANSPORT == "auto":
         yield b""  # Daphne writes the head of the response together with the first piece.
         if (taken := daphne.take_over(protocol)) is not None:
-            daphne.close_at_shutdown(protocol, current_hub())
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
                 await answer.let_in(stream)
             except Refused as refusal:
-                _answer_refused(taken, refusal, answer.request)
+                instead = refused(answer.request, refusal).as_bytes(CLOSE)
+                with taken.sock, contextlib.suppress(OSError):  # The client is gone.
+                    if taken.unsent.startswith(b"HTTP/"):  # Otherwise the response has begun, and breaks off.
+                        taken.sock.send(instead)
                 return
             stream.begin(taken.unsent)
             return
@@ -249,10 +245,6 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     try:
         await answer.let_in(subscriber)
         subscriber.end_if_empty()
-        if protocol is None:
-            stopping.end_when_stopping(ResponseStream, MultiplexedSubscriber)
-        else:
-            daphne.close_at_shutdown(protocol, current_hub())
         yield answer.format.greeting()
         async for piece in subscriber:
             yield piece

@@ -23,11 +23,16 @@ def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResp
     The view is exempt from what a site may demand of all its views, because publishers are programs: from CSRF
     protection (a program has no CSRF token, and the Origin keeps other sites' pages out), from the redirect to the
     login page (authorization is eventcast's own), and from ATOMIC_REQUESTS (an async view cannot run in a transaction).
+
+    Any client may claim a root path by ``Daphne-Root-Path`` under plain Daphne, and Django takes it off the path to
+    find its view. A root path that only the client has claimed is refused.
     """
 
     @answering
     async def answered(request: HttpRequest) -> Any:
-        _check_root_path(request)
+        scope = getattr(request, "scope", {})
+        if scope.get("root_path") and daphne.without_spoofed_root_path(scope, daphne.find_protocol(scope)) is not scope:
+            raise ReservedChannel("There is no channel here: this is not the server's root path.")
         return await function(request)
 
     @functools.wraps(function)
@@ -40,14 +45,6 @@ def view(function: View) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResp
     for alias in connections:
         exempt = transaction.non_atomic_requests(using=alias)(exempt)
     return exempt
-
-
-def _check_root_path(request: HttpRequest) -> None:
-    """Refuse a root path that only the client has claimed: any client may claim one by ``Daphne-Root-Path`` under plain
-    Daphne, and Django takes it off the path to find its view."""
-    scope = getattr(request, "scope", {})
-    if scope.get("root_path") and daphne.without_spoofed_root_path(scope, daphne.find_protocol(scope)) is not scope:
-        raise ReservedChannel("There is no channel here: this is not the server's root path.")
 
 
 @view

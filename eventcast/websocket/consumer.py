@@ -48,13 +48,14 @@ class EventcastConsumer(AsyncConsumer):
         await receive()  # websocket.connect
         if protocol is not None:
             daphne.hold_back(protocol)  # What comes before the client is let in stays in the kernel.
+            daphne.close_at_shutdown(protocol, current_hub())
         try:
             wanted = wanted_by(scope, protocol)
             request = admission.request_of_websocket(scope)
             admitted = await handshake.admit(request, wanted, scope.get("subprotocols", ()))
             taken = None if protocol is None or conf.TRANSPORT != "auto" else daphne.take_over(protocol)
             if taken is not None:
-                await self._continue_on_own_socket(taken, protocol, request, admitted)
+                await _continue_on_own_socket(taken, request, admitted)
                 return
             if protocol is not None:
                 send = daphne.mended(send, protocol)
@@ -67,7 +68,6 @@ class EventcastConsumer(AsyncConsumer):
         try:
             if protocol is not None:
                 daphne.read_on(protocol)
-                daphne.close_at_shutdown(protocol, current_hub())
             await send({"type": "websocket.accept", "subprotocol": admitted.subprotocol or None})
             subscriber.open()
             await _listen(subscriber, receive, admitted.speaker, protocol)
@@ -79,20 +79,16 @@ class EventcastConsumer(AsyncConsumer):
             subscriber.release()
             current_hub().unsubscribe(subscriber)
 
-    @staticmethod
-    async def _continue_on_own_socket(
-        taken: daphne.TakenOver, protocol: Any, request: HttpRequest, admitted: handshake.Admitted
-    ) -> None:
-        hub = current_hub()
-        daphne.close_at_shutdown(protocol, hub)
-        pings = hub.keepalive.schedule(*taken.ping_times)
-        try:
-            connection = await handshake.subscribe(taken.sock, request, admitted, pings)
-        except Refused as refusal:
-            handshake.note_refused(refusal, request.path, admitted.described["peer"])
-            with taken.sock, contextlib.suppress(OSError):
-                taken.sock.send(refusal_answer(refusal).as_bytes(CLOSE))
-            return
+
+async def _continue_on_own_socket(taken: daphne.TakenOver, request: HttpRequest, admitted: handshake.Admitted) -> None:
+    pings = current_hub().keepalive.schedule(*taken.ping_times)
+    try:
+        connection = await handshake.subscribe(taken.sock, request, admitted, pings)
+    except Refused as refusal:
+        handshake.note_refused(refusal, request.path, admitted.described["peer"])
+        with taken.sock, contextlib.suppress(OSError):
+            taken.sock.send(refusal_answer(refusal).as_bytes(CLOSE))
+    else:
         handshake.open_connection(connection, request, admitted, taken.received, taken.log)
 
 
