@@ -6,10 +6,12 @@ import pytest
 from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory, override_settings
 
-from eventcast.exceptions import TooManyFrames, TooManyPublishes
+from eventcast.engine.closing import POLICY_VIOLATION
+from eventcast.exceptions import TooManyPublishes
 from eventcast.security import throttling
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.throttling import Allowances, Inbound
+from tests.fakes import FakeSubscriber
 from tests.test_views import call
 
 RATE, BURST = 10.0, 5.0
@@ -185,38 +187,42 @@ async def test_request_over_the_burst_publishes_none_of_its_messages() -> None:
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 2})
-def test_inbound_refuses_one_frame_too_many() -> None:
-    inbound = Inbound()
-    inbound.count(1, 5)
-    inbound.count(1, 5)
-    with pytest.raises(TooManyFrames, match="MAX_INBOUND_FRAMES"):
-        inbound.count(1, 0)
+def test_inbound_disconnects_after_one_frame_too_many() -> None:
+    inbound, subscriber = Inbound(), FakeSubscriber()
+    inbound.count(subscriber, 1, 5)
+    inbound.count(subscriber, 1, 5)
+    assert not subscriber.closed
+    inbound.count(subscriber, 1, 0)
+    assert subscriber.close_code == POLICY_VIOLATION
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_BYTES": 10})
-def test_inbound_refuses_one_byte_too_many() -> None:
-    inbound = Inbound()
-    inbound.count(1, 5)
-    inbound.count(0, 5)
-    with pytest.raises(TooManyFrames, match="MAX_INBOUND_BYTES"):
-        inbound.count(1, 1)
+def test_inbound_disconnects_after_one_byte_too_many() -> None:
+    inbound, subscriber = Inbound(), FakeSubscriber()
+    inbound.count(subscriber, 1, 5)
+    inbound.count(subscriber, 0, 5)
+    assert not subscriber.closed
+    inbound.count(subscriber, 1, 1)
+    assert subscriber.close_code == POLICY_VIOLATION
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 1})
 def test_inbound_begins_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(throttling.time, "monotonic", lambda: now)
-    inbound = Inbound()
+    inbound, subscriber = Inbound(), FakeSubscriber()
     for _ in range(3):
-        inbound.count(1, 5)
+        inbound.count(subscriber, 1, 5)
         now += throttling.INBOUND_WINDOW + 1
+    assert not subscriber.closed
 
 
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 0, "MAX_INBOUND_BYTES": 0})
 def test_inbound_takes_anything_where_nothing_is_limited() -> None:
-    inbound = Inbound()
+    inbound, subscriber = Inbound(), FakeSubscriber()
     for _ in range(1000):
-        inbound.count(1, 5000)
+        inbound.count(subscriber, 1, 5000)
+    assert not subscriber.closed
 
 
 KEYS = [{"key": f"a-key-of-{name}-long-enough", "name": name, "publish": ["/<path:any>"]} for name in ("shop", "bank")]

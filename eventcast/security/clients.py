@@ -16,9 +16,13 @@ from eventcast.server import daphne
 
 def address_of(scope: Mapping[str, Any]) -> str:
     """The address of the client behind an ASGI scope, see ``eventcast.security.addresses``; empty if there is none."""
-    trusted = conf.TRUSTED_PROXIES
+    trusted, client, protocol = conf.TRUSTED_PROXIES, scope.get("client"), scope.get("eventcast.protocol")
+    # With Daphne's --proxy-headers the scope's client is only what the client says about itself.
+    peer = None if protocol is None else daphne.peer_of(protocol)
+    if peer is None:
+        peer = str(client[0]) if client else ""
     forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for") if trusted else b""
-    return addresses.client_address(_peer(scope), forwarded.decode("latin-1"), addresses.proxies(*trusted))
+    return addresses.client_address(peer, forwarded.decode("latin-1"), addresses.proxies(*trusted))
 
 
 def group_of(request: HttpRequest) -> str:
@@ -58,12 +62,3 @@ def described(request: HttpRequest, user: str, identity: str) -> dict[str, str]:
         scope: dict[str, Any] = getattr(request, "scope", {})
         peer, user = describe(scope), user or name_of(scope.get("user"))
     return {"peer": peer, "user": user, "identity": identity, "address": address}
-
-
-def _peer(scope: Mapping[str, Any]) -> str:
-    """The other end of the connection. With Daphne's ``--proxy-headers`` the scope's client is only what the client
-    says about itself."""
-    if (protocol := scope.get("eventcast.protocol")) is not None and (peer := daphne.peer_of(protocol)) is not None:
-        return peer
-    client = scope.get("client")
-    return str(client[0]) if client else ""

@@ -16,8 +16,10 @@ from collections import OrderedDict
 from django.http import HttpRequest
 
 from eventcast.conf import conf
+from eventcast.engine.closing import ONLY_LISTENS
+from eventcast.engine.subscribers import Subscriber
 from eventcast.exceptions import TooManyFrames, TooManyPublishes
-from eventcast.security import clients
+from eventcast.security import clients, refusals
 from eventcast.security.authorization.permits import Permit
 
 MAX_REMEMBERED = 50_000
@@ -76,11 +78,8 @@ class Inbound:
         self._began = time.monotonic()
         self._frames = self._bytes = 0
 
-    def count(self, frames: int, size: int) -> None:
-        """Count more frames, with their bytes.
-
-        :raises TooManyFrames: the client has sent too many frames or bytes.
-        """
+    def count(self, subscriber: Subscriber, frames: int, size: int) -> None:
+        """Count more frames, with their bytes. A client that has sent too many of them is disconnected."""
         now = time.monotonic()
         if now - self._began > INBOUND_WINDOW:
             self._began, self._frames, self._bytes = now, 0, 0
@@ -88,13 +87,15 @@ class Inbound:
         self._bytes += size
         most, largest = conf.MAX_INBOUND_FRAMES, conf.MAX_INBOUND_BYTES
         if 0 < most < self._frames or 0 < largest < self._bytes:
-            raise TooManyFrames(
+            refusal = TooManyFrames(
                 "This client only listens, and has sent more than {most} frames "
                 "(EVENTCAST['MAX_INBOUND_FRAMES']) or {largest} bytes ('MAX_INBOUND_BYTES') in {seconds} s.",
                 most=most,
                 largest=largest,
                 seconds=INBOUND_WINDOW,
             )
+            refusals.note(refusals.SUBSCRIBE, refusal, repr(subscriber), what=" frames")
+            subscriber.close(ONLY_LISTENS)
 
 
 allowances = Allowances()

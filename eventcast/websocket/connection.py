@@ -13,11 +13,10 @@ import socket
 from collections import deque
 
 from eventcast.conf import conf
-from eventcast.engine.closing import MESSAGE_TOO_BIG, ONLY_LISTENS, TRY_AGAIN_LATER, Closing
+from eventcast.engine.closing import MESSAGE_TOO_BIG, TRY_AGAIN_LATER, Closing
 from eventcast.engine.keepalive import PingSchedule
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.sockets import SocketSubscriber
-from eventcast.exceptions import TooManyFrames
 from eventcast.security import refusals
 from eventcast.security.throttling import Inbound
 from eventcast.websocket.frames import (
@@ -105,7 +104,9 @@ class WebSocketConnection(SocketSubscriber):
                     if self._speaker is not None and not self.closed:
                         self._take(opcode, payload)
             if self._speaker is None and not self.closed:
-                self._count(frames, len(data))
+                if self._inbound is None:
+                    self._inbound = Inbound()
+                self._inbound.count(self, frames, len(data))
         except BrokenRule as rule:
             self._fail(rule)
             return
@@ -132,15 +133,6 @@ class WebSocketConnection(SocketSubscriber):
             if self.pending > conf.SUBSCRIBER_BUFFER:
                 return  # A client that sends pings and reads nothing is owed no more: section 5.5.3 of RFC 6455.
             self.write_bytes(bytes((0x80 | PONG, len(payload))) + payload)
-
-    def _count(self, frames: int, size: int) -> None:
-        if self._inbound is None:
-            self._inbound = Inbound()
-        try:
-            self._inbound.count(frames, size)
-        except TooManyFrames as refusal:
-            refusals.note(refusals.SUBSCRIBE, refusal, repr(self), what=" frames")
-            self.close(ONLY_LISTENS)
 
     def _fail(self, rule: BrokenRule) -> None:
         """Tell the client which rule it has broken, and read nothing more."""

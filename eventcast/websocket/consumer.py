@@ -15,12 +15,12 @@ from django.http import HttpRequest
 
 from eventcast.conf import conf
 from eventcast.engine import names
-from eventcast.engine.closing import ONLY_LISTENS, POLICY_VIOLATION
+from eventcast.engine.closing import POLICY_VIOLATION
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import Pattern
-from eventcast.exceptions import Refused, ReservedChannel, TooManyFrames
+from eventcast.exceptions import Refused, ReservedChannel
 from eventcast.http.answers import CLOSE, refusal_answer
-from eventcast.security import admission, clients, refusals
+from eventcast.security import admission, clients
 from eventcast.security.throttling import Inbound
 from eventcast.server import daphne
 from eventcast.websocket import handshake, v1
@@ -100,18 +100,14 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
         data = event.get("bytes") if text is None else text
         if subscriber.closed:
             continue  # Its close frame is about to leave.
-        if speaker is not None:
-            if protocol is not None:
-                daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
-            await speaker.say(data, subscriber)
-            if protocol is not None:
-                daphne.read_on(protocol)
+        if speaker is None:
+            inbound.count(subscriber, 1, len(data or ""))
             continue
-        try:
-            inbound.count(1, len(data or ""))
-        except TooManyFrames as refusal:
-            refusals.note(refusals.SUBSCRIBE, refusal, repr(subscriber), what=" frames")
-            subscriber.close(ONLY_LISTENS)
+        if protocol is not None:
+            daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
+        await speaker.say(data, subscriber)
+        if protocol is not None:
+            daphne.read_on(protocol)
 
 
 def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:

@@ -37,10 +37,7 @@ def current() -> Authorization:
 
 
 def instance(path: str) -> Authorization:
-    """The object of the class with this dotted path; made once for the settings there are.
-
-    :raises ImproperlyConfigured: as :func:`current`.
-    """
+    """The authorization of the class with this dotted path, likewise."""
     made = worked_out("eventcast authorizations")
     found: Authorization | None = made.get(path)
     if found is None:

@@ -46,7 +46,7 @@ class Granting(ByAction):
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
         grant = self.grant_of(request)
-        if not hold(getattr(grant, action), wanted):
+        if not any(covers(pattern, wanted) for pattern in getattr(grant, action)):
             owner = f" {grant.name!r:.100}" if grant.name else ""
             raise Forbidden(
                 "The {kind}{owner} may not {action}.", kind=self.kind, owner=owner, action=described(action, wanted)
@@ -55,16 +55,8 @@ class Granting(ByAction):
 
 
 def parse(texts: Iterable[str]) -> tuple[Pattern, ...]:
-    """The patterns that ``texts`` spell out.
-
-    :raises InvalidPattern, InvalidChannel: one of them is no pattern.
-    """
-    return tuple(patterns.parse(text) for text in texts)
-
-
-def hold(granted: Sequence[Pattern], wanted: str | Pattern) -> bool:
-    """Whether one of the patterns matches a channel, or for sure every channel of a pattern."""
-    return any(covers(pattern, wanted) for pattern in granted)
+    """The patterns that some texts spell out, see :func:`eventcast.engine.patterns.parse`."""
+    return tuple(map(patterns.parse, texts))
 
 
 def covers(pattern: Pattern, wanted: str | Pattern) -> bool:

@@ -68,7 +68,7 @@ class Sessions(ByAction):
 
         :raises Unauthorized, Forbidden: there is no user, or it may not.
         """
-        entries = self.deciding(wanted)
+        entries = grants.deciding(self._entries, wanted)
         required = {getattr(entry, action) for entry in entries}
         if required == {ANYBODY}:
             return Permit()
@@ -83,10 +83,6 @@ class Sessions(ByAction):
         lasting = {AUTHENTICATED if each == OWNER else each for each in required - {ANYBODY}}
         claims = tuple(SessionClaim(session_key, user.pk, each) for each in lasting)
         return Permit(user.get_username(), claims=claims, identity=users.identity_of(user))
-
-    def deciding(self, wanted: str | Pattern) -> list[Entry]:
-        """The entries that each have to allow it."""
-        return grants.deciding(self._entries, wanted)
 
     @classmethod
     def problems(cls) -> list[str]:
