@@ -1,6 +1,6 @@
 """What a request to a channel's URL does, whatever server has read it: publish, listen, or ask about the channel.
 
-The door of ``eventcast serve`` and Django's view are two adapters of these functions.
+The door of ``eventcast serve`` and Django's view are two adapters of these functions. What refuses a request is raised.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ _quoted = json.encoder.encode_basestring
 
 
 def channel_of(request: HttpRequest) -> str:
-    """The channel that a request's path names; under WSGI there is no raw path, and the decoded one must do.
-
-    :raises InvalidChannel: as :func:`eventcast.engine.names.channel_from_scope`.
-    """
+    """The channel that a request's path names; under WSGI there is no raw path, and the decoded one must do."""
     return names.channel_from_scope(getattr(request, "scope", None) or {"path": request.path})
 
 
@@ -56,7 +53,6 @@ async def publish(request: HttpRequest, name: str, permit: Permit | None = None)
     """Publish what a request carries, whose body can be read now.
 
     :param permit: what :func:`eventcast.security.admission.check_publish` has said, if it was asked.
-    :raises Refused: the client may not, or it carries nothing that can be published.
     """
     if permit is None:
         permit = await admission.check_publish(request, name)
@@ -164,11 +160,7 @@ def _prefers_minimal(request: HttpRequest) -> bool:
 
 
 def event_of(request: HttpRequest) -> str:
-    """The name of the event that a request to publish gives to its messages by ``?event=``; empty for none.
-
-    :raises InvalidQuery: it is given twice, or the query is not percent-encoded UTF-8.
-    :raises InvalidEventName: the name has a line break, or is too long.
-    """
+    """The name of the event that a request to publish gives to its messages by ``?event=``; empty for none."""
     found = query_values(request, "event")
     if len(found) > 1:
         raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
@@ -181,19 +173,13 @@ def query_values(request: HttpRequest, parameter: str) -> list[str]:
 
 
 def form_of(meta: dict[str, str]) -> str | None:
-    """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON.
-
-    :raises Refused: the header cannot be read.
-    """
+    """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON."""
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
     return preferred(meta, "application/json", *page, SSE, NDJSON)
 
 
 async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response:
-    """Serve a GET of a channel, or of all channels that match a pattern.
-
-    :raises Refused: the client may not.
-    """
+    """Serve a GET of a channel, or of all channels that match a pattern."""
     form = form_of(request.META)
     response: Response
     if form == pages.HTML:
@@ -230,10 +216,7 @@ async def _refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refus
 
 
 def serve(request: HttpRequest, name: str) -> Coroutine[Any, Any, Response]:
-    """Serve any request to a channel whose body can be read at any time.
-
-    :raises Refused: it may not be served.
-    """
+    """Serve any request to a channel whose body can be read at any time."""
     if request.method in ("POST", "PUT"):
         return publish(request, name)
     if request.method in ("GET", "HEAD"):

@@ -111,10 +111,7 @@ def _read(request: HttpRequest) -> bytes:
 
 
 def check_body_size(size: int) -> None:
-    """Check that a body may have so many bytes.
-
-    :raises MessageTooLarge: they are more than ``MAX_BODY_SIZE``.
-    """
+    """Check that a body may have so many bytes."""
     if size > (limit := conf.MAX_BODY_SIZE):
         raise MessageTooLarge(
             "The body is larger than {limit} bytes (EVENTCAST['MAX_BODY_SIZE']). Publish a link to it, or split it.",

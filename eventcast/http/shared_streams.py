@@ -64,10 +64,7 @@ class SharedStream(Stream):
 
 
 async def stream(request: HttpRequest, channels: list[str], format: Format) -> SharedStream:
-    """Check to which of these channels a request may subscribe, and make the answer.
-
-    :raises StreamingUnavailable, LayerUnavailable: as ``streams.stream``.
-    """
+    """Check to which of these channels a request may subscribe, and make the answer."""
     check_streams(request)
     return SharedStream(request, {name: await _check(request, name) for name in dict.fromkeys(channels)}, format)
 

@@ -70,10 +70,7 @@ class Stream(Answer):
         """What a subscriber is told of its client."""
 
     async def let_in(self, connection: MultiplexedConnection) -> None:
-        """Let its subscriber in.
-
-        :raises Refused: there is no place, or not for this client.
-        """
+        """Let its subscriber in."""
         await snapshots.let_in(connection, self.request, self.wanted, self.permit)
 
     def for_django(self) -> Any:
@@ -82,10 +79,7 @@ class Stream(Answer):
 
 
 def check_streams(request: HttpRequest) -> None:
-    """Check that the server has streams now.
-
-    :raises StreamingUnavailable: it is not an ASGI server; ``LayerUnavailable``: it is stopping.
-    """
+    """Check that the server has streams now."""
     if not isinstance(request, ASGIRequest):
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
     if current_hub().stopping:
@@ -93,20 +87,13 @@ def check_streams(request: HttpRequest) -> None:
 
 
 async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) -> Stream:
-    """Check that a request may subscribe, and make the answer.
-
-    :raises StreamingUnavailable: the server is not an ASGI server.
-    :raises Refused: the client may not subscribe.
-    """
+    """Check that a request may subscribe, and make the answer."""
     check_streams(request)
     return Stream(request, wanted, format, await permit_to_listen(request, wanted))
 
 
 async def permit_to_listen(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Check that a request may subscribe, and that there is a place: a response that has begun cannot be refused.
-
-    :raises Refused: it may not, or there is none.
-    """
+    """Check that a request may subscribe, and that there is a place: a response that has begun cannot be refused."""
     permit = await admission.check_subscribe(request, wanted)
     quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
     return permit

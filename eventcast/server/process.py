@@ -147,10 +147,7 @@ async def _say_goodbye(hub: Hub, seconds: float) -> None:
 
 
 def listen_on_tcp(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on an address, IPv6 with or without brackets; a name may have several.
-
-    :raises OSError: the address cannot be listened on.
-    """
+    """Sockets that listen on an address, IPv6 with or without brackets; a name may have several."""
     flags = socket.AI_PASSIVE | socket.AI_NUMERICSERV
     found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=flags)
     return [listen_at(family, address) for family, *_, address in dict.fromkeys(found)]
@@ -160,7 +157,6 @@ def listen_at(family: int, address: Any, *, shared: bool = False) -> socket.sock
     """A TCP socket that listens.
 
     :param shared: whether others may listen at the same address, if they say so as well.
-    :raises OSError: the address cannot be listened on.
     """
     sock = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared)
     # Connections inherit these two: a message leaves at once, and a peer that is gone is found out in the end.
@@ -170,10 +166,7 @@ def listen_at(family: int, address: Any, *, shared: bool = False) -> socket.sock
 
 
 def listen_on_unix(path: str) -> socket.socket:
-    """A Unix socket that listens. One that a killed server left behind is replaced: nothing answers there.
-
-    :raises OSError: another server listens there, or the path is something else.
-    """
+    """A Unix socket that listens. One that a killed server left behind is replaced: nothing answers there."""
     if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)

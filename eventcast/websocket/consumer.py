@@ -120,11 +120,7 @@ def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
 
 
 def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
-    """The channel, or the pattern of channels, that a WebSocket asks for by its request target as the client sent it.
-
-    :raises InvalidChannel: it cannot be a channel's name; ``ReservedChannel``: it is not for channels;
-        ``InvalidPattern``, ``InvalidQuery``: it is none that can be listened to.
-    """
+    """The channel, or the pattern of channels, that a WebSocket asks for by its request target as the client sent it."""
     target = daphne.request_target(protocol) if protocol is not None else None
     channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
     # Routers route by scope["path"], which Daphne may have mangled: only what really lies under the mount gets in.

@@ -71,7 +71,6 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
     """Check whether a client may subscribe to what it asks for.
 
     :param offered: the subprotocols that it offers.
-    :raises Refused: it may not, or not now.
     """
     check_host(request)
     watches = WATCH in offered
@@ -92,10 +91,7 @@ async def subscribe(
     sock: socket.socket, request: HttpRequest, admitted: Admitted, pings: PingSchedule
 ) -> WebSocketConnection:
     """Let a client hear what it has asked for. The socket stays the caller's until the connection is opened, which has
-    to happen at once.
-
-    :raises Refused: there is no place for it.
-    """
+    to happen at once."""
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
     connection = kind(sock, pings, admitted.speaker, **admitted.described)
     await admitted.let_in(connection, request)
@@ -131,7 +127,6 @@ def check(meta: dict[str, str], method: str, version: str) -> None:
     """Check that a handshake is one (RFC 6455 section 4.2.1).
 
     :param meta: the headers by the names that CGI gave them.
-    :raises InvalidHandshake: it is not; ``UnsupportedVersion``: it is of another version of the protocol.
     """
     if method != "GET" or version != "1.1":
         raise InvalidHandshake("A WebSocket is opened by GET with HTTP/1.1.")
@@ -144,11 +139,7 @@ def check(meta: dict[str, str], method: str, version: str) -> None:
 
 
 def wanted_by(channel: str, query: bytes, mount: str) -> str | Pattern:
-    """The channel, or the pattern, that a client asks for by a path.
-
-    :raises ReservedChannel: the path is the server's own; ``InvalidPattern``, ``InvalidQuery``: the pattern means
-    nothing.
-    """
+    """The channel, or the pattern, that a client asks for by a path."""
     if channel == mount + patterns.SUBSCRIBE:
         return patterns.from_query(query.decode("latin-1"), mount)
     return names.check_not_reserved(channel, mount)

@@ -34,11 +34,7 @@ SLICE = 0.005
 
 
 async def speaker_for(request: HttpRequest, wanted: str | Pattern) -> Speaker | None:
-    """What publishes the messages that a WebSocket sends; None if they are not to be published, but ignored.
-
-    :param request: its handshake.
-    :param wanted: what it listens to.
-    """
+    """What publishes the messages that a WebSocket sends; None if they are not to be published, but ignored."""
     if not conf.WEBSOCKET_PUBLISH or isinstance(wanted, Pattern):
         return None
     try:
@@ -50,12 +46,7 @@ async def speaker_for(request: HttpRequest, wanted: str | Pattern) -> Speaker | 
 
 
 class Speaker:
-    """Publishes what one WebSocket sends on the channel that it listens to.
-
-    :param request: its handshake.
-    :param permit: what allows it to publish.
-    :param channel: the channel.
-    """
+    """Publishes what one WebSocket, told by its handshake, sends on the channel that it listens to."""
 
     def __init__(self, request: HttpRequest, permit: Permit, channel: str) -> None:
         self.permit = permit
@@ -66,10 +57,7 @@ class Speaker:
         self._turn_ends = 0.0
 
     async def say(self, data: str | bytes, subscriber: Subscriber) -> None:
-        """Publish one message, or close the connection.
-
-        :param subscriber: the same client as a subscriber.
-        """
+        """Publish one message, or close the connection of its subscriber."""
         try:
             throttling.book(self._request, self.permit, 1)
             if (found := self.read(data)) is not None:

@@ -52,10 +52,7 @@ def instance(path: str) -> Authorization:
 
 
 def find(path: str) -> type[Authorization]:
-    """The class with this dotted path.
-
-    :raises ImproperlyConfigured: there is none, or it is no subclass of :class:`Authorization`.
-    """
+    """The class with this dotted path."""
     try:
         kind = import_string(path)
     except (ImportError, AttributeError, TypeError) as error:

@@ -38,10 +38,7 @@ class Rules(ByAction):
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit | Awaitable[Permit]:
         """The permit of the authorizations that decide about the channel, or about all channels of the pattern. It is
-        there at once where that waits for nothing.
-
-        :raises Unauthorized, Forbidden: one of them refuses, or none decides.
-        """
+        there at once where that waits for nothing."""
         deciders = self.deciders(action, wanted)
         if not deciders:
             raise Forbidden("No rule allows a client to {action}.", action=described(action, wanted))

@@ -64,10 +64,7 @@ class Sessions(ByAction):
         self._entries = _entries()
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-        """The permit of a user that may do this.
-
-        :raises Unauthorized, Forbidden: there is no user, or it may not.
-        """
+        """The permit of a user that may do this."""
         entries = grants.deciding(self._entries, wanted)
         required = {getattr(entry, action) for entry in entries}
         if required == {ANYBODY}:

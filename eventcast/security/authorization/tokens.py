@@ -55,10 +55,7 @@ def _texts(value: str | Iterable[str]) -> list[str]:
 
 
 def read(text: str) -> Grant:
-    """What a token says.
-
-    :raises Unauthorized: it is no token of this server, or has expired.
-    """
+    """What a token says, if it is one of this server and has not expired."""
     keys = setting_of_django("SECRET_KEY", ""), tuple(setting_of_django("SECRET_KEY_FALLBACKS", ()))
     try:
         grant = _verified(text, *keys)
