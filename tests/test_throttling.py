@@ -63,7 +63,7 @@ def test_refused_attempt_costs_nothing() -> None:
 def test_wait_books_nothing() -> None:
     allowances = Allowances()
     assert [allowances.wait("a", 5, RATE, BURST, 100.0) for _ in range(3)] == [0.0] * 3
-    assert len(allowances) == 0
+    assert not allowances._booked_until
 
 
 def test_messages_are_booked_together_or_not_at_all() -> None:
@@ -87,12 +87,13 @@ def test_publishers_have_an_allowance_each() -> None:
     assert take(allowances, 100.0, "b") == 0
 
 
-def test_allowances_forget_who_has_been_silent_for_longest() -> None:
-    allowances = Allowances(remembered=100)
+def test_allowances_forget_who_has_been_silent_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttling, "MAX_REMEMBERED", 100)
+    allowances = Allowances()
     for number in range(1000):
         take(allowances, float(number), f"publisher {number}")
         take(allowances, float(number), "busy", messages=int(BURST))
-    assert len(allowances) == 100
+    assert len(allowances._booked_until) == 100
     assert take(allowances, 999.0, "busy") > 0
 
 
@@ -171,7 +172,7 @@ def test_wait_after_a_request_over_the_burst_is_that_of_a_whole_burst() -> None:
 
 def test_no_publisher_is_remembered_without_a_rate() -> None:
     publish(messages=1000)
-    assert len(throttling.allowances) == 0
+    assert not throttling.allowances._booked_until
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 5})

@@ -69,16 +69,6 @@ class Allowed:
         self.exact = {origin for entry in entries if (origin := parse(entry))}
         self.wildcards = [wildcard for entry in entries if (wildcard := parse(entry, _WILDCARD))]
 
-    def lists(self, origin: Origin) -> bool:
-        """Whether an entry names this origin or its domain; ``*`` names none."""
-        return origin in self.exact or any(
-            wildcard.scheme in (None, origin.scheme)
-            and origin.port == (PORTS.get(origin.scheme or "") if wildcard.port is None else wildcard.port)
-            and origin.host.endswith(wildcard.host)
-            and len(origin.host) > len(wildcard.host)
-            for wildcard in self.wildcards
-        )
-
     def lets_in(self, text: str, *, cookies: bool = False) -> bool:
         """Whether a page of another host may send requests.
 
@@ -89,7 +79,15 @@ class Allowed:
         if text == OPAQUE:
             return not cookies and (self.opaque or self.any)
         origin = parse(text)
-        return origin is not None and (self.lists(origin) or (self.any and not cookies))
+        if origin is None or (self.any and not cookies) or origin in self.exact:
+            return origin is not None
+        return any(
+            wildcard.scheme in (None, origin.scheme)
+            and origin.port == (PORTS.get(origin.scheme or "") if wildcard.port is None else wildcard.port)
+            and origin.host.endswith(wildcard.host)
+            and len(origin.host) > len(wildcard.host)
+            for wildcard in self.wildcards
+        )
 
 
 _read = functools.lru_cache(maxsize=16)(Allowed)

@@ -34,13 +34,9 @@ BURST_SECONDS = 5
 
 class Allowances:
     """The allowance of each publisher, kept as one time: the time at which the allowance will be full again. This is
-    the generic cell rate algorithm (ITU-T I.371).
+    the generic cell rate algorithm (ITU-T I.371)."""
 
-    :param remembered: how many publishers are kept at most.
-    """
-
-    def __init__(self, remembered: int = MAX_REMEMBERED) -> None:
-        self._remembered = remembered
+    def __init__(self) -> None:
         self._booked_until: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
 
@@ -61,12 +57,9 @@ class Allowances:
             if not (wait := self.wait(publisher, messages, rate, burst, now)):
                 self._booked_until[publisher] = max(self._booked_until.get(publisher, now), now) + messages / rate
                 self._booked_until.move_to_end(publisher)
-                if len(self._booked_until) > self._remembered:
+                if len(self._booked_until) > MAX_REMEMBERED:
                     self._booked_until.popitem(last=False)
         return wait
-
-    def __len__(self) -> int:
-        return len(self._booked_until)
 
 
 class Inbound:

@@ -53,12 +53,7 @@ class Serve(Subcommand):
             help="seconds a ping may go unanswered until the subscriber counts as gone (default: 30)",
         )
         add("--access-log", metavar="FILE", help="log every request to this file, - for standard output (default: no)")
-        add(
-            "--workers",
-            type=_count,
-            metavar="N",
-            help="serve with N processes, without Redis (Linux only)",
-        )
+        add("--workers", type=_count, metavar="N", help="serve with N processes, without Redis (Linux only)")
         add(
             "--worker-timeout",
             type=float,
@@ -77,12 +72,13 @@ class Serve(Subcommand):
             logging.getLogger("daphne").setLevel(logging.WARNING)
         worker = Worker(options["as_worker"]) if options["as_worker"] else None
         workers = options["workers"] or 0
-        if worker is not None:
-            sockets = worker.sockets
-        else:
-            sockets = _listen(options["bind"], options["port"], options["unix_socket"], workers)
+        bound = options["bind"], options["port"], options["unix_socket"]
+        sockets = worker.sockets if worker is not None else _listen(*bound, workers)
         open_files = raise_open_files()
-        application = _application()
+        try:
+            application = get_default_application()
+        except ImproperlyConfigured as error:
+            raise CommandError(f"{error} Set ASGI_APPLICATION, for example to 'mysite.asgi.application'.") from error
         if not options["no_migrate"] and worker is None:
             self._migrate()
         access_log = _access_logger(options["access_log"])
@@ -132,13 +128,6 @@ def _count(value: str) -> int:
     if sys.platform != "linux":
         raise argparse.ArgumentTypeError("workers need Linux, which spreads connections over them")
     return int(value)
-
-
-def _application() -> Any:
-    try:
-        return get_default_application()
-    except ImproperlyConfigured as error:
-        raise CommandError(f"{error} Set ASGI_APPLICATION, for example to 'mysite.asgi.application'.") from error
 
 
 def _listen(host: str | None, port: int | None, unix_socket: str | None, workers: int = 0) -> list[socket.socket]:

@@ -19,6 +19,8 @@ HIGH_WATER, FLUSH_INTERVAL, FLUSH_TIMEOUT = 64 * 1024, 0.01, 2.0
 """Bytes that Twisted may have to write before a connection that was not taken over gets more; seconds between two looks
 at that; and seconds for the last bytes when Daphne shuts down."""
 
+_registered: weakref.WeakSet[Any] = weakref.WeakSet()
+
 
 @functools.cache
 def problems() -> tuple[str, ...]:
@@ -133,13 +135,14 @@ def take_over(protocol: Any) -> TakenOver | None:
 
 
 def hold_back(protocol: Any) -> None:
-    """Read nothing more from a connection, so that what comes meanwhile stays in the kernel."""
-    protocol.transport.pauseProducing()
+    """Read nothing more from a connection, if it is Daphne's, so that what comes meanwhile stays in the kernel."""
+    if protocol is not None:
+        protocol.transport.pauseProducing()
 
 
 def read_on(protocol: Any) -> None:
     """Read again, once the application has taken what was read."""
-    if protocol.application_queue.empty():
+    if protocol is not None and protocol.application_queue.empty():
         protocol.transport.resumeProducing()
 
 
@@ -190,14 +193,11 @@ def abort(protocol: Any) -> None:
         protocol.transport.abortConnection()
 
 
-_registered: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
 def close_at_shutdown(protocol: Any, hub: Any) -> None:
     """Have a hub's ``stop`` called when Twisted shuts down: Daphne itself would just drop its sockets."""
-    from twisted.internet import reactor
+    if protocol is not None and hub not in _registered:
+        from twisted.internet import reactor
 
-    if hub not in _registered:
         _registered.add(hub)
         # At once: Daphne has just cancelled its applications, which end with the event loop's next turn.
         cast(Any, reactor).addSystemEventTrigger("before", "shutdown", _end, protocol.server, hub.stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -21,8 +20,6 @@ from eventcast.server.daphne import behind_the_door
 from eventcast.server.door import Door
 from eventcast.server.garbage import keep_passes_short
 from eventcast.server.worker import Worker
-
-logger = logging.getLogger("eventcast.server")
 
 BACKLOG = 4096
 """Connections that wait to be accepted, for when all subscribers come back at once; the kernel may allow fewer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections import deque
 
@@ -31,8 +30,6 @@ from eventcast.websocket.frames import (
     read_close,
 )
 from eventcast.websocket.speaking import Speaker
-
-logger = logging.getLogger("eventcast.subscribe")
 
 PING_FRAME = b"\x89\x00"
 """A ping without payload, the same for all clients (RFC 6455 section 5.5.2)."""

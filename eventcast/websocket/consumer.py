@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -27,8 +26,6 @@ from eventcast.websocket import handshake, v1
 from eventcast.websocket.asgi import ASGIWebSocket, Send
 from eventcast.websocket.speaking import Speaker
 
-logger = logging.getLogger("eventcast.subscribe")
-
 
 class EventcastConsumer(AsyncConsumer):
     """The catch-all consumer: mount it with ``EventcastConsumer.as_asgi()``, or see ``eventcast.routing``.
@@ -46,9 +43,8 @@ class EventcastConsumer(AsyncConsumer):
             scope = {**scope, "eventcast.protocol": daphne.find_protocol(scope, send)}
         protocol = scope["eventcast.protocol"]
         await receive()  # websocket.connect
-        if protocol is not None:
-            daphne.hold_back(protocol)  # What comes before the client is let in stays in the kernel.
-            daphne.close_at_shutdown(protocol, current_hub())
+        daphne.hold_back(protocol)  # What comes before the client is let in stays in the kernel.
+        daphne.close_at_shutdown(protocol, current_hub())
         try:
             wanted = wanted_by(scope, protocol)
             request = admission.request_of_websocket(scope)
@@ -66,8 +62,7 @@ class EventcastConsumer(AsyncConsumer):
             return
         # From here on a finally: Channels' disconnect() is not called for consumers that raise or are cancelled.
         try:
-            if protocol is not None:
-                daphne.read_on(protocol)
+            daphne.read_on(protocol)
             await send({"type": "websocket.accept", "subprotocol": admitted.subprotocol or None})
             subscriber.open()
             await _listen(subscriber, receive, admitted.speaker, protocol)
@@ -103,11 +98,9 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
         if speaker is None:
             inbound.count(subscriber, 1, len(data or ""))
             continue
-        if protocol is not None:
-            daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
+        daphne.hold_back(protocol)  # Daphne would keep all that comes meanwhile.
         await speaker.say(data, subscriber)
-        if protocol is not None:
-            daphne.read_on(protocol)
+        daphne.read_on(protocol)
 
 
 def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
@@ -120,8 +113,8 @@ def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
 
 
 def wanted_by(scope: dict[str, Any], protocol: Any) -> str | Pattern:
-    """The channel, or the pattern of channels, that a WebSocket asks for by its request target as the client sent it."""
-    target = daphne.request_target(protocol) if protocol is not None else None
+    """The channel, or the pattern, that a WebSocket asks for by its request target as the client sent it."""
+    target = daphne.request_target(protocol)
     channel = names.channel_from_target(target) if target is not None else names.channel_from_scope(scope)
     # Routers route by scope["path"], which Daphne may have mangled: only what really lies under the mount gets in.
     # And not with slashes before the mount, which Channels' router strips and Django's does not.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import binascii
 import functools
 import hashlib
-import logging
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -25,8 +24,6 @@ from eventcast.security.origins import check_host
 from eventcast.websocket import v1
 from eventcast.websocket.connection import WebSocketConnection
 from eventcast.websocket.speaking import Speaker, speaker_for
-
-logger = logging.getLogger("eventcast.subscribe")
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""

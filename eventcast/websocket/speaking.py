@@ -68,12 +68,8 @@ class Speaker:
                 channel.lost += channel.count
         except Refused as refusal:
             self._close(refusal, subscriber)
-        await self._give_way()
-
-    async def _give_way(self) -> None:
-        """A queue that has something does not wait, and neither would a client's task while the client goes on."""
-        now = time.monotonic()
-        if now >= self._turn_ends:
+        # A queue that has something does not wait, and neither would a client's task while the client goes on.
+        if time.monotonic() >= self._turn_ends:
             await asyncio.sleep(0)
             self._turn_ends = time.monotonic() + SLICE
 
