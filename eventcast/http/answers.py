@@ -38,11 +38,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Answer:
-    """A whole answer. Its headers are read and written as those of a Django response.
-
-    :param content: the body.
-    :param content_type: its media type; an empty string for none.
-    """
+    """A whole answer. Its headers are read and written as those of a Django response. It may have no media type."""
 
     __slots__ = ("content", "headers", "status_code")
 
@@ -64,20 +60,13 @@ class Answer:
         return header in self.headers
 
     def head(self, more: bytes = b"") -> bytes:
-        """The status line and the headers, up to the empty line.
-
-        :param more: further header lines.
-        """
+        """The status line, the headers and further header lines, up to the empty line."""
         line = _LINES.get(self.status_code) or b"HTTP/1.1 %d Unknown\r\n" % self.status_code
         fields = _field_lines(tuple(self.headers.items()))
         return b"%b%b%b%b\r\n" % (line, _date_line(int(time.time())), fields, more)
 
     def as_bytes(self, more: bytes = b"", *, head_only: bool = False) -> bytes:
-        """All of it.
-
-        :param more: further header lines.
-        :param head_only: whether the body is left out, as for HEAD (RFC 9110 section 9.3.2).
-        """
+        """All of it, with further header lines; without the body, as for HEAD (RFC 9110 section 9.3.2), or with it."""
         if self.status_code not in (204, 304):
             more = b"%bContent-Length: %d\r\n" % (more, len(self.content))
         return self.head(more) if head_only else self.head(more) + self.content
@@ -147,10 +136,7 @@ def answering(view: View) -> View:
 
 
 def preferred(meta: dict[str, str], *forms: str) -> str | None:
-    """Which of these media types the client accepts best, by the headers as CGI named them; of equals the first.
-
-    :raises Refused: the header cannot be read.
-    """
+    """Which of these media types the client accepts best, by the headers as CGI named them; of equals the first."""
     accept = meta.get("HTTP_ACCEPT", "*/*")
     return (_preferred if len(accept) < LONGEST_KNOWN else _preferred.__wrapped__)(accept, forms)
 
@@ -183,10 +169,7 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
 
 
 def refusal_answer(refusal: Refused, request: HttpRequest | None = None) -> Answer:
-    """What a client is answered whose request is refused.
-
-    :param request: None for an answer that is in English, because people do not see it.
-    """
+    """What a client is answered whose request is refused; in English where no request says which language is wanted."""
     detail = pages.translated_for(request, refusal.detail) if request else refusal.detail
     answer = Answer(refusal.as_json(detail), status=refusal.status)
     if detail != refusal.detail:
@@ -196,10 +179,7 @@ def refusal_answer(refusal: Refused, request: HttpRequest | None = None) -> Answ
 
 
 def note_refused(method: str, path: str, refusal: Refused, *, subscribes: bool = False) -> None:
-    """Count a refused request, and write its line in the log.
-
-    :param subscribes: whether it would subscribe.
-    """
+    """Count a refused request, and write its line in the log."""
     other = refusals.PUBLISH if method in ("POST", "PUT") else refusals.REQUEST
     request = f"{names.printable(method[:20])} {names.quoted(path)}"
     refusals.note(refusals.SUBSCRIBE if subscribes else other, refusal, request)

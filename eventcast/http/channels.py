@@ -69,10 +69,7 @@ def _told(request: HttpRequest, name: str, permit: Permit) -> Publication:
 
 def publication(request: HttpRequest, target: bytes) -> Publication | None:
     """What the head of a request to publish says, and all requests with the same head; None if they are not all alike,
-    or if this one is to be refused.
-
-    :param target: the request target.
-    """
+    or if this one is to be refused."""
     if not (sending.can_send_nowait(get_layer()) and admission.is_told_by_head(request)):
         return None
     try:

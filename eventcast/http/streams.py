@@ -100,11 +100,7 @@ async def permit_to_listen(request: HttpRequest, wanted: str | Pattern) -> Permi
 
 
 class SocketStream(SocketSubscriber, MultiplexedConnection):
-    """A stream that writes to its socket itself.
-
-    :param answer: the answer that :func:`stream` has made.
-    :param chunked: whether the body of the response is sent in chunks (HTTP/1.1).
-    """
+    """A stream that writes to its socket itself, in the chunks of HTTP/1.1 or without them."""
 
     __slots__ = ("_chunked", "_format", "_unasked", "subscribers")
 

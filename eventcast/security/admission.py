@@ -100,10 +100,7 @@ def ways_in(wanted: str | Pattern) -> tuple[bool, bool]:
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
-    """The handshake of a WebSocket (ASGI scope) as the ``GET`` request that it is (RFC 6455 section 4.1).
-
-    :raises Refused: it cannot be read, for example because its query string is not UTF-8.
-    """
+    """The handshake of a WebSocket (ASGI scope) as the ``GET`` request that it is (RFC 6455 section 4.1)."""
     scheme = "https" if scope.get("scheme") == "wss" else "http"
     try:
         return ASGIRequest({**scope, "method": "GET", "scheme": scheme}, io.BytesIO())

@@ -40,10 +40,7 @@ def note(logger: logging.Logger, refusal: Refused, request: str, *, what: str = 
 
 
 def count(code: str, logger: logging.Logger = REQUEST) -> bool:
-    """Count a refused request or connection.
-
-    :returns: whether to write a line in the log.
-    """
+    """Count a refused request or connection. Returns whether to write a line in the log."""
     now = time.monotonic()
     with _lock:
         began, before = _bursts.get(code, (now, _counts[code]))

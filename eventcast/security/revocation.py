@@ -120,11 +120,8 @@ _watches: weakref.WeakKeyDictionary[Hub, Watch] = weakref.WeakKeyDictionary()
 
 
 def watch(hub: Hub, wanted: str | Pattern, subscriber: Subscriber, permit: Permit) -> None:
-    """Close a subscriber when its permit ends. To be called as soon as the hub has let the subscriber in.
-
-    :param hub: that of the running event loop.
-    :param wanted: the channel or the pattern that the subscriber listens to.
-    """
+    """Close a subscriber when its permit ends. To be called as soon as the hub, that of the running event loop, has let
+    the subscriber in."""
     if permit.ends:
         if hub not in _watches:
             _watches[hub] = Watch()

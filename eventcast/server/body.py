@@ -18,10 +18,7 @@ _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\Z")
 
 
 class Body:
-    """A body.
-
-    :param length: its bytes; None if it comes in chunks.
-    """
+    """A body of ``length`` bytes, or in chunks if that is None."""
 
     def __init__(self, length: int | None) -> None:
         self._chunked = length is None

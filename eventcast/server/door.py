@@ -90,10 +90,7 @@ class Door:
         self._timer = self.loop.call_later(1.0, self._check_times)
 
     def stop_accepting(self, *, unlink: bool) -> None:
-        """Accept no more connections.
-
-        :param unlink: whether the paths of Unix sockets are removed.
-        """
+        """Accept no more connections; with ``unlink``, remove the paths of Unix sockets."""
         self.stopping = True
         for listener in self._listeners:
             self.loop.remove_reader(listener.fileno())

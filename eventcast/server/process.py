@@ -151,10 +151,7 @@ def listen_on_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def listen_at(family: int, address: Any, *, shared: bool = False) -> socket.socket:
-    """A TCP socket that listens.
-
-    :param shared: whether others may listen at the same address, if they say so as well.
-    """
+    """A TCP socket that listens; ``shared`` if others may listen at its address that say so as well."""
     sock = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared)
     # Connections inherit these two: a message leaves at once, and a peer that is gone is found out in the end.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -24,10 +24,7 @@ MOST_SOCKETS = 253
 
 
 class Worker:
-    """This process, as one of several workers.
-
-    :param description: its number and the descriptor of the socket to its parent.
-    """
+    """This process as one of several workers, told by its number and the descriptor of the socket to its parent."""
 
     def __init__(self, description: str) -> None:
         number, _, descriptor = description.partition(":")

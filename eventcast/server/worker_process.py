@@ -66,10 +66,7 @@ class _Output:
 
 
 class WorkerProcess:
-    """One worker process.
-
-    :param command: its command line, but for the last argument.
-    """
+    """One worker process; ``command`` is its command line, but for the last argument."""
 
     def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.number = number

@@ -71,11 +71,7 @@ class WebSocketConnection(SocketSubscriber):
         """Whether what comes is thrown away: the client has broken a rule, or has said goodbye."""
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
-        """What the client gets right after the handshake.
-
-        :param wanted: what it listens to.
-        :param expires_at: when its permission ends, seconds since the epoch.
-        """
+        """What the client gets right after the handshake, by what it listens to and when its permission ends."""
         return b""
 
     # --- what comes from the client ---------------------------------------------------------------------------------

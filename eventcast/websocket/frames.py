@@ -15,10 +15,7 @@ LARGEST_CONTROL = 125
 
 
 class BrokenRule(Exception):
-    """Raised when a client breaks a rule of the protocol.
-
-    :param code: the close code that says so.
-    """
+    """Raised when a client breaks a rule of the protocol; ``code`` is the close code that says so."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -169,10 +166,7 @@ def close_frame(code: int | None, reason: str = "") -> bytes:
 
 
 def read_close(payload: bytes) -> int | None:
-    """The code of a client's close frame; None if it has none.
-
-    :raises BrokenRule: the code may not be sent, or the reason is not UTF-8.
-    """
+    """The code of a client's close frame, None without one; raises :class:`BrokenRule` if it may not be sent."""
     if not payload:
         return None
     code = int.from_bytes(payload[:2], "big")
@@ -183,10 +177,7 @@ def read_close(payload: bytes) -> int | None:
 
 
 def check_utf8(payload: bytes, decode: Callable[[bytes], str] = bytes.decode) -> str:
-    """The text of a text message, or of a part of it.
-
-    :raises BrokenRule: it is not valid UTF-8.
-    """
+    """The text of a text message, or of a part of it; raises :class:`BrokenRule` if it is not valid UTF-8."""
     try:
         return decode(payload)
     except UnicodeDecodeError:

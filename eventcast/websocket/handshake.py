@@ -65,10 +65,7 @@ def offered(request: HttpRequest) -> Sequence[str]:
 
 
 async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[str]) -> Admitted:
-    """Check whether a client may subscribe to what it asks for.
-
-    :param offered: the subprotocols that it offers.
-    """
+    """Check whether a client that offers these subprotocols may subscribe to what it asks for."""
     check_host(request)
     watches = WATCH in offered
     permit = await (admission.check_watch if watches else admission.check_subscribe)(request, wanted)
@@ -121,10 +118,7 @@ def _ended(forget: Callable[[], object] | None, log: Callable[[str], None]) -> N
 
 
 def check(meta: dict[str, str], method: str, version: str) -> None:
-    """Check that a handshake is one (RFC 6455 section 4.2.1).
-
-    :param meta: the headers by the names that CGI gave them.
-    """
+    """Check that a handshake is one (RFC 6455 section 4.2.1), by its headers as CGI named them."""
     if method != "GET" or version != "1.1":
         raise InvalidHandshake("A WebSocket is opened by GET with HTTP/1.1.")
     if meta.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in meta:

@@ -67,10 +67,7 @@ def find(path: str) -> type[Authorization]:
 def ask(
     authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern
 ) -> Permit | Coroutine[Any, Any, Permit]:
-    """Ask an authorization, for example the :func:`current` one; what it says, at once if that waits for nothing.
-
-    :raises Unauthorized: no user is known; ``Forbidden``: a user is known, and may not.
-    """
+    """Ask an authorization, for example the :func:`current` one; what it says, at once if that waits for nothing."""
     method: Callable[..., Any] = authorization.can_publish
     if action == "subscribe":
         method = authorization.can_subscribe_pattern if isinstance(wanted, Pattern) else authorization.can_subscribe

@@ -86,10 +86,7 @@ class ByAction(Authorization):
     """An authorization with one method for all questions, as the shipped ones are."""
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit | Awaitable[Permit]:
-        """The permit of a client that may do this.
-
-        :raises Unauthorized, Forbidden: the client may not.
-        """
+        """The permit of a client that may do this; raises ``Unauthorized`` or ``Forbidden`` for any other."""
         raise NotImplementedError
 
     def can_publish(self, request: HttpRequest, channel: str) -> Answer:

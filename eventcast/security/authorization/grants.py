@@ -38,10 +38,7 @@ class Granting(ByAction):
     """What the client sends, as refusals and ``Permit.identity`` name it."""
 
     def grant_of(self, request: HttpRequest) -> Grant:
-        """What the client may do.
-
-        :raises Unauthorized: it has sent nothing, or nothing good.
-        """
+        """What the client may do by what it has sent; raises ``Unauthorized`` where that is nothing good."""
         raise NotImplementedError
 
     def permit(self, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
