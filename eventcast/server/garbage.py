@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
 from typing import Any
 
 SLOW = 0.02
@@ -20,15 +19,14 @@ SLOW = 0.02
 SHORT_PASSES = 5
 """Full passes after which the next one looks at everything."""
 
-
 YOUNG = 10_000
 """New objects that bring about a pass over them. Python's 700 are what thirty connections are made of, and most objects
 here are freed without the collector."""
 
 
-def keep_passes_short() -> Callable[[], None]:
-    """Keep passes of the collector short, for the rest of the process or until the returned function is called."""
-    began, short_passes, threshold = 0.0, 0, gc.get_threshold()[0]
+def keep_passes_short() -> None:
+    """Keep passes of the collector short, for the rest of the process."""
+    began, short_passes = 0.0, 0
 
     def note(phase: str, info: dict[str, Any]) -> None:
         nonlocal began, short_passes
@@ -43,14 +41,8 @@ def keep_passes_short() -> Callable[[], None]:
         elif time.perf_counter() - began > SLOW:
             gc.freeze()
 
-    def stop() -> None:
-        gc.set_threshold(threshold)
-        gc.callbacks.remove(note)
-        gc.unfreeze()
-
     # All that is there now, the modules for the most part, is there to stay.
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)
     gc.callbacks.append(note)
-    return stop

@@ -58,14 +58,13 @@ NO_HEAD.target = b"?"
 class HTTPConnection(ClientSocket):
     """One connection that speaks HTTP/1.1. A subclass says what is done with a request."""
 
-    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive", "_then")
+    __slots__ = ("_body", "_buffer", "_busy", "_discarded", "_head", "_keep_alive")
 
     def __init__(self, door: Door, sock: socket.socket, address: Any, server: tuple[str, int | None]) -> None:
         super().__init__(door, sock, address, server)
         self._head = NO_HEAD
-        self._body: Body | None = None
-        self._then: Callable[[bytes], None] = _ignore
-        """Called with the complete body."""
+        self._body: tuple[Body, Callable[[bytes], None]] | None = None
+        """A body that is being read, and what is called with it when it is complete."""
         self._buffer = b""
         """Bytes that were read and not used: part of a head, or bytes that came while a request was served."""
         self._busy = False
@@ -112,7 +111,7 @@ class HTTPConnection(ClientSocket):
         try:
             while self._buffer and not self._busy and not self._ended:
                 if self._body is not None:
-                    self._feed(self._body)
+                    self._feed(*self._body)
                 elif (found := read_head(self._buffer)) is not None:
                     self._head, self._buffer = found
                     self.begin()
@@ -126,14 +125,14 @@ class HTTPConnection(ClientSocket):
         except Exception as error:
             self._failed(error)
 
-    def _feed(self, body: Body) -> None:
+    def _feed(self, body: Body, then: Callable[[bytes], None]) -> None:
         before = len(body.content)
         rest = body.feed(self._buffer)
         self._buffer = b"" if rest is None else rest
         self.deadline += (len(body.content) - before) / MIN_RATE
         check_body_size(len(body.content))
         if rest is not None:
-            self._body, then = None, self._then
+            self._body = None
             then(bytes(body.content))
 
     # --- one request ------------------------------------------------------------------------------------------------
@@ -152,8 +151,7 @@ class HTTPConnection(ClientSocket):
                 then(body)
                 return
         self.deadline = time.monotonic() + conf.BODY_TIMEOUT
-        self._then = then
-        self._body = Body(length)
+        self._body = Body(length), then
         expects = self._head.meta.get("HTTP_EXPECT", "").lower()
         if expects == "100-continue" and self._head.version == "1.1" and not self._buffer:
             self._send(CONTINUE)  # RFC 9110 section 10.1.1
@@ -256,7 +254,3 @@ class HTTPConnection(ClientSocket):
         self._keep_alive = False
         if not (self._busy or self._buffer or self._body):
             self._close()
-
-
-def _ignore(body: bytes) -> None:
-    pass

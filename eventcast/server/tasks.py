@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
@@ -34,21 +33,19 @@ def run_at_once(
         on_error(error)
         return
     else:
+
+        def done(task: asyncio.Task[Result]) -> None:
+            _tasks.discard(task)
+            try:
+                then(task.result())
+            except (Exception, asyncio.CancelledError) as error:
+                on_error(error)
+
         task = context.run(asyncio.get_running_loop().create_task, _continue(coroutine, awaited))
         _tasks.add(task)
-        task.add_done_callback(functools.partial(_done, then, on_error))
+        task.add_done_callback(done)
         return
     then(result)
-
-
-def _done(
-    then: Callable[[Result], None], on_error: Callable[[BaseException], None], task: asyncio.Task[Result]
-) -> None:
-    _tasks.discard(task)
-    try:
-        then(task.result())
-    except (Exception, asyncio.CancelledError) as error:
-        on_error(error)
 
 
 @types.coroutine

@@ -127,9 +127,8 @@ class FrameReader:
         data, turn = unmask(payload, self._mask), len(payload) % 4
         self._mask = self._mask[turn:] + self._mask[:turn]
         ends = self._last and not self._left
-        if (
-            self._discard or self._decoder is not None or not ends
-        ):  # A message that is there as a whole is decoded anyway.
+        # A message that is there as a whole is decoded anyway.
+        if self._discard or self._decoder is not None or not ends:
             self._check_text(data, final=ends)
         if not self._discard:
             self._data.append(data)

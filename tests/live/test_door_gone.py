@@ -93,7 +93,7 @@ async def test_body_that_drips_has_one_second_more_for_each_kilobyte() -> None:
         for _ in range(10):
             client.send(b"x" * 1000)
             await asyncio.sleep(0)
-        await until(lambda: len(connection._body.content) == 10_000, "ten kilobytes")
+        await until(lambda: connection._body and len(connection._body[0].content) == 10_000, "ten kilobytes")
         assert connection.deadline == pytest.approx(deadline + 10)
 
 

@@ -79,33 +79,26 @@ def ask(
         answer = method(request, wanted)
         if isinstance(answer, Permit):
             return answer
-    return _decided(answer, authorization, method, action, request, wanted)
 
+    async def decided(answer: Any) -> Permit:
+        if inspect.isawaitable(answer):
+            answer = await in_task(answer)
+        if isinstance(answer, Permit):
+            return answer
+        if not isinstance(answer, bool):
+            # A coroutine that is not awaited, or a queryset, would count as a yes.
+            raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
+        if authorization.uses_database or "HTTP_COOKIE" in request.META:
+            permit = await in_thread(permit_of, authorization, method, request, wanted)
+        else:
+            permit = permit_of(authorization, method, request, wanted)
+        if answer:
+            return permit
+        if permit.user:
+            raise Forbidden("{user} may not {action}.", user=permit.user, action=described(action, wanted))
+        raise Unauthorized("Log in, or send a key or a token, to {action}.", action=described(action, wanted))
 
-async def _decided(
-    answer: Any,
-    authorization: Authorization,
-    method: Callable[..., Any],
-    action: Action,
-    request: HttpRequest,
-    wanted: str | Pattern,
-) -> Permit:
-    if inspect.isawaitable(answer):
-        answer = await in_task(answer)
-    if isinstance(answer, Permit):
-        return answer
-    if not isinstance(answer, bool):
-        # A coroutine that is not awaited, or a queryset, would count as a yes.
-        raise TypeError(f"{method.__qualname__}() returns True, False or a Permit, not {type(answer).__name__}.")
-    if authorization.uses_database or "HTTP_COOKIE" in request.META:
-        permit = await in_thread(permit_of, authorization, method, request, wanted)
-    else:
-        permit = permit_of(authorization, method, request, wanted)
-    if answer:
-        return permit
-    if permit.user:
-        raise Forbidden("{user} may not {action}.", user=permit.user, action=described(action, wanted))
-    raise Unauthorized("Log in, or send a key or a token, to {action}.", action=described(action, wanted))
+    return decided(answer)
 
 
 def permit_of(
