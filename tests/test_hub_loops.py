@@ -166,7 +166,7 @@ async def test_more_than_a_blocked_loop_may_owe_is_lost_and_counted(
     thread.join()  # the loop is blocked meanwhile
     await until(lambda: audience.hub.channels["/a"].lost == 2)
     await until(lambda: subscriber.data == ["12345"] * 2)
-    assert "'/a': 1 messages are lost, the event loop is blocked." in caplog.text
+    assert "'/a': 1 messages are lost, because the event loop is blocked." in caplog.text
 
 
 async def test_nothing_but_figures_is_left_of_an_event_loop_that_ends_before_its_subscribers() -> None:

@@ -119,7 +119,7 @@ async def test_layer_counts_as_back_when_nothing_comes_for_a_while(
         await joined.join("/a")
     layer.failing = {"receive"}
     await joined.join("/a")
-    await until(lambda: "fails, trying on" in caplog.text)
+    await until(lambda: "fails; retrying" in caplog.text)
     layer.failing = set()
     await until(lambda: "is back" in caplog.text)
     assert joined._failures == 0

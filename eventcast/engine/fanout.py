@@ -270,7 +270,7 @@ class LocalChannel(ChannelFigures):
     @staticmethod
     def _discard_failing(subscriber: Subscriber, batch: Batch) -> None:
         # An exception of one subscriber must not keep messages from the others.
-        logger.error("Delivering to %r failed; it is left out from now on.", subscriber, exc_info=True)  # noqa: LOG014
+        logger.error("Delivering to %r failed; it gets no more messages.", subscriber, exc_info=True)  # noqa: LOG014
         subscriber.lose(len(batch))
         subscriber.leave()
 

@@ -1,8 +1,8 @@
-"""The hub: this process's one receiver of each channel, however many subscribers hear it here.
+"""The hub: receives the messages of each channel once, and writes them to all subscribers of one event loop.
 
-The hub joins the channel layer's group of a path when the first subscriber of that path comes and leaves the group with
-the last, and gives each channel that has something pending its turn to write, a few milliseconds at a time. There is
-one hub for each event loop; everything in it happens on that loop, but for reading counts and :meth:`Hub.receive`.
+The hub joins the channel layer's group of a channel for the first subscriber and leaves it after the last. It writes
+the pending messages of one channel after the other, in slices of a few milliseconds. Each event loop has its own hub.
+Only methods that are marked as safe in any thread may be called from other threads.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from eventcast.engine.subscribers import Subscriber
 logger = SteadyLogger("eventcast.hub")
 
 SLICE = 0.005
-"""Seconds of writing before handshakes, pings and publishes get their turn."""
+"""Seconds of writing until the event loop runs other callbacks: handshakes, pings and publishes."""
 
 MAX_IMMEDIATE = 8
-"""Subscribers of a channel that is written to as soon as something is published. With more, what else is published in
-the same turn of the event loop is joined to it."""
+"""Channels with at most so many subscribers are written to immediately. Channels with more join all messages that are
+published in one iteration of the event loop."""
 
 
 class Hub:
-    """All channels with subscribers on one event loop. Get it with :func:`current_hub`."""
+    """All channels with subscribers on one event loop. :func:`current_hub` returns it."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -52,9 +52,9 @@ class Hub:
         self.keepalive = Keepalive()
         self.readers = Readers()
         self.stopping = False
-        """Whether the server is shutting down: no subscriber is let in any more."""
+        """Whether the server is shutting down: new subscribers are refused."""
         self._loop = weakref.ref(loop)
-        alive = weakref.ref(self)  # The layer must not keep the hub of a loop that has ended.
+        alive = weakref.ref(self)  # The layer must not keep the hub alive after its loop has ended.
 
         def receive(event: dict[str, Any]) -> None:
             if (hub := alive()) is not None:
@@ -66,7 +66,7 @@ class Hub:
         self.incoming = Incoming(self._loop, self._accept, self._lose)
 
     def __del__(self) -> None:
-        # The event loop has ended before its subscribers: the figures of the process do not fall, its places are free.
+        # The event loop has ended with subscribers: keep their figures, and free their places.
         for channel in [*self.channels.values(), *self.patterns]:
             channel.retire()
             for place in [each.reservation for each in channel if each.reservation is not None]:
@@ -74,10 +74,10 @@ class Hub:
         self._memberships.forget()
 
     async def subscribe(self, wanted: str | Pattern, subscriber: Subscriber) -> None:
-        """Let ``subscriber`` hear a channel, or all that match a pattern in envelopes, until :meth:`unsubscribe`.
+        """Subscribe to a channel, or to all channels that match a pattern, until :meth:`unsubscribe`.
 
         :raises LayerUnavailable: the channel layer cannot be reached.
-        :raises Refused: there are as many subscribers as there may be, see ``eventcast.engine.quotas``.
+        :raises Refused: a limit is reached, see ``eventcast.engine.quotas``.
         """
         reservation = quotas.reserve(wanted, subscriber.address)
         try:
@@ -94,7 +94,7 @@ class Hub:
         channel.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Forget a subscriber that :meth:`subscribe` has let in. Nothing happens if it is forgotten already."""
+        """The reverse of :meth:`subscribe`. Safe to call again."""
         subscriber.leave()
         if subscriber.hub is not self or subscriber.reservation is None:
             return
@@ -107,7 +107,7 @@ class Hub:
         wanted = subscriber.wanted
         channel = self.patterns.get(wanted) if isinstance(wanted, Pattern) else self.channels.get(wanted)
         if channel is not None and not channel.count and not channel.watchers:
-            with past_figures.lock:  # The figures of the process do not fall meanwhile.
+            with past_figures.lock:  # The totals must not miss the channel.
                 if isinstance(wanted, Pattern):
                     self.patterns.remove(wanted)
                 else:
@@ -116,13 +116,13 @@ class Hub:
         self._memberships.leave(_group_for(wanted))
 
     def channels_for(self, name: str) -> tuple[LocalChannel, ...]:
-        """The local channels whose subscribers hear the channel ``name``: its own and those of patterns."""
+        """The local channels whose subscribers get the messages of ``name``: its own and those of matching patterns."""
         own = self.channels.get(name)
         by_pattern = self.patterns.matching(name)
         return by_pattern if own is None else (*by_pattern, own)
 
     def receive(self, event: dict[str, Any]) -> None:
-        """Take what came from the channel layer, in any thread."""
+        """Called with each event of the channel layer. Safe in any thread."""
         loop = self._loop()
         if loop is not None and loop is running_loop():
             if self.incoming:
@@ -135,14 +135,14 @@ class Hub:
         name, count = event["channel"], len(event["messages"])
         for channel in self.channels_for(name):
             channel.lost += channel.count * count
-        logger.warning("%s: %d messages are lost, the event loop is blocked.", names.quoted(name), count)
+        logger.warning("%s: %d messages are lost, because the event loop is blocked.", names.quoted(name), count)
 
     def _accept(self, event: dict[str, Any]) -> None:
-        """Put what came from the layer in line to be written."""
+        """Add the messages of an event to the channels that get them."""
         try:
             name, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
             own = self.channels.get(name)
-            # Looked for before anything is decoded: a message that no pattern matches costs nothing here.
+            # The lookup comes before decoding: a message that no pattern matches is not decoded.
             heard = self.patterns.matching(name) if by_pattern else () if own is None else (own,)
             if heard:
                 received = messages.from_layer(event)
@@ -153,25 +153,25 @@ class Hub:
             elif not self.patterns:
                 self._memberships.leave_stale(names.ALL)
         except (KeyError, TypeError, AttributeError, UnicodeEncodeError) as error:
-            logger.error("What came from the channel layer is not from eventcast and is ignored: %r", error)
+            logger.error("Ignoring an event of the channel layer that is not from eventcast: %r", error)
 
     def _enqueue(self, channel: LocalChannel, received: list[messages.Message]) -> None:
         channel.publish(received)
         if channel.scheduled:
             return
-        channel.scheduled = True  # What a log handler publishes meanwhile waits for the end of the pass.
-        # A second turn of the event loop would cost more than the writes to a few subscribers.
+        channel.scheduled = True  # A log handler may publish meanwhile. That message waits for the end of the pass.
+        # A second iteration of the event loop would cost more than the writes to a few subscribers.
         if channel.count <= MAX_IMMEDIATE and self._advance(channel, float("inf")):
             channel.scheduled = False
             return
         self._queue.append(channel)
         if not self._running:
-            # Not at once: what else came in this turn of the event loop is joined to it.
+            # Not immediately: other messages of this iteration of the event loop are joined.
             self._running = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        """Write for the length of a slice, then let others have the event loop."""
+        """Write for one slice, then let the event loop run other callbacks."""
         deadline = time.monotonic() + SLICE
         try:
             while self._queue:
@@ -191,7 +191,7 @@ class Hub:
         try:
             done = channel.advance(deadline)
         except Exception:
-            # A fault of one channel must not keep all others from being written, nor be met again at every turn.
+            # An error of one channel must not stop the other channels, nor repeat in each slice.
             logger.exception("Writing to %s failed; a batch is lost.", names.quoted(channel.name))
             channel.abandon()
             done = not channel.pending
@@ -200,7 +200,7 @@ class Hub:
         return done
 
     def count_unless_crowded(self, name: str) -> int | None:
-        """How many subscribers hear a channel; None if a publisher should wait. Safe in any thread."""
+        """The number of subscribers of a channel; None if publishers should wait. Safe in any thread."""
         count, found = 0, self.channels_for(name)
         for channel in found:
             if channel.crowded:
@@ -209,21 +209,21 @@ class Hub:
         return None if found and self.incoming.crowded else count
 
     def is_crowded(self, name: str) -> bool:
-        """Whether a publisher of a channel should wait. Safe in any thread."""
+        """Whether publishers of a channel should wait. Safe in any thread."""
         return self.count_unless_crowded(name) is None
 
     async def wait_while_crowded(self, name: str) -> None:
-        """Wait while it is crowded, on any event loop; not for a loop that has ended."""
+        """Wait while a channel is crowded. Runs on any event loop. Returns if the hub's loop ends."""
         loop = self._loop()
-        while self.is_crowded(name) and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and no event for it)
+        while self.is_crowded(name) and loop is not None and loop.is_running():  # noqa: ASYNC110 (rare, and no event exists)
             await asyncio.sleep(SLICE)
 
     def wait_while_crowded_in_thread(self, name: str) -> None:
-        """The same for a thread without an event loop: for five seconds, and not while the hub's loop is blocked."""
+        """The same for a thread without an event loop. Waits for at most five seconds, and not for a blocked loop."""
         self.incoming.wait_while(lambda: self.is_crowded(name))
 
     def flush_if_crowded(self, name: str) -> None:
-        """Write at once what sockets take, for a publisher on this loop."""
+        """Write pending messages now if a channel is crowded, because a publisher on this loop cannot wait."""
         if self.is_crowded(name) and running_loop() is self._loop():
             for channel in self.channels_for(name):
                 for subscriber in list(channel.behind):
@@ -231,15 +231,15 @@ class Hub:
                 channel.advance(float("inf"))
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call a function on the hub's event loop, a moment later. Safe in any thread."""
+        """Schedule a call of a function on the hub's event loop. Safe in any thread."""
         self.incoming.call(function, *arguments)
 
     def subscribers(self) -> list[Subscriber]:
-        """All subscribers of this loop."""
+        """All subscribers of this event loop."""
         return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
 
     def stop(self, *kinds: type[Subscriber]) -> list[Subscriber]:
-        """The server stops: let no subscriber in any more and close all, or those of some kinds. Returns them."""
+        """Refuse new subscribers from now on, and close all, or those of some kinds. Returns the closed ones."""
         self.stopping = True
         found = [each for each in self.subscribers() if isinstance(each, kinds or Subscriber)]
         for subscriber in found:
@@ -248,7 +248,7 @@ class Hub:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop of this call. Not told by the thread, because loops may take turns in one."""
+    """The event loop that runs in this thread; None if none runs."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -256,19 +256,19 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _group_for(wanted: str | Pattern) -> str:
-    """What the process has to be a member of for a subscription."""
+    """The channel whose group a subscription needs."""
     return names.ALL if isinstance(wanted, Pattern) else wanted
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
 _all: list[weakref.ref[Hub]] = []
-"""The same hubs: a weak dictionary takes ten times as long to go through, and each publish does."""
-# Reentrant: the garbage collector may run a finalizer in here that logs, and a log handler may publish.
+"""The same hubs. Each publish iterates over them, and iterating over a weak dictionary takes ten times as long."""
+# Reentrant: a finalizer may log while the lock is held, and a log handler may publish.
 _hubs_lock = threading.RLock()
 
 
 def current_hub() -> Hub:
-    """The hub of the running event loop; made on first use."""
+    """The hub of the running event loop, created on first use."""
     loop = asyncio.get_running_loop()
     if (hub := _hubs.get(loop)) is None:
         hub = Hub()

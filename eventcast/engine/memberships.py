@@ -1,8 +1,8 @@
-"""This process in the channel layer: member of the group of every channel that has subscribers here, with one layer
-channel for all of them.
+"""The memberships of this process in channel layer groups: one for each channel with subscribers here. One layer
+channel receives for all groups.
 
-It is robust against what layers do: forget memberships (after ``group_expiry``, or with a restart of Redis), fail for a
-while, or go on sending to a channel that has no subscribers any more.
+Layers may forget memberships (after ``group_expiry``, or when Redis restarts), fail for a while, or send to a group
+that this process has left. All of these are handled here.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from eventcast.layers.cluster import ClusterLayer
 logger = SteadyLogger("eventcast.hub")
 
 DRAIN = 256
-"""Layer messages taken in one go before the event loop gets its turn."""
+"""Layer events handled until the event loop runs other callbacks."""
 
 LONGEST_RETRY = 5.0
-"""Seconds at most between two attempts to reach a channel layer that fails."""
+"""Most seconds between two attempts to reach a channel layer that fails."""
 
 STEADY = 2.0
-"""Seconds that receiving must go on without an error until a channel layer that failed counts as being back."""
+"""Seconds without an error after which a channel layer that failed counts as working again."""
 
 
 class _Membership:
-    """The membership in one group: how many need it, and whether the layer knows."""
+    """The membership in one group: its number of users, and whether the layer has it."""
 
     __slots__ = ("joined", "lock", "users")
 
@@ -45,9 +45,9 @@ class _Membership:
 
 
 class Memberships:
-    """Joins and leaves groups as they are needed, and hands on what comes from the layer.
+    """Joins and leaves groups as needed, and receives the events of the layer.
 
-    :param accept: called with each message of the layer, on the event loop.
+    :param accept: called with each event, on the event loop.
     """
 
     def __init__(self, accept: Callable[[dict[str, Any]], None]) -> None:
@@ -57,16 +57,16 @@ class Memberships:
         self._layer_channel = ""
         self._receiver: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
-        self._steady: asyncio.TimerHandle | None = None  # Runs while receiving is on trial after an error.
+        self._steady: asyncio.TimerHandle | None = None  # Runs after an error until STEADY seconds have passed.
         self._starting = asyncio.Lock()
-        self._failures = 0  # Errors of receive() since it last worked.
+        self._failures = 0  # Consecutive errors of receive().
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __contains__(self, channel: str) -> bool:
         return channel in self._memberships
 
     async def join(self, channel: str) -> None:
-        """Be a member of the channel's group when this returns; each join needs its :meth:`leave`, unless it raises.
+        """Join the group of a channel. Each call needs one :meth:`leave`, unless it raises.
 
         With the in-memory layer this does not suspend.
 
@@ -97,7 +97,7 @@ class Memberships:
             raise
 
     def leave(self, channel: str) -> None:
-        """Take a :meth:`join` back; with the last one, the process leaves the group, in the background if need be."""
+        """The reverse of :meth:`join`. The last call leaves the group, in a background task if the layer needs one."""
         membership = self._memberships[channel]
         membership.users -= 1
         if membership.users:
@@ -111,22 +111,21 @@ class Memberships:
             self._in_background(self._discard(channel, membership))
 
     def leave_stale(self, channel: str) -> None:
-        """A message came for a channel that this process has not joined: tell the layer again."""
+        """Leave a group again: the layer sent an event although this process is no member."""
         if channel not in self._memberships and not isinstance(self._layer, InMemoryChannelLayer):
-            # With a lock for it: a join meanwhile waits for the layer's answer, or the layer might take the two in the
-            # wrong order.
+            # The membership has a lock: a join waits until this has left, so that the layer gets the two in order.
             membership = self._memberships[channel] = _Membership()
             self._in_background(self._discard(channel, membership, unwanted=True))
 
     async def _discard(self, channel: str, membership: _Membership, *, unwanted: bool = False) -> None:
-        """Leave the group, unless a subscriber has come meanwhile."""
+        """Leave the group, unless it has users again."""
         try:
             async with membership.lock:
                 if (membership.joined or unwanted) and not membership.users:
                     membership.joined = False
                     await self._layer.group_discard(names.group_name(channel), self._layer_channel)
         except Exception as error:
-            # The layer may go on sending what has no subscriber; the group is left again when it does.
+            # If the layer sends more events of the group, leave_stale() tries again.
             logger.warning("Leaving the group of %s failed: %r", names.quoted(channel), error)
         finally:
             if not membership.users and self._memberships.get(channel) is membership:
@@ -150,7 +149,7 @@ class Memberships:
             raise LayerUnavailable("The channel layer cannot be reached. Try again later.") from error
 
     def forget(self) -> None:
-        """The event loop has ended before its subscribers: tell a layer that calls this process's receiver."""
+        """Unregister from a layer of this process, because the event loop has ended with subscribers."""
         local = self._layer.local if isinstance(self._layer, ClusterLayer) else self._layer
         if isinstance(local, InMemoryChannelLayer):
             for channel in self._memberships:
@@ -158,7 +157,7 @@ class Memberships:
             self._stop()
 
     def _stop(self) -> None:
-        """This process has no subscribers any more: leave nothing behind."""
+        """Stop receiving, because this event loop has no subscribers any more."""
         if isinstance(self._layer, (InMemoryChannelLayer, ClusterLayer)):
             self._layer.receive_with(self._layer_channel, None)
         self._layer, self._layer_channel = None, ""
@@ -187,31 +186,31 @@ class Memberships:
             try:
                 self._accept(event)
             except Exception:
-                # It may be anything, another version's for example; this process must not go deaf over it.
-                logger.exception("What came from the channel layer could not be passed on.")
+                # Another version may have sent it, for example. This process must go on receiving.
+                logger.exception("An event of the channel layer could not be passed on.")
             taken += 1
             if taken % DRAIN == 0:
                 await asyncio.sleep(0)
 
     async def _try_again(self, error: Exception) -> None:
-        """receive() has failed: wait longer each time, and join all groups again."""
+        """Wait after an error of receive(), longer each time, and join all groups again."""
         self._failures += 1
         if self._failures == 1:
-            logger.error("Receiving from the channel layer fails, trying on: %r", error)
+            logger.error("Receiving from the channel layer fails; retrying: %r", error)
         self._stop_trial()
         await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2 ** min(self._failures, 10))))
         if await self._rejoin():
-            # That joining works does not say that receiving does, and where nothing is published it just waits.
+            # Receiving may still fail, and returns nothing while nothing is published. So a timer decides.
             self._steady = asyncio.get_running_loop().call_later(STEADY, self._recovered)
 
     def _recovered(self) -> None:
         self._stop_trial()
         if self._failures:
             self._failures = 0
-            logger.warning("The channel layer is back; what was published meanwhile is lost.")
+            logger.warning("The channel layer is back; messages that were published meanwhile are lost.")
 
     async def _rejoin(self) -> bool:
-        """Join all groups again; whether that worked."""
+        """Join all groups again; returns whether that worked."""
         with contextlib.suppress(Exception):
             for channel, membership in list(self._memberships.items()):
                 if membership.joined:
@@ -220,7 +219,7 @@ class Memberships:
         return False
 
     def _schedule_renewal(self) -> None:
-        # Several times within the layer's limit, so that one renewal may fail.
+        # Several times before the membership expires, so that one renewal may fail.
         expiry = getattr(self._layer, "group_expiry", None) or 86400
         self._renewal = asyncio.get_running_loop().call_later(expiry / 4, self._renew)
 
@@ -230,5 +229,5 @@ class Memberships:
 
     def _in_background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)  # The event loop itself keeps only weak references.
+        self._tasks.add(task)  # The event loop keeps only weak references.
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""Messages on their way through the channel layer: to the subscribers of this process, and to other processes."""
+"""Sends messages through the channel layer: to the subscribers of this process, and to other processes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from eventcast.layers.counting import Reach
 logger = SteadyLogger("eventcast.publish")
 
 published = ThreadSafeCounter()
-"""Messages handed to the channel layer by this process."""
+"""Messages that this process has sent through the channel layer."""
 
 LAYER_TIMEOUT = 2.0
-"""Seconds that a channel layer of another project, such as Redis, has to take a message."""
+"""Seconds that a channel layer of another project, such as channels_redis, has to take a message."""
 
 EVERYWHERE = names.group_name(names.ALL)
 """The group of the processes that have subscribers to patterns."""
 
 captures: list[Callable[[dict[str, Any]], object]] = []
-"""Called with what each publish hands to the layer, which was checked: the outboxes of ``eventcast.testing``.
+"""Called with the checked event of each publish: the outboxes of ``eventcast.testing``.
 
-While there is one, messages reach the subscribers of this process by the in-memory layer, and nothing else.
+While there is one, messages reach only the subscribers of this process, through the in-memory layer.
 """
 
 _background = BackgroundLoop("eventcast.publish")
@@ -44,12 +44,12 @@ _NO_LOCK = contextlib.nullcontext()
 
 
 async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str = "", count: bool = True) -> Reach:
-    """Publish several messages to one channel, in order: all of them, or none if one is refused.
+    """Publish several messages to one channel, in order. If one is invalid, none is sent.
 
     :param data: text (``str``) or binary (``bytes``) messages.
-    :param event: the name of the event that all of them have.
+    :param event: the name of the event, for all messages.
     :param count: whether to count the subscribers of other processes.
-    :returns: how many subscribers the channel has, without those of processes that cannot be counted.
+    :returns: how many subscribers the channel has, and whether processes are missing in it.
     :raises InvalidChannel, InvalidMessage, MessageTooLarge, LayerUnavailable: as :func:`publish`.
     """
     names.check_channel(channel)
@@ -58,7 +58,7 @@ async def apublish_all(channel: str, data: Sequence[str | bytes], *, event: str 
 
 
 async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
-    """Send messages, which were checked, through the channel layer; returns how many subscribers the channel has.
+    """Send checked messages through the channel layer; returns how many subscribers the channel has.
 
     :param count: whether to count the subscribers of other processes.
     """
@@ -67,7 +67,7 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
         return begun if isinstance(begun, Reach) else await begun.reach()
     if captures:
         _capture(event)
-    for hub in hubs():  # a subscriber's event loop may be another than the publisher's
+    for hub in hubs():  # Subscribers may be on other event loops.
         if hub.is_crowded(channel):
             await hub.wait_while_crowded(channel)
     heard = presence.subscriber_count(channel)
@@ -79,14 +79,14 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
 
 
 def can_send_nowait(layer: BaseChannelLayer) -> bool:
-    """Whether :func:`send_nowait` can send by this channel layer: it is one of eventcast's."""
+    """Whether :func:`send_nowait` supports this channel layer: only those of eventcast."""
     return isinstance(layer, (InMemoryChannelLayer, ClusterLayer))
 
 
 def send_nowait(event: dict[str, Any], *, count: bool = True) -> Reach | Broadcast | None:
-    """:func:`asend` without a coroutine. A broadcast calls its ``then`` once other processes, or Redis, have answered.
+    """:func:`asend` without a coroutine. A broadcast calls its ``then`` when other processes, or Redis, have answered.
 
-    :returns: None if subscribers have to catch up first, or with a layer of another project: nothing has happened.
+    :returns: None if it has not sent: subscribers have to catch up first, or the layer is not supported.
     :raises LayerUnavailable: as :func:`publish`.
     """
     layer, heard, channel = get_layer(), 0, event["channel"]
@@ -109,10 +109,10 @@ def send_nowait(event: dict[str, Any], *, count: bool = True) -> Reach | Broadca
 
 
 def send(event: dict[str, Any], *, count: bool = False) -> int:
-    """The same without ``await``. On the thread of a running event loop, layers of other projects get it later.
+    """Send checked messages without ``await``. In a running event loop, layers of other projects get them later.
 
-    :param count: whether to count the subscribers of other processes, off the threads of event loops.
-    :returns: how many these are, as far as they are counted.
+    :param count: whether to count the subscribers of other processes, if no event loop runs in this thread.
+    :returns: how many subscribers other processes have; 0 if they are not counted.
     """
     layer, on_loop = get_layer(), running_loop() is not None
     if captures:
@@ -140,7 +140,7 @@ def send(event: dict[str, Any], *, count: bool = False) -> int:
 
 
 def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
-    """Needs no event loop and waits for none: the hubs have the message when this returns."""
+    """Needs no event loop. The hubs have the messages when this returns."""
     group = names.group_name(event["channel"])
     if group in layer.groups:
         layer.group_send_nowait(group, event)
@@ -152,10 +152,10 @@ def _send_in_memory(layer: InMemoryChannelLayer, event: dict[str, Any]) -> None:
 async def _send_by_layer(
     layer: Any, event: dict[str, Any], count: bool = False, lock: AbstractAsyncContextManager[Any] = _NO_LOCK
 ) -> Reach:
-    """Hand a message to a layer that reaches other processes; those of other projects have :data:`LAYER_TIMEOUT`.
+    """Send messages through a layer that reaches other processes. :data:`LAYER_TIMEOUT` limits those of other projects.
 
-    :param lock: what keeps the order, for publishers that do not wait; waiting for it is part of that time.
-    :raises LayerUnavailable: the layer did not take it. It may have been sent if time ran out.
+    :param lock: keeps the order for publishers that do not wait. The time limit includes waiting for it.
+    :raises LayerUnavailable: the layer did not take the messages. After a timeout they may have been sent.
     """
     if isinstance(layer, ClusterLayer):
         with _logging_failure(event):
@@ -178,13 +178,13 @@ async def _send_by_layer(
     if conf.PATTERN_SUBSCRIPTIONS:
         error = await _within_limit(send(EVERYWHERE, messages.for_patterns(event)))
         if error is not None:
-            # Not the publisher's error: a publisher that tried again would send the message twice.
+            # No error for the publisher, which would send the message twice if it tried again.
             logger.error("Publishing %s to subscribers of patterns failed: %r", names.quoted(event["channel"]), error)
     return Reach(uncounted=not is_local())
 
 
 def _sends(event: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A message for the group of its channel, and for that of patterns."""
+    """The groups to send to, each with its event: the group of the channel and that of patterns."""
     sends = [(names.group_name(event["channel"]), event)]
     if conf.PATTERN_SUBSCRIPTIONS:
         sends.append((EVERYWHERE, messages.for_patterns(event)))
@@ -202,7 +202,7 @@ def _logging_failure(event: dict[str, Any]) -> Iterator[None]:
 
 
 def _record(event: dict[str, Any], error: LayerUnavailable | None) -> None:
-    """Count the message as published, or log that it is not."""
+    """Count the messages as published, or log the error."""
     if error is None:
         published.add(len(event["messages"]))
     else:
@@ -210,7 +210,7 @@ def _record(event: dict[str, Any], error: LayerUnavailable | None) -> None:
 
 
 async def _within_limit(sending: Coroutine[Any, Any, None]) -> Exception | None:
-    # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+    # wait_for() of Python 3.10 and 3.11 can lose a cancellation at the moment of the timeout.
     task = asyncio.ensure_future(sending)
     try:
         await asyncio.wait({task}, timeout=LAYER_TIMEOUT)
@@ -231,7 +231,7 @@ async def _send_in_order(layer: Any, event: dict[str, Any]) -> None:
 
 
 def _count(event: dict[str, Any]) -> int:
-    """How many subscribers of this process a message of another one goes to: each is counted once."""
+    """How many subscribers here get an event of another process. Each subscriber is counted once."""
     name, number = event["channel"], 0
     for hub in hubs():
         if event["type"] == messages.PATTERNS_TYPE:

@@ -1,21 +1,21 @@
-"""One live connection that listens, and the policy for messages that its client does not take in time.
+"""One connection that listens, and the policy for messages that its client does not take in time.
 
 The rules:
 
-- A message that a client has not taken is owed to it: its subscriber keeps references to bytes that all share.
-- A batch is accepted while at most ``SUBSCRIBER_BUFFER`` bytes are owed, and then whole. So one request never closes a
-  subscriber that has taken what came before, however large the request is.
-- A subscriber that reads may be past its bound for :data:`GRACE_PERIOD` seconds, because a publisher on the event loop
-  cannot wait for it. What all subscribers owe together is bounded by ``MAX_PENDING_BYTES``.
-- Past that time the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
-  so that the client knows that it missed something and comes back; with ``SLOW_SUBSCRIBERS = "drop"`` the subscriber
-  loses whole batches until it has room.
-- A subscriber that owes more than half its bound holds up the publishers of its channel, for at most
-  :data:`GRACE_PERIOD` seconds: a client that reads has caught up by then.
-- A *viewer*, such as the page of a channel, is never closed for being slow: it loses the oldest of what it is owed,
-  and is told how many messages are missing where they are missing. It holds up publishers no longer than others.
-- Each message is counted once for each subscriber of its time, in the figures of the channel: as ``delivered`` when the
-  socket, or the server, has its last byte, or as ``lost`` when it is dropped. Until then the message is owed.
+- A subscriber has a send buffer for messages that its client has not taken. The buffer refers to shared bytes.
+- A batch is accepted as a whole while at most ``SUBSCRIBER_BUFFER`` bytes are buffered. So one request, however large,
+  never closes a subscriber whose client has taken all earlier messages.
+- A buffer may exceed its bound for :data:`GRACE_PERIOD` seconds, because a publisher on the event loop cannot wait.
+  ``MAX_PENDING_BYTES`` bounds all buffers together.
+- After that time the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),
+  so that the client knows that it missed messages and reconnects. With ``SLOW_SUBSCRIBERS = "drop"`` the subscriber
+  loses whole batches until its buffer is below the bound.
+- While more than half the bound is buffered, the publishers of the channel wait, for at most :data:`GRACE_PERIOD`
+  seconds: a client that reads has caught up by then.
+- A *viewer*, such as the page of a channel, is never closed for being slow. It loses the oldest buffered messages, and
+  a notice with their number replaces them. Publishers wait for it no longer than for other subscribers.
+- The figures of the channel count each message once for each subscriber: as ``delivered`` when the socket, or the
+  server, has taken its last byte, or as ``lost`` when it is dropped.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 logger = SteadyLogger("eventcast.subscribe")
 
 GRACE_PERIOD = 1.0
-"""Seconds for which a subscriber that is behind holds up the publishers of its channel, once until it has caught up."""
+"""Seconds that publishers wait for a subscriber that is behind. They wait again after it has caught up."""
 
 _ids = itertools.count(1)
 
 
 class Subscriber:
-    """One live connection that listens to one channel, or to all that match one pattern.
+    """One connection that listens to one channel, or to all channels that match one pattern.
 
-    Subclasses know one way of writing each. An instance is made for a connection that was admitted, is let in by
-    :meth:`Hub.subscribe` and ends with :meth:`Hub.unsubscribe`.
+    Each subclass implements one way of writing. :meth:`Hub.subscribe` adds an instance, :meth:`Hub.unsubscribe` removes
+    it.
 
-    :param peer: the address it comes from, as the server tells it, or an empty string.
-    :param user: the name of the user it is known to be, or an empty string.
-    :param identity: what that user is, see ``Permit.identity``.
-    :param address: the address it counts for where subscribers of one address are limited, or an empty string.
+    :param peer: the client's address as the server reports it, or an empty string.
+    :param user: the name of the client's user, or an empty string.
+    :param identity: the identity of that user, see ``Permit.identity``.
+    :param address: the address for the limit on subscribers per address, or an empty string.
     """
 
     __slots__ = (
@@ -80,14 +80,14 @@ class Subscriber:
     )
 
     transport = "asgi"
-    """How it is written to, as figures and logs show it."""
+    """The way of writing, for figures and logs."""
 
     send: Callable[[bytes], int] | None = None
-    """A non-blocking write to its socket that returns how many bytes were taken; None if there is none."""
+    """A non-blocking write to the socket that returns how many bytes were taken; None if there is no socket."""
 
     def __init__(self, *, peer: str = "", user: str = "", identity: str = "", address: str = "") -> None:
         self.id = next(_ids)
-        """Its number, unique in this process."""
+        """A number that is unique in this process."""
         self.peer = peer
         self.user = user
         self.identity = identity
@@ -97,48 +97,48 @@ class Subscriber:
         self.encoder: Encoder = FRAMES
         """Encodes messages for its client. The hub replaces it for a pattern, see ``encoders.FOR_PATTERNS``."""
         self.hub: Any = None
-        """The hub that has let it in; None before and after."""
+        """The hub, while it is subscribed; otherwise None."""
         self.wanted: str | Pattern = ""
-        """What it listens to."""
+        """The channel's name or the pattern."""
         self.reservation: Place | None = None
         self.on_end: Callable[[], object] | None = None
-        """Called when the hub has forgotten it."""
+        """Called by :meth:`Hub.unsubscribe`."""
         self.channel: LocalChannel | None = None
-        """The channel that it hears; None before it is added and from the moment its connection closes."""
+        """The local channel; None before it is added and after :meth:`leave`."""
         self.position = -1
-        """Its place in its channel's lane; -1 while it is not in one."""
+        """The index in a fast path; -1 on the slow path."""
         self.pending = 0
-        """Bytes owed to its client."""
+        """Bytes in the send buffer."""
         self.lost = 0
-        """Messages it did not get: it was too slow, or gone before it had taken them."""
+        """Messages that the client did not get: it was too slow, or left before it had taken them."""
         self.losing = False
-        """Whether it is losing messages right now, so that a burst of losses is one line in the log."""
+        """Whether a burst of losses is going on, which is logged once."""
         self.closed = False
-        """Whether the connection was closed from this side."""
+        """Whether the server has closed the connection."""
         self.watching = False
-        """Whether it is a page of the admin, which is in no figure. To be set before it is let in."""
+        """Whether it is a page of the admin, which no figure counts. To be set before subscribing."""
         self.viewer = False
-        """Whether it loses its oldest messages when it is slow, in place of its connection. To be set before it is let
-        in, for a client that knows ``notices.lost(count)``: the notice stands, in order, where ``count`` messages are
-        missing. One may count what several bursts have lost."""
+        """Whether it loses its oldest messages when it is slow, and not its connection. To be set before subscribing,
+        for a client that knows ``notices.lost(count)``: the notice takes the place of ``count`` missing messages. One
+        notice may count several bursts."""
         self._behind_since = 0.0
 
     @property
     def pattern(self) -> str:
-        """The pattern by which it listens; empty if it listens to a channel."""
+        """The text of its pattern; empty if it listens to a channel."""
         return "" if isinstance(self.wanted, str) else self.wanted.text
 
-    # --- what a way of writing has to do ----------------------------------------------------------------------------
+    # --- implemented by subclasses ----------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> int:
-        """Pass messages on after everything written before. Never blocks; never raises for a client that is gone.
+        """Write or buffer messages, after all earlier ones. Never blocks, and never raises if the client has gone.
 
-        :returns: how many messages have left; the rest is owed.
+        :returns: how many messages were written; the others are buffered.
         """
         raise NotImplementedError
 
     def write_rest(self, batch: Batch, taken: int) -> None:
-        """Keep what :attr:`send` did not take of a batch. Only subscribers with a ``send`` are asked."""
+        """Buffer the bytes of a batch after the first ``taken``, which :attr:`send` took."""
         raise NotImplementedError
 
     def end_with(self, closing: Closing) -> None:
@@ -146,32 +146,32 @@ class Subscriber:
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Write what can be written now of what is owed."""
+        """Write buffered bytes that the socket takes now."""
 
     def abort(self) -> None:
-        """Cut the connection off, with all that is owed. Asked only if :meth:`close` has left much pending."""
+        """End the connection and drop the buffer. Called if :meth:`close` has left many bytes pending."""
 
     def release(self) -> None:
-        """The connection is over: forget what is owed."""
+        """Empty the buffer, because the connection is over."""
 
     def drop_oldest(self, excess: int) -> bool:
-        """Take so many bytes of the oldest messages out of what is owed, and put a notice of the loss in their place.
+        """Replace at least ``excess`` bytes of the oldest buffered messages by a notice of the loss.
 
-        :returns: whether there were any.
+        :returns: whether messages were dropped.
         """
         return False
 
-    # --- what is asked of it ----------------------------------------------------------------------------------------
+    # --- called by channels, hubs and subclasses --------------------------------------------------------------------
 
     def close(self, closing: Closing) -> None:
-        """Leave the channel and close the connection. Nothing happens if it is closed already."""
+        """Leave the channel and close the connection. Safe to call again."""
         if not self.closed:
             self.closed = True
-            self.leave()  # What a channel writes straight to the socket would follow the close frame.
+            self.leave()  # The channel must write nothing after the close frame.
             self.end_with(closing)
 
     def deliver(self, batch: Batch) -> int:
-        """Take a batch, within the bound; returns how many messages are delivered."""
+        """Write a batch, or apply the policy for slow clients; returns how many messages are delivered."""
         if self.pending > conf.SUBSCRIBER_BUFFER and not self.delays_publishers(time.monotonic()):
             if not self.viewer:
                 return self._overflow(batch)
@@ -180,18 +180,19 @@ class Subscriber:
         return 0 if self.watching else written
 
     def delays_publishers(self, now: float) -> bool:
-        """Whether publishers should still wait for this subscriber, which is behind."""
+        """Whether publishers should still wait for this subscriber, if it is behind."""
         return now - self._behind_since < GRACE_PERIOD
 
     def note_pending(self) -> None:
-        """More bytes are owed. To be called by the code that keeps them."""
+        """To be called after bytes were buffered."""
         if not self._behind_since and self.pending > conf.SUBSCRIBER_BUFFER // 2 and self.channel is not None:
             self._behind_since = time.monotonic()
             self.channel.behind.add(self)
 
     def note_progress(self) -> None:
-        """Bytes have left. To be called by the code that writes them."""
-        # A viewer that loses messages stays behind until it has taken all: it would hold up publishers all the time.
+        """To be called after buffered bytes were written."""
+        # A viewer that loses messages counts as behind until its buffer is empty. Otherwise publishers would wait for
+        # it again and again.
         enough = 0 if self.viewer and self.losing else conf.SUBSCRIBER_BUFFER // 2
         if self._behind_since and self.pending <= enough:
             self._behind_since, self.losing = 0.0, False
@@ -199,27 +200,27 @@ class Subscriber:
                 self.channel.behind.discard(self)
 
     def enter_fast_path(self) -> None:
-        """Nothing is owed any more: batches may go straight to :attr:`send`."""
+        """Called when the buffer is empty: the channel may call :attr:`send`."""
         if self.channel is not None:
             self.channel.enter_fast_path(self)
 
     def leave_fast_path(self) -> None:
-        """Something is owed: what comes now has to wait behind it."""
+        """Called when bytes are buffered: new messages have to follow them."""
         if self.channel is not None:
             self.channel.leave_fast_path(self)
 
     def leave(self) -> None:
-        """The connection is closing or gone: nothing more is written to it."""
+        """Leave the channel, because the connection is closing or over."""
         if self.channel is not None:
             self.channel.discard(self)
 
-    def drop_to(self, room: int) -> None:
-        """Drop the oldest messages owed until at most ``room`` bytes are, and put a notice in their place."""
-        if self.drop_oldest(self.pending - room):
+    def drop_to(self, size: int) -> None:
+        """Drop the oldest buffered messages until at most ``size`` bytes are left. A notice replaces them."""
+        if self.drop_oldest(self.pending - size):
             self._log_loss("Dropping the oldest messages for")
 
     def _overflow(self, batch: Batch) -> int:
-        """Apply the policy to a batch for which there is no room."""
+        """Apply the policy for slow clients to a batch."""
         drop = conf.SLOW_SUBSCRIBERS == "drop"
         self._log_loss("Dropping messages for" if drop else "Closing")
         self.lose(len(batch))
@@ -239,7 +240,7 @@ class Subscriber:
             self.losing = True
 
     def lose(self, messages: int) -> None:
-        """Count messages that the subscriber does not get, and that were not owed."""
+        """Count messages that the subscriber does not get, and that were not buffered."""
         self.lost += messages
         if self.channel is not None and not self.watching:
             self.channel.lost += messages
