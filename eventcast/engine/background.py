@@ -1,5 +1,4 @@
-"""Where coroutines of others run: in tasks, and on an event loop in a thread of its own, where synchronous code has to
-wait for them."""
+"""Runs coroutines for synchronous code, on an event loop in a thread; and runs awaitables in tasks."""
 
 from __future__ import annotations
 
@@ -13,10 +12,10 @@ Result = TypeVar("Result")
 
 
 class BackgroundLoop:
-    """Runs coroutines one beside the other on one event loop, in a daemon thread that begins with the first of them.
+    """Runs coroutines concurrently on one event loop, in a daemon thread that the first call starts.
 
-    A loop for each call would open a connection of the channel layer for each message. A process that was forked gets a
-    thread of its own.
+    With one loop for each call, the channel layer would open a connection for each message. A forked process starts its
+    own thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,14 +24,14 @@ class BackgroundLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
         self.order_lock = asyncio.Lock()
-        """For coroutines of this loop that have to run one after the other."""
+        """For coroutines of this loop that must not overlap."""
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Wait for a coroutine's result, or its exception. Not for the thread of a running event loop."""
+        """Run a coroutine and return its result. Not for the thread of a running event loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
 
     def start(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run a coroutine without waiting for it. What is started here runs up to its first wait in that order."""
+        """Run a coroutine without waiting for it. Coroutines start in the order of the calls."""
         asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -44,6 +43,6 @@ class BackgroundLoop:
 
 
 def in_task(awaitable: Awaitable[Result]) -> Awaitable[Result]:
-    """The same, in a task of its own if none runs. The door serves requests without tasks, and code of others may ask
-    for its task, as ``asyncio.timeout()`` does."""
+    """Wrap an awaitable in a task if none runs. The server handles requests without tasks, but code of other projects
+    may need one, as ``asyncio.timeout()`` does."""
     return awaitable if asyncio.current_task() is not None else asyncio.ensure_future(awaitable)

@@ -1,4 +1,4 @@
-"""Loggers for code that has to go on, even if a site's log handler raises an exception."""
+"""Loggers for code that must not fail if a site's log handler raises an exception."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SteadyLogger(Adapter):
         try:
             super().log(level, msg, *args, stacklevel=2, **kwargs)
         except Exception as error:
-            # Only to the handler of last resort, because the same handler might fail again.
+            # To the handler of last resort only, because the site's handler might fail again.
             if logging.lastResort is not None:
                 made = logging.makeLogRecord({"msg": "A log handler failed: %r", "args": (error,), "levelno": level})
                 logging.lastResort.handle(made)

@@ -1,4 +1,4 @@
-"""``publish`` and ``apublish``: from any code of this process to all subscribers of a channel."""
+"""``publish`` and ``apublish``: send messages to all subscribers of a channel, from any code of the site."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventcast.exceptions import EventcastError
 
 
 class Road(Protocol):
-    """A way to subscribers of other processes that is not the channel layer."""
+    """Sends messages to the server without the channel layer, from a process that does not serve."""
 
     def send(self, events: Sequence[dict[str, Any]], *, on_loop: bool) -> int | None:
-        """Send messages in order; returns how many subscribers the last one has, if that is known.
+        """Send messages in order; returns how many subscribers the last one has, if known.
 
         :param events: made by :func:`eventcast.engine.messages.to_layer`.
         :param on_loop: whether this is the thread of a running event loop, which must not wait.
@@ -28,12 +28,12 @@ class Road(Protocol):
 
 
 class Elsewhere:
-    """What the engine does not know of the site. ``eventcast.elsewhere`` sets both."""
+    """Hooks that ``eventcast.elsewhere`` sets, because the engine does not know the site."""
 
     road: Callable[[], Road | None] | None = None
-    """Returns the road from a process that has no subscribers; None for the channel layer."""
+    """Returns how a process without subscribers sends; None for the channel layer."""
     mount: Callable[[], str] | None = None
-    """Returns the path below which names without a leading slash are, with its slashes."""
+    """Returns the path to which names without a leading slash are relative, with its slashes."""
 
 
 elsewhere = Elsewhere()
@@ -54,33 +54,32 @@ def publish(
     another process it goes to the server of ``EVENTCAST["URL"]`` by HTTP. Without that setting the message reaches no
     subscriber: the log has one warning, and ``None`` is returned.
 
-    In a thread without a running event loop it waits while the channel's subscribers have to catch up, for at most five
-    seconds. On the thread of a running event loop it cannot wait: a loop of calls there, without an ``await``, loses
-    what is over 16 MiB a channel, and a subscriber that is over its bound for a second is closed. Use :func:`apublish`
-    there. What is lost is counted as ``lost`` of the channel.
+    In a thread without a running event loop, this function waits while the channel's subscribers have to catch up, for
+    at most five seconds. In a running event loop it cannot wait: many calls without an ``await`` lose the messages
+    beyond 16 MiB per channel, and close subscribers that exceed their bound for a second. Use :func:`apublish` there.
+    Lost messages are counted as ``lost`` of the channel.
 
-    :param channel: an absolute path, not percent-encoded, such as ``"/live/orders/42"``; a mount's prefix belongs to
-        it. Without a leading slash, as ``"orders/42"``, it is below the mount of ``urls.py``.
+    :param channel: an absolute path, not percent-encoded, such as ``"/live/orders/42"``, with the mount's prefix.
+        Without a leading slash, as ``"orders/42"``, it is relative to the mount of ``urls.py``.
     :param data: ``str`` is sent as text, ``bytes`` as binary, anything else as compact JSON (Django's encoder).
-    :param event: the name of the event, such as ``"paid"``: ``event`` of Server-Sent Events and in lines of JSON. Plain
-        WebSockets do not show it.
-    :param on_commit: wait for the database transaction; nothing is sent if it is rolled back. ``data`` is encoded now.
-        Without a transaction the message is sent at once. An ``async def`` has none, unless Django was told to let it
-        (``DJANGO_ALLOW_ASYNC_UNSAFE``); :func:`apublish` waits for that of the synchronous code around it.
+    :param event: the name of the event, such as ``"paid"``, for Server-Sent Events and lines of JSON. Plain WebSocket
+        messages do not have it.
+    :param on_commit: send after the database transaction commits; nothing is sent if it is rolled back. ``data`` is
+        encoded now. Without a transaction the message is sent immediately. An ``async def`` has no transaction, unless
+        ``DJANGO_ALLOW_ASYNC_UNSAFE`` is set; :func:`apublish` uses that of the calling synchronous code.
     :param using: the database alias of that transaction; default: the default database.
-    :param fail_silently: return ``None`` when the message cannot be delivered. The log says why. A wrong name or
-        message is an error nevertheless.
-    :returns: how many subscribers the channel has in all processes, where the channel layer counts them, or by the
-        server that answered. Those of this process on the thread of an event loop, which cannot wait for the others,
-        and in a process that does not serve. None with ``on_commit``, where there is nowhere to send to, and on the
-        thread of an event loop for what goes by HTTP.
+    :param fail_silently: return ``None`` when the message cannot be delivered, and log why. Invalid arguments still raise an
+        exception.
+    :returns: how many subscribers the channel has in all processes, if the channel layer counts them or the server
+        answered. In a running event loop, which cannot wait for the others, and in a process that does not serve: only
+        those of this process. None with ``on_commit``, without a server, and in a running event loop if HTTP is used.
     :raises InvalidChannel: ``channel`` is not a path, or too long (``ChannelTooLong``).
     :raises InvalidMessage: ``data`` has no JSON form or is text that UTF-8 cannot encode; ``InvalidEventName``:
         ``event`` has a line break or is over 128 bytes.
-    :raises MessageTooLarge: it is over ``MAX_MESSAGE_SIZE``.
-    :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and on the thread of a
-        running event loop with a layer other than the in-memory one, this is logged instead.
-    :raises Refused, ServerUnreachable: likewise of the server of ``EVENTCAST["URL"]``.
+    :raises MessageTooLarge: the message is over ``MAX_MESSAGE_SIZE``.
+    :raises LayerUnavailable: the channel layer did not take the message. With ``on_commit``, and in a running event
+        loop with a layer other than the in-memory one, this is logged instead.
+    :raises Refused, ServerUnreachable: the same for the server of ``EVENTCAST["URL"]``.
     """
     return _publish([_event(channel, data, event)], on_commit, using, fail_silently, count=True)
 
@@ -95,10 +94,10 @@ def publish_many(
 ) -> int | None:
     """Send several messages in order: ``publish_many([("/orders/42", "paid"), ("/orders/43", "sent")])``.
 
-    All of them are checked before the first is sent. If sending fails, the messages before are sent.
+    All messages are checked before the first is sent. If sending one fails, those before it are sent.
 
     :param pairs: channels and their messages.
-    :returns: the number of messages, or None as :func:`publish`. The other parameters and errors are the same as well.
+    :returns: the number of messages, or None as :func:`publish`. The other parameters and errors are the same.
     :raises TypeError: a message has no channel.
     """
     events = _events(pairs, event)
@@ -114,10 +113,10 @@ async def apublish(
     using: str | None = None,
     fail_silently: bool = False,
 ) -> int | None:
-    """The same as :func:`publish`, to be awaited. Safe on any event loop of the process.
+    """:func:`publish` for asynchronous code. Safe on any event loop of the process.
 
-    It waits while the channel's subscribers have to catch up, so that a loop of calls loses nothing with subscribers
-    that read. It returns the count of all processes on the thread of an event loop, too.
+    This function waits while the channel's subscribers have to catch up, so many calls lose no message for subscribers
+    that read. It returns the count of all processes.
     """
     return await _apublish([_event(channel, data, event)], on_commit, using, fail_silently)
 
@@ -130,7 +129,7 @@ async def apublish_many(
     using: str | None = None,
     fail_silently: bool = False,
 ) -> int | None:
-    """The same as :func:`publish_many`, to be awaited, as :func:`apublish`."""
+    """:func:`publish_many` for asynchronous code, with the differences of :func:`apublish`."""
     events = _events(pairs, event)
     return None if await _apublish(events, on_commit, using, fail_silently) is None else len(events)
 
@@ -143,7 +142,7 @@ def _publish(
     if running_loop() is None or transaction.get_connection(using).in_atomic_block:
         _after_commit(events, using, fail_silently)
     else:
-        # Outside a transaction Django's on_commit() asks the database, which it lets no asynchronous code do.
+        # Outside a transaction Django's on_commit() uses the database, which asynchronous code must not.
         _send(events, fail_silently=True)
     return None
 
@@ -168,7 +167,7 @@ async def _apublish(
 
 
 def whole_name(channel: str) -> str:
-    """The name of a channel that may have been written without a slash, from below the mount.
+    """The full name of a channel. A name without a leading slash is relative to the mount.
 
     :raises InvalidChannel: it cannot be a channel's name.
     """
@@ -188,10 +187,10 @@ def _events(pairs: Iterable[tuple[str, Any]], event_name: str) -> list[dict[str,
 
 
 def _after_commit(events: Sequence[dict[str, Any]], using: str | None, fail_silently: bool) -> None:
-    def send() -> None:  # not a partial: Django wants a __qualname__ when it logs a failure
+    def send() -> None:  # no partial: Django logs the __qualname__ of a callback that failed
         _send(events, fail_silently)
 
-    # robust: a channel layer that is down must not keep the callbacks of others from running.
+    # robust: if the channel layer is down, the callbacks of other code still have to run.
     transaction.on_commit(send, using=using, robust=True)
 
 
@@ -209,5 +208,5 @@ def _send(events: Sequence[dict[str, Any]], fail_silently: bool, *, count: bool 
     except EventcastError:
         if not fail_silently:
             raise
-        return None  # The log has it, where it was raised.
+        return None  # The code that raised it has logged it.
     return others + presence.subscriber_count(events[-1]["channel"]) if events else 0
