@@ -1,6 +1,6 @@
 """``eventcast.publish`` in a process that serves no subscriber: a task queue, a command, a shell, a WSGI server.
 
-The engine asks :func:`road` in a process without subscribers, and knows nothing of clients, URLs and servers.
+The engine calls :func:`remote_publisher` in a process without subscribers. The engine itself imports no client.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _serving_process = 0
 
 
 def install() -> None:
-    """Make the engine ask here."""
-    publishing.elsewhere.road, publishing.elsewhere.mount = road, mount
+    """Set the hooks of the engine."""
+    publishing.hooks.remote_publisher, publishing.hooks.mount = remote_publisher, mount
     request_started.connect(_note_request, dispatch_uid="eventcast.elsewhere")
 
 
@@ -64,8 +64,8 @@ def _note_request(sender: type, **kwargs: Any) -> None:
         request_started.disconnect(dispatch_uid="eventcast.elsewhere")
 
 
-def road() -> publishing.Road | None:
-    """The road from a process without subscribers; None for the channel layer.
+def remote_publisher() -> publishing.RemotePublisher | None:
+    """The publisher for a process without subscribers; None for the channel layer.
 
     :raises LayerUnavailable: the layer does not work in this process.
     """

@@ -64,7 +64,7 @@ async def test_apublish_without_a_road_warns_once(caplog: pytest.LogCaptureFixtu
 
 def test_publish_by_http_needs_the_setting() -> None:
     with override_settings(EVENTCAST={}):
-        assert elsewhere.road() is elsewhere._nowhere
+        assert elsewhere.remote_publisher() is elsewhere._nowhere
 
 
 def test_publish_goes_by_http(told: Told) -> None:

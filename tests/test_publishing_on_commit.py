@@ -176,7 +176,7 @@ async def test_on_commit_in_async_code_sends_at_once_to_a_server(
     publish_one: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     road = Recorded()
-    monkeypatch.setattr(publishing.elsewhere, "road", lambda: road)
+    monkeypatch.setattr(publishing.hooks, "remote_publisher", lambda: road)
     publish_one()
     assert len(road.sent) == 1
 

@@ -13,7 +13,7 @@ from eventcast.engine.hub import hubs, running_loop
 from eventcast.exceptions import EventcastError
 
 
-class Road(Protocol):
+class RemotePublisher(Protocol):
     """Sends messages to the server without the channel layer, from a process that does not serve."""
 
     def send(self, events: Sequence[dict[str, Any]], *, on_loop: bool) -> int | None:
@@ -27,16 +27,16 @@ class Road(Protocol):
         """The same, to be awaited."""
 
 
-class Elsewhere:
+class Hooks:
     """Hooks that ``eventcast.elsewhere`` sets, because the engine does not know the site."""
 
-    road: Callable[[], Road | None] | None = None
+    remote_publisher: Callable[[], RemotePublisher | None] | None = None
     """Returns how a process without subscribers sends; None for the channel layer."""
     mount: Callable[[], str] | None = None
     """Returns the path to which names without a leading slash are relative, with its slashes."""
 
 
-elsewhere = Elsewhere()
+hooks = Hooks()
 
 
 def publish(
@@ -68,8 +68,8 @@ def publish(
         encoded now. Without a transaction the message is sent immediately. An ``async def`` has no transaction, unless
         ``DJANGO_ALLOW_ASYNC_UNSAFE`` is set; :func:`apublish` uses that of the calling synchronous code.
     :param using: the database alias of that transaction; default: the default database.
-    :param fail_silently: return ``None`` when the message cannot be delivered, and log why. Invalid arguments still raise an
-        exception.
+    :param fail_silently: return ``None`` when the message cannot be delivered, and log the reason. Invalid arguments
+        raise an exception nevertheless.
     :returns: how many subscribers the channel has in all processes, if the channel layer counts them or the server
         answered. In a running event loop, which cannot wait for the others, and in a process that does not serve: only
         those of this process. None with ``on_commit``, without a server, and in a running event loop if HTTP is used.
@@ -154,8 +154,8 @@ async def _apublish(
         await sync_to_async(_after_commit)(events, using, fail_silently)
         return None
     try:
-        if (road := _road()) is not None:
-            return await road.asend(events)
+        if (remote := _remote_publisher()) is not None:
+            return await remote.asend(events)
         found = 0
         for event in events:
             found = (await sending.asend(event)).subscribers
@@ -171,8 +171,8 @@ def whole_name(channel: str) -> str:
 
     :raises InvalidChannel: it cannot be a channel's name.
     """
-    if elsewhere.mount is not None and isinstance(channel, str) and channel and not channel.startswith("/"):
-        channel = elsewhere.mount() + channel
+    if hooks.mount is not None and isinstance(channel, str) and channel and not channel.startswith("/"):
+        channel = hooks.mount() + channel
     return names.check_channel(channel)
 
 
@@ -194,15 +194,15 @@ def _after_commit(events: Sequence[dict[str, Any]], using: str | None, fail_sile
     transaction.on_commit(send, using=using, robust=True)
 
 
-def _road() -> Road | None:
-    return None if elsewhere.road is None or sending.captures or hubs() else elsewhere.road()
+def _remote_publisher() -> RemotePublisher | None:
+    return None if hooks.remote_publisher is None or sending.captures or hubs() else hooks.remote_publisher()
 
 
 def _send(events: Sequence[dict[str, Any]], fail_silently: bool, *, count: bool = False) -> int | None:
     others = 0
     try:
-        if (road := _road()) is not None:
-            return road.send(events, on_loop=running_loop() is not None)
+        if (remote := _remote_publisher()) is not None:
+            return remote.send(events, on_loop=running_loop() is not None)
         for event in events:
             others = sending.send(event, count=count)
     except EventcastError:
