@@ -1,6 +1,7 @@
-"""Questions to all live processes: what each of them counts, and what each of them should do.
+"""Remote calls to all live processes: each returns its counts, or does something. A function
+that can be called so is a *question*.
 
-With a channel layer of one process, or of another project, this process is asked alone.
+With a channel layer of one process, or of another project, only this process is called.
 """
 
 from __future__ import annotations
@@ -25,35 +26,35 @@ _background = BackgroundLoop("eventcast.questions")
 
 
 def question(function: Answering) -> Answering:
-    """Let each process answer questions with the name of a function by this function.
+    """Register a function as a question, by its name.
 
-    Its arguments are named, and they and its result are of JSON's types. It is called on an event loop.
+    It takes keyword arguments; they and the result have JSON types. It is called on an event loop.
     """
     _questions[function.__name__] = function
     return function
 
 
 def slow_question(function: Answering) -> Answering:
-    """The same for what takes long with many channels: it is called in a thread, so that messages get their turn."""
+    """The same for functions that take long with many channels. They are called in a thread."""
     _slow.add(function.__name__)
     return question(function)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the processes have answered."""
+    """The answers of the processes."""
 
     found: list[Any]
-    """One answer of each process, that of this one first."""
+    """One answer of each process; the first is that of this process."""
     missing: int = 0
     """Live processes that did not answer within 250 ms."""
     scope: str = "process"
-    """``"process"`` if only this one was asked, else ``"all"``."""
+    """``"process"`` if only this process was asked, else ``"all"``."""
     degraded: bool = False
-    """Whether the bus between the processes does not work now."""
+    """Whether the bus between the processes is broken."""
 
     def as_json(self) -> dict[str, Any]:
-        """How far the figures of an answer reach."""
+        """Which processes the answers cover, as part of a JSON object."""
         found: dict[str, Any] = {"scope": self.scope}
         if self.missing:
             found |= {"partial": True, "missing": self.missing}
@@ -61,7 +62,7 @@ class Answers:
 
 
 def own_name() -> str:
-    """The name of this process among those that are asked; empty if it is asked alone."""
+    """The name of this process among all processes; empty if only this process is asked."""
     layer = get_layer()
     return layer.id if isinstance(layer, ClusterLayer) else ""
 
@@ -76,7 +77,7 @@ connections.append(_connect)
 
 def _answer(name: str, asked: dict[str, Any]) -> Any:
     found = _questions[name](**asked)
-    # What the layer decodes on the event loop would take long, too.
+    # As bytes, because the layer would decode a long answer on the event loop.
     return json.dumps(found).encode() if name in _slow else found
 
 
@@ -85,7 +86,7 @@ def _read(found: list[Any]) -> list[Any]:
 
 
 async def ask(name: str, /, **asked: Any) -> Answers:
-    """Ask all live processes, and wait for at most 250 ms."""
+    """Ask all live processes, and wait for answers for at most 250 ms."""
     layer = get_layer()
     if not isinstance(layer, ClusterLayer):
         return Answers([_questions[name](**asked)])
@@ -96,14 +97,14 @@ async def ask(name: str, /, **asked: Any) -> Answers:
 
 
 def ask_now(name: str, /, **asked: Any) -> Answers:
-    """The same in a thread. On that of a running event loop, which must not wait, this process is asked alone."""
+    """The same for synchronous code. In a running event loop, which must not wait, only this process is asked."""
     if not isinstance(get_layer(), ClusterLayer) or running_loop() is not None:
         return Answers([_questions[name](**asked)])
     return _background.run(ask(name, **asked))
 
 
 def tell(name: str, /, **asked: Any) -> Any:
-    """Ask all without waiting for the others, on any thread. Returns this process's answer."""
+    """Ask all processes in the background. Returns this process's answer. Safe in any thread."""
     if isinstance(get_layer(), ClusterLayer):
         _background.start(ask(name, **asked))
     return _questions[name](**asked)

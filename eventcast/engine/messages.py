@@ -1,4 +1,4 @@
-"""What travels: a message, what it may be, and its way through a channel layer."""
+"""Messages: their encodings, the checks on their data, and their form as events of the channel layer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from eventcast.conf import conf
 from eventcast.exceptions import InvalidEventName, InvalidMessage, MessageTooLarge
 
 LAYER_TYPE = "eventcast.messages"
-"""The ``type`` of what eventcast puts on the channel layer."""
+"""The ``type`` of eventcast's events on the channel layer."""
 
 PATTERNS_TYPE = "eventcast.patterns"
-"""The ``type`` of the same, once more, for subscribers to patterns."""
+"""The ``type`` of the copies for subscribers to patterns."""
 
 LONGEST_EVENT_NAME = 128
-"""Bytes: a kind of event, such as ``paid``, and not a text."""
+"""Bytes. A name, such as ``paid``, is short."""
 
 _EVENT_NAME = re.compile(r"[^\r\n\0]+")
 
@@ -30,12 +30,12 @@ _TEXT, _BINARY = 0x81, 0x82
 
 
 class Message:
-    """One message as it is delivered: text or binary. It keeps one payload; other forms are made from it when asked.
+    """One text or binary message. It stores the payload; the methods encode it.
 
     :param data: ``str`` for a text message, ``bytes`` for a binary one.
-    :param channel: the channel it was published to.
-    :param event_name: what kind of event it tells of, for streams; empty if that was not said.
-    :param at: when it was published, seconds since the epoch; None for now.
+    :param channel: the channel that it was published to.
+    :param event_name: the name of its event; empty for none.
+    :param at: the time of publishing, seconds since the epoch; None for now.
     """
 
     __slots__ = ("_line", "binary", "channel", "event_name", "payload", "time")
@@ -44,7 +44,7 @@ class Message:
         self.channel = channel
         self.event_name = event_name
         self.time = time.time() if at is None else at
-        """When it was published, seconds since the epoch: the same in all processes."""
+        """The time of publishing, seconds since the epoch: the same in all processes."""
         self.binary = isinstance(data, bytes)
         """Whether it is a binary message."""
         self.payload: bytes = data if isinstance(data, bytes) else data.encode()
@@ -60,10 +60,10 @@ class Message:
         return encode_frame(self.payload, binary=self.binary)
 
     def event(self) -> bytes:
-        """The message as a Server-Sent Event (HTML standard section 9.2): binary ones base64, as events ``binary`` if
-        they have no name.
+        """The message as a Server-Sent Event (HTML standard section 9.2). Binary messages are encoded as base64, with
+        the event ``binary`` if they have no name.
 
-        Lines end as that format has it: what ended in CR or CRLF ends in LF at the other side.
+        The format has only one kind of line break: clients get CR and CRLF as LF.
         """
         name = self.event_name or ("binary" if self.binary else "")
         first = b"event: %b\ndata: " % name.encode() if name else b"data: "
@@ -76,7 +76,7 @@ class Message:
         """The message as a line of JSON: ``time``, ``channel``, its text as ``data`` or its bytes as ``base64``, and
         ``event`` if it has a name.
 
-        It is made once, because streams, WebSockets of ``eventcast.v1`` and subscribers to patterns all get it.
+        The line is cached, because several encoders use it.
         """
         if not self._line:
             form: dict[str, Any] = (
@@ -112,12 +112,12 @@ def encode_frame(payload: bytes, *, binary: bool) -> bytes:
 
 
 def to_data(data: Any) -> str | bytes:
-    """What a caller wants to publish as the text or bytes that subscribers get.
+    """Convert the data of a publish to the text or bytes that subscribers get.
 
     ``str`` stays text; ``bytes``, ``bytearray`` and ``memoryview`` become binary; anything else compact JSON made by
     Django's encoder, so dates, decimals and UUIDs work.
 
-    :raises InvalidMessage: it has no JSON form.
+    :raises InvalidMessage: ``data`` cannot be encoded as JSON.
     """
     if isinstance(data, (str, bytes)):
         return data
@@ -132,7 +132,7 @@ def to_data(data: Any) -> str | bytes:
 
 
 def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """The same messages. Raises ``TypeError`` for anything that is not a pair of a channel and its message."""
+    """Yield the messages. Raises ``TypeError`` for one that is not a pair of a channel and its data."""
     for message in messages:
         if not (isinstance(message, (tuple, list)) and len(message) == 2 and isinstance(message[0], str)):
             raise TypeError(f'publish_many() takes pairs, such as [("/orders/42", "paid")], not {message!r:.100}.')
@@ -142,12 +142,12 @@ def pairs(messages: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def check_data(data: str | bytes) -> str | bytes:
     """Return ``data`` if it may be published.
 
-    :raises InvalidMessage: it is text that UTF-8 cannot encode.
-    :raises MessageTooLarge: its payload is over ``MAX_MESSAGE_SIZE``.
+    :raises InvalidMessage: UTF-8 cannot encode the text.
+    :raises MessageTooLarge: the payload is over ``MAX_MESSAGE_SIZE``.
     """
     limit = conf.MAX_MESSAGE_SIZE
     try:
-        # A character takes one to four bytes: only in between is it worth counting.
+        # A character has one to four bytes. Text is encoded only if that decides.
         size = len(data) if isinstance(data, bytes) or len(data) > limit or data.isascii() else len(data.encode())
     except UnicodeEncodeError:
         raise InvalidMessage("The text holds surrogates, which UTF-8 cannot encode.") from None
@@ -162,7 +162,7 @@ def check_data(data: str | bytes) -> str | bytes:
 
 
 def check_event_name(name: str) -> str:
-    """Return ``name`` if messages may have it as the name of their event; empty is none.
+    """Return ``name`` if it is a valid name of an event. The empty string means no name.
 
     :raises InvalidEventName: it has a line break or NUL, is over :data:`LONGEST_EVENT_NAME`, or UTF-8 cannot encode it.
     """
@@ -178,9 +178,9 @@ def check_event_name(name: str) -> str:
 
 
 def to_layer(channel: str, messages: Iterable[str | bytes], event_name: str = "") -> dict[str, Any]:
-    """One channel layer message for all that is published to ``channel`` at once: plain types, as layers want them.
+    """The channel layer event for messages that are published to ``channel`` together. It has plain types only.
 
-    All have one event name, which was checked.
+    :param event_name: the checked name of the event, for all messages.
     """
     event = {"type": LAYER_TYPE, "channel": channel, "messages": list(messages), "time": time.time()}
     if event_name:
@@ -189,12 +189,12 @@ def to_layer(channel: str, messages: Iterable[str | bytes], event_name: str = ""
 
 
 def for_patterns(event: dict[str, Any]) -> dict[str, Any]:
-    """What :func:`to_layer` made, for the group of processes that have subscribers to patterns."""
+    """The copy of an event for the group of processes that have subscribers to patterns."""
     return {**event, "type": PATTERNS_TYPE}
 
 
 def from_layer(event: dict[str, Any]) -> list[Message]:
-    """The messages of what :func:`to_layer` made."""
+    """The messages of an event that :func:`to_layer` made."""
     channel: str = event["channel"]
     name: str = event.get("event", "")
     at: float | None = event.get("time")

@@ -1,8 +1,8 @@
-"""How a URL path becomes a channel's name, and a channel's name a channel layer group. Pure functions.
+"""Names of channels: from URL paths, to URL paths, and to channel layer groups. Pure functions.
 
-A channel's name is the whole path, percent-decoded, exactly as the client wrote it. The one source of truth is the raw
-request target: what servers hand on as the decoded path has lost something (Daphne decodes invalid UTF-8 to U+FFFD, so
-that many paths become one; on a WebSocket it also drops ``;b`` from ``/a;b`` and the host from ``//host/b``).
+A channel's name is the whole percent-decoded path. It is read from the raw request target, because the decoded path of
+servers is incomplete: Daphne decodes invalid UTF-8 to U+FFFD, so that many paths become one; on a WebSocket it also
+drops ``;b`` from ``/a;b`` and the host from ``//host/b``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from eventcast.conf import conf
 from eventcast.exceptions import ChannelTooLong, InvalidChannel, ReservedChannel
 
 ALL = "*"
-"""Stands for all channels at once, as no channel's name can: processes that hear patterns are in its group."""
+"""Stands for all channels; no channel can have this name. Processes with subscribers to patterns join its group."""
 
 LONGEST_CACHED = 1024
-"""Bytes of the longest request target that is remembered."""
+"""Request targets below this length, in bytes, are cached."""
 
 LONGEST_QUOTED = 200
-"""Characters of what a client chose that stand in a line of the log."""
+"""Most characters of a client's text in a line of the log."""
 
 RESERVED_PREFIX = "-/"
-"""Below the mount, paths that begin so are the server's own and never channels."""
+"""Paths below the mount that begin with this are the server's own, never channels."""
 
 
 def channel_from_target(target: bytes) -> str:
-    """The channel that a raw request target (RFC 9112 section 3.2) names, with or without a query string.
+    """The channel of a raw request target (RFC 9112 section 3.2), with or without a query string.
 
-    :raises InvalidChannel: it is not an absolute path, not valid UTF-8, or has a fragment.
-    :raises ChannelTooLong: it is longer than ``MAX_CHANNEL_LENGTH``.
+    :raises InvalidChannel: the target is not an absolute path, not valid UTF-8, or has a fragment.
+    :raises ChannelTooLong: the name is longer than ``MAX_CHANNEL_LENGTH``.
     """
     find = _channel_from_target if len(target) < LONGEST_CACHED else _channel_from_target.__wrapped__
     return find(target, conf.MAX_CHANNEL_LENGTH)
@@ -42,12 +42,12 @@ def channel_from_target(target: bytes) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _channel_from_target(target: bytes, longest: int) -> str:
-    """Most requests are for channels of requests before. The limit is one of what the answer depends on."""
+    """Cached, because most requests repeat a target. ``longest`` is an argument because the result depends on it."""
     if b"#" in target:
-        # No part of a request target (RFC 9112 section 3.2), and Daphne refuses it on a WebSocket.
+        # A request target has no fragment (RFC 9112 section 3.2), and Daphne refuses one on a WebSocket.
         raise InvalidChannel("A fragment is not sent to a server. For a '#' in the channel's name write %23.")
     if not target.startswith(b"/"):
-        # RFC 9112 section 3.2.1. Decoded first, "%2Fa" would be the channel "/a" of some servers only.
+        # RFC 9112 section 3.2.1. Checked before decoding, because only some servers would read "%2Fa" as "/a".
         raise InvalidChannel("A channel is an absolute path that begins with '/', not {target!r:.100}.", target=target)
     try:
         channel = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8")
@@ -57,10 +57,10 @@ def _channel_from_target(target: bytes, longest: int) -> str:
 
 
 def channel_from_scope(scope: Mapping[str, Any]) -> str:
-    """The channel that an ASGI scope's path names; its ``raw_path`` is believed before its ``path``.
+    """The channel of an ASGI scope, from its ``raw_path`` if it has one, else from its ``path``.
 
-    :raises InvalidChannel: as :func:`channel_from_target`; also without a ``raw_path`` if the path holds U+FFFD, which
-        is what servers put in place of bytes they could not decode: two different paths must never be one channel.
+    :raises InvalidChannel: as :func:`channel_from_target`; also if there is no ``raw_path`` and the path has U+FFFD,
+        by which servers replace invalid bytes: two different paths must never be one channel.
     """
     raw_path = scope.get("raw_path")
     if raw_path:
@@ -71,18 +71,18 @@ def channel_from_scope(scope: Mapping[str, Any]) -> str:
 
 
 def url_path(channel: str) -> str:
-    """The path of a URL that means ``channel``, percent-encoded; the opposite of :func:`channel_from_target`.
+    """The percent-encoded URL path of ``channel``; the reverse of :func:`channel_from_target`.
 
-    Browsers take ``//host`` for another host and resolve ``/a/../b``, proxies make one slash of two: in such paths all
-    slashes but the first are encoded, which no browser or proxy touches. Only ``/.`` and ``/..`` are out of a browser's
-    reach.
+    Browsers read ``//host`` as another host and resolve ``/a/../b``, and proxies merge slashes. In such paths all
+    slashes but the first are encoded, which browsers and proxies do not change. Browsers cannot request ``/.`` and
+    ``/..``.
     """
     treacherous = "//" in channel or re.search(r"/\.\.?(/|\Z)", channel)
     return "/" + quote(channel[1:], safe="" if treacherous else "/")
 
 
 def printable(channel: str) -> str:
-    """``channel`` for people's eyes: escapes for what cannot be seen or changes how the text around it reads."""
+    """``channel`` with escapes for characters that are invisible or change how the text around them is displayed."""
     if channel.isprintable() and "\\" not in channel:
         return channel
     return "".join(
@@ -91,16 +91,16 @@ def printable(channel: str) -> str:
 
 
 def quoted(text: str | bytes) -> str:
-    """What a client chose for a line in the log: in quotes, without line feeds or anything else that a terminal obeys,
-    and not over :data:`LONGEST_QUOTED`, because a client may send any number of them."""
+    """A client's text for a line of the log: in quotes, without control characters, and not longer than
+    :data:`LONGEST_QUOTED`, because a client may send many long texts."""
     shown = repr(text[:LONGEST_QUOTED])
     return shown if len(shown) <= LONGEST_QUOTED else f"{shown[: LONGEST_QUOTED - 1]}…"
 
 
 def check_not_reserved(channel: str, mount: str) -> str:
-    """Return ``channel`` if it is not among the server's own paths below ``mount``.
+    """Return ``channel`` if it is not one of the server's own paths below ``mount``.
 
-    :raises ReservedChannel: it is. Slashes between the two make no difference, as they make none to Channels' router.
+    :raises ReservedChannel: it is one. Further slashes after the mount are ignored, as Channels' router does.
     """
     if channel.removeprefix(mount).lstrip("/").startswith(RESERVED_PREFIX):
         raise ReservedChannel("Paths below {mount}-/ are the server's own, not channels.", mount=mount)
@@ -108,7 +108,7 @@ def check_not_reserved(channel: str, mount: str) -> str:
 
 
 def check_channel(channel: str) -> str:
-    """Return ``channel`` if it can be a channel's name.
+    """Return ``channel`` if it is a valid name.
 
     :raises InvalidChannel: it does not begin with ``/``, has a segment ``.`` or ``..``, or UTF-8 cannot encode it.
     :raises ChannelTooLong: it takes more than ``MAX_CHANNEL_LENGTH`` bytes of UTF-8.
@@ -134,15 +134,15 @@ def check_channel(channel: str) -> str:
 
 
 def has_dot_segment(path: str) -> bool:
-    """Whether a path has a segment ``.`` or ``..``, which proxies and browsers take out (RFC 3986 section 5.2.4)."""
+    """Whether a path has a segment ``.`` or ``..``, which proxies and browsers remove (RFC 3986 section 5.2.4)."""
     return "/." in path and not {".", ".."}.isdisjoint(path.split("/"))
 
 
 @functools.lru_cache(maxsize=4096)
 def group_name(channel: str) -> str:
-    """The channel layer group of a channel: legal in every layer, and no two channels share one.
+    """The channel layer group of a channel: valid in every layer, and unique.
 
-    Layers want fewer than 100 ASCII letters, digits, ``-``, ``_`` and ``.``; paths are longer and have more. Hence a
-    hash: for two channels to meet, SHA-256 would have to be broken.
+    Layers allow fewer than 100 ASCII letters, digits, ``-``, ``_`` and ``.`` in a name. Paths have more, so the group
+    is a SHA-256 hash, for which no collision is known.
     """
     return f"eventcast.{hashlib.sha256(channel.encode()).hexdigest()}"

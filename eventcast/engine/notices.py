@@ -1,4 +1,4 @@
-"""What a client is told beside messages: a word about its connection, as one JSON object with a ``type``.
+"""Notices: JSON objects that tell a client about its connection, beside messages. Each has a ``type``.
 
 docs/protocol.md describes them for clients, as the frames of ``eventcast.v1``.
 """
@@ -23,20 +23,20 @@ from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused
 
 AT_ONCE, SOON, LATER = (0, 1), (0.5, 4), (15, 30)
-"""Between which seconds a client comes back: with a new permission, after a restart, after it was sent away."""
+"""Seconds after which a client reconnects, from and to: with a new permission, after a restart, after a refusal."""
 
 RETRYABLE = frozenset({408, 425, 429})
-"""Statuses from 400 to 499 that another try may change (RFC 9110, RFC 8470, RFC 6585)."""
+"""Statuses from 400 to 499 after which a client may retry (RFC 9110, RFC 8470, RFC 6585)."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def hello(wanted: str | Pattern, heartbeat: float, expires_at: float | None = None, *, publish: bool) -> str:
-    """The first word of a subscription.
+    """The first notice of a subscription.
 
-    :param heartbeat: seconds after which the client hears something at the latest.
+    :param heartbeat: most seconds until the client gets the next message or notice.
     :param expires_at: when the permission ends, seconds since the epoch; None if it does not.
-    :param publish: whether what the client sends is published.
+    :param publish: whether messages of the client are published.
     """
     listens_to = {"pattern": wanted.text} if isinstance(wanted, Pattern) else {"channel": wanted}
     server = {"type": "hello", "server": f"eventcast/{eventcast.__version__}", "heartbeat": heartbeat}
@@ -45,19 +45,19 @@ def hello(wanted: str | Pattern, heartbeat: float, expires_at: float | None = No
 
 
 def heartbeat() -> str:
-    """A sign of life."""
+    """A notice that the connection works."""
     return '{"type":"heartbeat"}'
 
 
 def lost(count: int) -> str:
-    """``count`` messages are missing here."""
+    """A notice in the place of ``count`` missing messages."""
     return f'{{"type":"lost","messages":{count},"reason":"slow"}}'
 
 
 def bye(closing: Closing, **about: Any) -> str:
-    """The last word before a close frame: why the connection ends, and when to come back.
+    """The last notice before a close frame: why the connection ends, and when to reconnect.
 
-    :param about: what ends, if that is not the connection.
+    :param about: further members, such as the channel if only its subscription ends.
     """
     retry: tuple[float, float] | None = SOON
     if closing.code in (PROTOCOL_ERROR, INVALID_DATA):
@@ -70,9 +70,9 @@ def bye(closing: Closing, **about: Any) -> str:
 
 
 def refused(refusal: Refused, detail: str, **about: Any) -> str:
-    """The same for a subscription that does not begin, where an HTTP status cannot say so.
+    """The same for a refused subscription, after the HTTP status was sent.
 
-    :param detail: that of the refusal, in the client's language.
+    :param detail: the detail of the refusal in the client's language.
     """
     after = refusal.retry_after
     retry: tuple[float, float] | None = SOON if after is None else (after, 1.5 * after)

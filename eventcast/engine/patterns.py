@@ -1,7 +1,7 @@
-"""Patterns of channels, written as Django's ``path()`` writes them: ``/orders/<int:id>/paid``. Pure functions.
+"""Patterns of channels, in the syntax of Django's ``path()``: ``/orders/<int:id>/paid``. Pure functions.
 
-What may be in one is what can be matched quickly whatever a client makes of it: at most one converter between two
-slashes, ``path`` only at the end, and Django's own converters. Regular expressions never come from a client.
+A pattern of a client must be fast to match. So it has at most one converter between two slashes, ``path`` only at the
+end, and only Django's own converters. Clients send no regular expressions.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from eventcast.exceptions import InvalidPattern, InvalidQuery, ReservedChannel
 _CONVERTER = re.compile(r"<(?:(?P<kind>[^<>:]*):)?(?P<parameter>[^<>:]*)>")
 
 _MATCHERS = {kind: re.compile(converter.regex).fullmatch for kind, converter in DEFAULT_CONVERTERS.items()}
-"""By a converter's name, whether a part of a text is what it stands for: ``_MATCHERS["int"](text, begin, end)``."""
+"""Functions that match a part of a text, by the converter's name: ``_MATCHERS["int"](text, begin, end)``."""
 
 SUBSCRIBE = "-/subscribe"
-"""Where one subscribes by a pattern, below the mount."""
+"""The path below the mount for subscriptions to patterns."""
 
 MAX_CONVERTERS = 16
-"""Converters in one pattern: bounds the work of a match."""
+"""Most converters in a pattern. This bounds the work of a match."""
 
 MAX_SEGMENTS = 32
-"""Segments in one that has converters. Names are compared segment by segment with all that still may match."""
+"""Most segments in a pattern with converters. This bounds the work of a match, too."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What stands between two slashes: literal text, with or without one converter in it."""
+    """The text between two slashes, with or without one converter."""
 
     before: str
     kind: str = ""
-    """The converter's name; empty where there is none, and ``before`` is all."""
+    """The converter's name; empty if there is none, and ``before`` is the whole text."""
     after: str = ""
 
     def matches(self, text: str) -> bool:
-        """Whether a text is what it stands for. In time that grows with the text's length only."""
+        """Whether the segment matches a text, in time linear in the text's length."""
         if not self.kind:
             return text == self.before
         begin, end = len(self.before), len(text) - len(self.after)
         if begin >= end or not (text.startswith(self.before) and text.endswith(self.after)):
             return False
-        # For 'str' and 'path' that something stands there is enough.
+        # 'str' and 'path' match any text that is not empty.
         return self.kind in ("str", "path") or _MATCHERS[self.kind](text, begin, end) is not None
 
     def covers(self, other: Segment) -> bool:
-        """Whether everything that ``other`` matches is matched by this one; may be False where that is not known."""
+        """Whether this segment matches every text that ``other`` matches; False if that is not certain."""
         same_shape = (self.before, self.after) == (other.before, other.after)
         if not other.kind:
             return self.matches(other.before)
@@ -65,34 +65,34 @@ class Segment:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Many channels by one name; made by :func:`parse`. Two with the same text are equal."""
+    """A pattern, made by :func:`parse`. Patterns with the same text are equal."""
 
     text: str
-    """As it was written."""
+    """The pattern as it was written."""
     segments: tuple[Segment, ...]
 
     @cached_property
     def literal_prefix(self) -> str:
-        """What every channel that matches begins with: the text before the first converter."""
+        """The text before the first converter, with which all matching channels begin."""
         return self.text.partition("<")[0]
 
     def matches(self, channel: str) -> bool:
-        """Whether the channel is one of those."""
+        """Whether the pattern matches a channel's name."""
         return self.matches_parts(channel.split("/"))
 
     def matches_parts(self, parts: list[str]) -> bool:
-        """The same for the parts of a channel's name between its slashes. Not by one regular expression: the time grows
-        only with the name's length, whatever a client has made of the pattern."""
+        """The same for the parts of a channel's name between its slashes, in time linear in its length. A regular
+        expression for the whole name would be slow for some patterns."""
         count = len(self.segments)
         if self.segments[-1].kind == "path":
             parts = [*parts[: count - 1], "/".join(parts[count - 1 :])]
         return len(parts) == count and all(map(Segment.matches, self.segments, parts))
 
     def covers(self, other: Pattern) -> bool:
-        """Whether every channel that ``other`` matches is surely matched by this one, too."""
+        """Whether this pattern matches every channel that ``other`` matches; False if that is not certain."""
         for position, (mine, theirs) in enumerate(zip(self.segments, other.segments, strict=False)):
             if mine.kind == "path" and not mine.before:
-                # It goes over slashes: all that is left of the other, which is not nothing.
+                # 'path' matches all remaining segments of the other pattern, if they are not empty.
                 rest = other.segments[position:]
                 return len(rest) > 1 or not (rest[0].before == "" and not rest[0].kind)
             if not mine.covers(theirs):
@@ -104,14 +104,14 @@ class Pattern:
 
 
 def query_values(query: str, parameter: str) -> list[str]:
-    """What a query string says for a parameter.
+    """The values of a parameter in a query string.
 
-    :raises InvalidQuery: it is not percent-encoded UTF-8, or has over 100 parameters.
+    :raises InvalidQuery: the query is not percent-encoded UTF-8, or has over 100 parameters.
     """
     if f"{parameter}=" not in query:
         return []
     try:
-        # Bytes that are not encoded would be read as UTF-8 by some servers, and as Latin-1 by others.
+        # Some servers would decode raw bytes as UTF-8, others as Latin-1.
         query.encode("ascii")
         fields = parse_qs(query, keep_blank_values=True, max_num_fields=100, errors="strict")
     except ValueError:
@@ -120,10 +120,10 @@ def query_values(query: str, parameter: str) -> list[str]:
 
 
 def from_query(query: str, mount: str) -> Pattern:
-    """The pattern that a subscription to ``<mount>-/subscribe?pattern=…`` asks for.
+    """The pattern of a subscription to ``<mount>-/subscribe?pattern=…``.
 
-    :raises InvalidQuery: it has not one parameter ``pattern``, or as :func:`query_values`.
-    :raises InvalidPattern, InvalidChannel: as :func:`parse`; also for what lies outside the mount.
+    :raises InvalidQuery: the query does not have exactly one ``pattern``, or as :func:`query_values`.
+    :raises InvalidPattern, InvalidChannel: as :func:`parse`; also for patterns outside the mount.
     :raises ReservedChannel: pattern subscriptions are turned off (``PATTERN_SUBSCRIPTIONS``).
     """
     if not conf.PATTERN_SUBSCRIPTIONS:
@@ -139,14 +139,14 @@ def from_query(query: str, mount: str) -> Pattern:
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Pattern:
-    """The pattern that ``text`` means: an absolute path with converters as in Django's ``path()``.
+    """Parse a pattern: an absolute path with converters as in Django's ``path()``.
 
-    Known are Django's own: ``str`` (the default), ``int``, ``slug``, ``uuid`` and, at the end only, ``path``. Without
-    any it matches the channel of that name.
+    The converters are Django's own: ``str`` (the default), ``int``, ``slug``, ``uuid`` and, at the end only, ``path``.
+    A pattern without converters matches the channel of that name.
 
-    :raises InvalidPattern: it cannot be read, or could not be matched quickly: two converters between two slashes,
-        ``path`` before the end, two of one name, more than 16 converters, or with one more than 32 segments.
-    :raises InvalidChannel, ChannelTooLong: as of a channel's name.
+    :raises InvalidPattern: the syntax is wrong, two converters have one name or stand between two slashes, ``path``
+        is not at the end, there are more than 16 converters, or a converter and more than 32 segments.
+    :raises InvalidChannel, ChannelTooLong: as for a channel's name.
     """
     names.check_channel(text)
     segments = tuple(_parse_segment(segment, text) for segment in text.split("/"))

@@ -1,8 +1,7 @@
-"""Counts and figures of this process: its subscribers, and what passes. Readable from any thread.
+"""Counts and figures of this process: its channels, subscribers and messages. Safe in any thread.
 
-Pages of the admin that listen are no subscribers.
-
-What is marked as a question is what this process answers when another one asks, see ``eventcast.engine.asking``.
+Pages of the admin that listen are not counted as subscribers. Other processes can call the functions that are marked as
+questions, see ``eventcast.engine.asking``.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from eventcast.engine.figures import Figures, past_figures
 from eventcast.engine.hub import hubs
 from eventcast.engine.subscribers import Subscriber
 
-MOST = 10_000
-"""Channels that a process names to another one that wants to know all."""
+MAX_LISTED = 10_000
+"""Most channels that a process lists for another process."""
 
 FigureName = Literal["subscribers", "messages", "delivered", "lost", "last_message_at"]
 
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """What is known of a channel in this process, or in all together, or of the subscriptions to a pattern."""
+    """The counts of one channel, or of the subscriptions to one pattern, in this process or in all processes."""
 
     channel: str
-    """Its name; the pattern as the first of its present subscribers has written it."""
+    """The channel's name, or the pattern as the first of its current subscribers wrote it."""
     subscribers: int
-    """Live connections that hear it now, by its name or by a pattern; those that listen by this pattern."""
+    """Current subscribers of the channel, including those to matching patterns; or of this pattern."""
     figures: Figures
-    """What has come to pass since it has had subscribers of its own without a break."""
+    """The figures since the first of its subscribers; reset after the last has left."""
     last_message_at: float = 0.0
-    """When the last message came in that time, seconds since the epoch; 0 if none has."""
+    """When the last message arrived in that time, seconds since the epoch; 0 if none has."""
 
     def row(self) -> list[Any]:
-        """The same in JSON's types."""
+        """The record as a list of JSON types."""
         figures = self.figures
         return [self.channel, self.subscribers, figures.messages, figures.delivered, figures.lost, self.last_message_at]
 
@@ -51,7 +50,7 @@ class ChannelInfo:
         return cls(channel, subscribers, Figures(messages, delivered, lost), *rest)
 
     def __add__(self, other: ChannelInfo) -> ChannelInfo:
-        """The same channel in several processes, each of which broadcasts each message."""
+        """Add the counts of another process. ``messages`` is not added, since each process broadcasts each message."""
         mine, others = self.figures, other.figures
         messages = max(mine.messages, others.messages)
         return ChannelInfo(
@@ -64,20 +63,20 @@ class ChannelInfo:
 
 @dataclass(frozen=True)
 class Totals:
-    """This process as a whole."""
+    """The counts of this process."""
 
     channels: int
-    """Channels that have subscribers of their own now."""
+    """Channels with current subscribers, without those to patterns."""
     subscribers: int
-    """Live connections that listen now."""
+    """Current subscribers."""
     figures: Figures
-    """What has come to pass since the process began, on channels without subscribers by now too."""
+    """The figures since the process started, including channels without current subscribers."""
 
 
 def subscriber_count(channel: str, *, patterns: bool = True) -> int:
-    """How many subscribers that hear ``channel`` are connected to this process right now.
+    """How many subscribers of ``channel`` this process has now.
 
-    :param patterns: whether subscribers to patterns that match it count.
+    :param patterns: whether to count subscribers to patterns that match the channel.
     """
     if not patterns:
         return sum(local.count for hub in hubs() if (local := hub.channels.get(channel)) is not None)
@@ -85,16 +84,16 @@ def subscriber_count(channel: str, *, patterns: bool = True) -> int:
 
 
 async def asubscriber_count(channel: str) -> int:
-    """How many subscribers that hear ``channel`` are connected to all processes.
+    """How many subscribers of ``channel`` all processes have.
 
-    Each process is asked, and has 250 ms to answer. Those of a process that does not are not in the number. With a
-    channel layer that is not eventcast's, the number is that of :func:`subscriber_count`.
+    Each process has 250 ms to answer; otherwise its subscribers are not counted. With a channel layer of another
+    project, only this process is counted.
     """
     return sum(row[1] for rows in (await ask("infos", channels=[channel])).found for row in rows)
 
 
 def channel_info(channel: str) -> ChannelInfo:
-    """What is known of ``channel`` in this process; zeros if it has no subscribers."""
+    """The counts of ``channel`` in this process; zeros if it has no subscribers."""
     found = [local for hub in hubs() if (local := hub.channels.get(channel)) is not None]
     return ChannelInfo(
         channel,
@@ -106,18 +105,18 @@ def channel_info(channel: str) -> ChannelInfo:
 
 @question
 def infos(channels: list[str]) -> list[list[Any]]:
-    """The rows of some channels. Subscribers to patterns hear channels that have no other subscribers here, too."""
+    """The rows of these channels, also of channels whose only subscribers are to patterns."""
     return [channel_info(name).row() for name in channels]
 
 
 @question
 def listening(pattern: str) -> int:
-    """How many subscribers of this process listen by a pattern."""
+    """How many subscribers to a pattern this process has."""
     return sum(info.subscribers for info in live_patterns() if info.channel == pattern)
 
 
 def merged(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
-    """The rows of several processes, those of one channel as one, in the order of their names."""
+    """The rows of several processes, one record for each channel, sorted by name."""
     found: dict[str, ChannelInfo] = {}
     for info in map(ChannelInfo.of, rows):
         found[info.channel] = found[info.channel] + info if info.channel in found else info
@@ -125,16 +124,16 @@ def merged(rows: Iterable[Sequence[Any]]) -> dict[str, ChannelInfo]:
 
 
 def infos_in(answers: Answers) -> list[ChannelInfo]:
-    """What all processes that have answered the question ``infos`` know, in the order of the names."""
+    """The answers of all processes to the question ``infos``, one record for each channel, sorted by name."""
     return list(merged(row for rows in answers.found for row in rows).values())
 
 
 def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
-    """The names of the channels that have subscribers in this process, in their order.
+    """The names of the channels with subscribers in this process, sorted.
 
-    :param prefix: only those whose names begin with it.
-    :param after: only those whose names come after it: the last one of the page before.
-    :param limit: how many at most.
+    :param prefix: only names that begin with it.
+    :param after: only names after it: the last name of the previous page.
+    :param limit: most names to return.
     """
     names = {
         name
@@ -146,10 +145,10 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
 
 
 def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:
-    """The patterns that have subscribers in this process, in the order of their texts.
+    """The patterns with subscribers in this process, sorted by text.
 
-    :param prefix: only those all of whose channels' names begin with it.
-    :param limit: how many at most.
+    :param prefix: only patterns whose literal prefix begins with it.
+    :param limit: most patterns to return.
     """
     found: dict[str, ChannelInfo] = {}
     for local in [local for hub in hubs() for local in hub.patterns if local.count]:
@@ -161,8 +160,8 @@ def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:
 
 
 def figure_of_all(figure: FigureName) -> dict[str, float]:
-    """One figure of every live channel of this process, in no order; for thousands of channels much quicker than
-    :func:`live_channels`."""
+    """One figure of every channel with subscribers in this process, not sorted. Much faster for thousands of channels
+    than :func:`live_channels`."""
     value_of = operator.attrgetter("count" if figure == "subscribers" else figure)
     join = max if figure == "last_message_at" else operator.add
     found: dict[str, float] = {}
@@ -176,18 +175,18 @@ def figure_of_all(figure: FigureName) -> dict[str, float]:
 
 
 def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: str = "") -> list[Subscriber]:
-    """The subscribers of ``channel`` in this process without pages of the admin, the first to come at the top.
+    """The subscribers of ``channel`` in this process, the oldest first, without pages of the admin.
 
-    :param limit: how many at most.
-    :param offset: how many to leave out at the top.
-    :param matching: only those whose peer, user or transport contains this, whatever its case.
+    :param limit: most subscribers to return.
+    :param offset: how many to skip at the start.
+    :param matching: only subscribers whose peer, user or transport contains this text, in any case.
     """
     found = _find(channel, matching)
     return heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]
 
 
 def subscriber(channel: str, id: int) -> Subscriber | None:
-    """The subscriber of ``channel`` that has this ``id``; None if it is not here (any more)."""
+    """The subscriber of ``channel`` with this ``id``; None if this process has none."""
     return next((subscriber for subscriber in _find(channel) if subscriber.id == id), None)
 
 
@@ -202,23 +201,23 @@ def _find(channel: str, matching: str = "") -> Iterator[Subscriber]:
 
 
 def largest(found: dict[str, float]) -> dict[str, float]:
-    """What this process names to others, if it is not alone: the :data:`MOST` channels with the most subscribers."""
-    if not own_name() or len(found) <= MOST:
+    """Only the :data:`MAX_LISTED` channels with the most subscribers, unless only this process is asked."""
+    if not own_name() or len(found) <= MAX_LISTED:
         return found
-    return {name: found[name] for name in heapq.nlargest(MOST, found, found.__getitem__)}
+    return {name: found[name] for name in heapq.nlargest(MAX_LISTED, found, found.__getitem__)}
 
 
 @slow_question
 def overview() -> tuple[int, list[str]]:
-    """The number of subscribers, and the channels that they listen to."""
+    """The number of subscribers, and the names of their channels."""
     return totals().subscribers, list(largest(figure_of_all("subscribers")))
 
 
 def disconnect(channel: str, id: int | None = None) -> int:
-    """Close the subscriber with this ``id`` that hears ``channel``, or all of the channel's own; safe in any thread.
+    """Close the subscriber of ``channel`` with this ``id``, or all its subscribers. Safe in any thread.
 
-    Subscribers to patterns hear other channels too, and are closed only by their ``id``. Returns how many are closed, a
-    moment later.
+    Subscribers to patterns are closed only by their ``id``, because they also get other channels. Returns how many
+    subscribers will be closed; the event loops close them.
     """
     number = 0
     for hub in hubs():
@@ -240,11 +239,11 @@ def _close(found: list[Subscriber]) -> None:
 
 
 def totals() -> Totals:
-    """The figures of this process as a whole."""
+    """The sums of all channels of this process."""
     with past_figures.lock:
         here = [local for hub in hubs() for local in list(hub.channels.values())]
         everywhere = [*here, *(local for hub in hubs() for local in hub.patterns)]
-        # Three sums of numbers: one of records takes five times as long.
+        # Three sums of numbers, because one sum of records takes five times as long.
         figures = past_figures.value + Figures(
             messages=sum(local.messages for local in everywhere),
             delivered=sum(local.delivered for local in everywhere),

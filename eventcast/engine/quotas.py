@@ -1,12 +1,12 @@
-"""Limits on subscribers: in all, on one channel, from one address, and by patterns, in this process.
+"""Limits on the subscribers of this process: in all, of one channel and of one address; and on patterns.
 
 The rules:
 
-- A place is reserved before anything is awaited and released when the connection is over, so subscribers that arrive at
+- A place is reserved before the first ``await`` and released when the connection is over, so subscribers that arrive at
   the same time are counted exactly.
-- A limit of 0 means no limit. Places are counted all the same, except for addresses, so a limit may be set at any time.
+- A limit of 0 means no limit. Places are counted nevertheless, except for addresses, so a limit may be set any time.
 
-Safe in any thread: each event loop of the process has its own hub, and the limits are those of the process.
+Safe in any thread, because the event loops of the process share the limits.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import ChannelFull, Refused, ServerFull, TooManyConnections, TooManyPatterns
 
 Place = tuple[Hashable, str]
-"""What a subscriber listens to, and the address it counts for; empty if for none."""
+"""The channel or pattern, and the address that counts the subscriber; empty for none."""
 
 
 class Quotas:
-    """The places of a process."""
+    """Counts the places of a process."""
 
     def __init__(self) -> None:
         self.subscribers = 0
-        """Places taken."""
+        """Reserved places."""
         self._per_channel: defaultdict[Hashable, int] = defaultdict(int)
         self._per_address: defaultdict[str, int] = defaultdict(int)
         self._patterns = 0
-        self._lock = threading.RLock()  # The garbage collector may run a finalizer in here, which may end a connection.
+        self._lock = threading.RLock()  # A finalizer may end a connection while the lock is held.
 
     def check(self, wanted: str | Pattern, address: str) -> None:
-        """Check that there is a place, without reserving it. Arguments and error are those of :meth:`reserve`."""
+        """Check that a place is free, without reserving it. Arguments and error are those of :meth:`reserve`."""
         if (refusal := self._refusal(_key(wanted), wanted, address)) is not None:
             raise refusal
 
     def reserve(self, wanted: str | Pattern, address: str) -> Place:
         """Reserve a place, until :meth:`release`.
 
-        :param address: that of the client, see ``security.addresses.group``; empty if it counts for none.
-        :raises Refused: there is none, or not for this client.
+        :param address: the client's address, see ``security.addresses.group``; empty for no limit.
+        :raises Refused: a limit is reached.
         """
         place = key, counted = _key(wanted), address if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
         with self._lock:
@@ -58,7 +58,7 @@ class Quotas:
         return place
 
     def release(self, place: Place) -> None:
-        """The connection is over."""
+        """Release a place when the connection is over."""
         key, address = place
         with self._lock:
             self.subscribers -= 1
@@ -98,7 +98,7 @@ class Quotas:
 
 
 def _key(wanted: str | Pattern) -> Hashable:
-    # Two patterns that differ only in their parameters' names are one.
+    # Patterns that differ only in their parameters' names are equal.
     return wanted.segments if isinstance(wanted, Pattern) else wanted
 
 

@@ -120,7 +120,7 @@ async def test_operator_disconnects_all_in_all_processes(others: Others, listene
 
 
 async def test_process_names_its_largest_channels_to_others(others: Others, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "MOST", 2)
+    monkeypatch.setattr(presence, "MAX_LISTED", 2)
     assert presence.largest({"/a": 1, "/b": 3, "/c": 2}) == {"/b": 3, "/c": 2}
 
 
@@ -130,7 +130,7 @@ async def test_event_loop_does_not_wait_for_others(others: Others) -> None:
 
 
 async def test_process_that_is_asked_alone_names_all_and_repeats_no_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "MOST", 0)
+    monkeypatch.setattr(presence, "MAX_LISTED", 0)
     with layer_in_use(FlakyLayer()):  # of another project: it may reach other processes, and cannot ask them
         assert presence.largest({"/a": 1}) == {"/a": 1}
         assert everywhere._earlier(100.0) == 100.0
