@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,6 +32,11 @@ async def until(condition: Callable[[], Any], *, timeout: float = TIMEOUT) -> No
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(f"{condition} did not become true")
         await asyncio.sleep(0.001)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, module: Any, now: float) -> None:
+    """Stop the clock of one module, and not that of the event loop."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,7 +7,6 @@ import functools
 import threading
 import time
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from eventcast.layers import counting, heartbeats
 from eventcast.layers.bus import Then
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.counting import EXACT, Reach
-from tests.fakes import until
+from tests.fakes import set_clock, until
 from tests.shared_bus import SharedBus, Switch
 
 
@@ -45,11 +44,6 @@ async def join(layer: ClusterLayer, group: str = "g") -> list[dict[str, Any]]:
     layer.receive_with(channel, heard.append)
     await layer.group_add(group, channel)
     return heard
-
-
-def set_clock(monkeypatch: pytest.MonkeyPatch, module: Any, now: float) -> None:
-    """Stop the clock of one module, and not that of the event loop."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 async def settle() -> None:
