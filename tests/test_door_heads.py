@@ -9,9 +9,11 @@ import pytest
 from django.test import override_settings
 
 from eventcast.authorization import token
+from eventcast.security import throttling
 from eventcast.security.authorization import asking
 from eventcast.server.door import Door
 from tests.doors import Daphne, converse, open_door
+from tests.fakes import set_clock
 
 KEY = "0123456789abcdef"
 KEYS = {"AUTHORIZATION": "eventcast.authorization.Keys", "KEYS": [{"key": KEY, "publish": ["/<path:any>"]}]}
@@ -74,7 +76,10 @@ async def test_publisher_is_checked_each_time_if_more_than_the_head_counts(
     assert len(checks) >= 2
 
 
-async def test_publisher_is_checked_each_time_where_its_rate_is_limited(door: Door) -> None:
+async def test_publisher_is_checked_each_time_where_its_rate_is_limited(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, throttling, 100.0)
     with override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2}):
         assert await statuses(door, *[post(target="/rate")] * 4) == [202, 202, 429, 429]
 

@@ -11,7 +11,7 @@ from eventcast.exceptions import TooManyPublishes
 from eventcast.security import throttling
 from eventcast.security.authorization.permits import Permit
 from eventcast.security.throttling import Allowances, Inbound
-from tests.fakes import FakeSubscriber
+from tests.fakes import FakeSubscriber, set_clock
 from tests.test_views import call
 
 RATE, BURST = 10.0, 5.0
@@ -24,6 +24,7 @@ def take(allowances: Allowances, now: float, publisher: str = "a", messages: int
 @pytest.fixture(autouse=True)
 def fresh_allowances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttling, "allowances", Allowances())
+    set_clock(monkeypatch, throttling, 100.0)  # No allowance grows while a test is kept waiting.
 
 
 # --- allowances -------------------------------------------------------------------------------------------------------
@@ -209,12 +210,10 @@ def test_inbound_disconnects_after_one_byte_too_many() -> None:
 
 @override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 1})
 def test_inbound_begins_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(throttling.time, "monotonic", lambda: now)
     inbound, subscriber = Inbound(), FakeSubscriber()
-    for _ in range(3):
+    for number in range(3):
+        set_clock(monkeypatch, throttling, 100.0 + number * (throttling.INBOUND_WINDOW + 1))
         inbound.count(subscriber, 1, 5)
-        now += throttling.INBOUND_WINDOW + 1
     assert not subscriber.closed
 
 

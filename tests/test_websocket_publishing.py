@@ -12,9 +12,10 @@ from eventcast.engine.closing import OPERATOR
 from eventcast.engine.fanout import BACKLOG_LIMIT
 from eventcast.engine.hub import current_hub
 from eventcast.engine.presence import subscriber_count
+from eventcast.security import throttling
 from eventcast.websocket.connection import INBOX
 from eventcast.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.fakes import FakeSubscriber, until
+from tests.fakes import FakeSubscriber, set_clock, until
 from tests.peers import Connect, closed, make_connect, make_peers, masked
 
 peers, connect = pytest.fixture(make_peers), pytest.fixture(make_connect)
@@ -125,7 +126,10 @@ async def test_message_that_is_too_large_closes_with_1009(listener: FakeSubscrib
 
 
 @override_settings(EVENTCAST={"PUBLISH_RATE": 1, "PUBLISH_BURST": 2})
-async def test_message_over_the_rate_closes_with_1008(listener: FakeSubscriber, connect: Connect) -> None:
+async def test_message_over_the_rate_closes_with_1008(
+    listener: FakeSubscriber, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, throttling, 100.0)
     peer = await connect(speaks=True)
     await peer.send(masked(TEXT, b"x") * 3)
     frames = await peer.rest()
