@@ -87,6 +87,11 @@ class Sent:
         """Whether it says that it has reached all subscribers, by the last count perhaps."""
         return self.said.get("subscribers") == self.expected and not {"degraded", "partial"} & set(self.said)
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether it says that a process did not count in time, as one on a busy machine may not."""
+        return bool(self.said.get("missing")) and "degraded" not in self.said
+
 
 class Publisher:
     """Publishes numbered messages to a channel at one of the servers, one after the other."""
@@ -127,10 +132,10 @@ class Cluster:
         return sum(each.channel == channel for each in self.listeners)
 
     async def publish_in_peace(self) -> None:
-        """All messages are heard by all subscribers of their channel, and counted."""
+        """All messages are heard by all subscribers of their channel, and counted or said to be in part."""
         for _ in range(3):
             sent = await asyncio.gather(*(publisher.publish() for publisher in self.publishers))
-            assert all(each.is_true for each in sent), [each for each in sent if not each.is_true]
+            assert all(each.is_true or each.is_partial for each in sent), sent
         for listener in self.listeners:
             wanted = {each.sent[-1].message for each in self.publishers if each.channel == listener.channel}
             await until(lambda w=wanted, who=listener: w <= set(who.take()[-1000:]), "all is heard")  # type: ignore[misc]
