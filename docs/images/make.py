@@ -90,7 +90,9 @@ def picture_admin(page: Page, url: str) -> None:
 
 
 def main() -> None:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")))
+    )
     with contextlib.ExitStack() as stack:
         database = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "db.sqlite3"
         url = stack.enter_context(running_server(database))

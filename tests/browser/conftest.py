@@ -56,8 +56,8 @@ def server(standalone_server: Server) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of a Chromium or a Chrome."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+    """The path of a Chromium or a Chrome: first of the one without windows, which takes a third of the time."""
+    for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
     pytest.skip("chromium is not installed")
