@@ -31,7 +31,7 @@ class Name(str):
     __slots__ = ()
 
     def __hash__(self) -> int:
-        gc.collect()
+        gc.collect(1)  # what is young: the tests before have left much that is old
         return super().__hash__()
 
 
@@ -39,7 +39,7 @@ class Number(int):
     """A number that runs the garbage collector when it is added."""
 
     def __radd__(self, other: int) -> int:
-        gc.collect()
+        gc.collect(1)  # what is young: the tests before have left much that is old
         return other + int(self)
 
 
