@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from eventcast import layers
 from eventcast.layers import InMemoryChannelLayer, get_layer, use_between_workers
-from eventcast.server.worker import SERVES
+from eventcast.server.worker import ALIVE
 from eventcast.server.workers import Workers
 
 SERVING = f"""
@@ -27,7 +27,7 @@ sys.stdout.write("half a line, ")
 sys.stdout.flush()
 sys.stdout.write("and the other half\\nno end")
 sys.stdout.flush()
-parent.send({SERVES!r})
+parent.send({ALIVE!r})
 """
 """A worker that serves at once."""
 

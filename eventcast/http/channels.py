@@ -57,7 +57,7 @@ async def publish(request: HttpRequest, name: str, permit: Permit | None = None)
     if permit is None:
         permit = await admission.check_publish(request, name)
     told = _told(request, name, permit)
-    found = payloads.read_messages(request, told.decode)
+    found = payloads.messages_in(request, told.decode)
     throttling.book(request, permit, len(found))
     return _answer(told, len(found), await sending.asend(_checked(told, found), count=not told.minimal))
 
@@ -180,7 +180,13 @@ async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response
     form = form_of(request.META)
     response: Response
     if form == pages.HTML:
-        response = pages.channel_page(request, wanted, await _refusal_to_view(request, wanted))
+        why_not: Refused | None = None
+        try:
+            await admission.check_subscribe(request, wanted)
+        except (Unauthorized, Forbidden) as refusal:  # The page asks for a login, a key or a token.
+            note_refused("GET", request.path, refusal)
+            why_not = refusal
+        response = pages.channel_page(request, wanted, why_not)
     elif form in FORMATS and request.method == "GET":
         if isinstance(wanted, str) and (more := query_values(request, "channel")):
             response = await shared_streams.stream(request, [wanted, *more], FORMATS[form])
@@ -200,16 +206,6 @@ async def _information(wanted: str | Pattern) -> dict[str, Any]:
     answers = await asking.ask("infos", channels=[wanted])
     (info,) = presence.infos_in(answers)
     return described(info) | answers.as_json()
-
-
-async def _refusal_to_view(request: HttpRequest, wanted: str | Pattern) -> Refused | None:
-    """The reason why a browser may not see a channel, or many, yet: its page asks for a login, a key or a token."""
-    try:
-        await admission.check_subscribe(request, wanted)
-    except (Unauthorized, Forbidden) as refusal:
-        note_refused("GET", request.path, refusal)
-        return refusal
-    return None
 
 
 def serve(request: HttpRequest, name: str) -> Coroutine[Any, Any, Response]:

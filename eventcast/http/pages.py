@@ -86,7 +86,6 @@ def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
             "back": request.path,
         }
         response = _page("eventcast/refused.html", context)
-    response.status_code = refusal.status
     patch_vary_headers(response, ["Accept"])
     return response
 

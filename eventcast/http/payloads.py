@@ -43,21 +43,15 @@ _STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 Decode = Callable[[bytes], list[str | bytes]]
 
 
-def messages_in(request: HttpRequest) -> list[str | bytes]:
+def messages_in(request: HttpRequest, decode: Decode | None = None) -> list[str | bytes]:
     """The messages that a request to publish carries, in order.
 
-    :raises UnsupportedMediaType: as :func:`decoder`; other errors as :func:`read_messages`.
-    """
-    return read_messages(request, decoder(request))
-
-
-def read_messages(request: HttpRequest, decode: Decode | None) -> list[str | bytes]:
-    """The same, where :func:`decoder` was called.
-
+    :param decode: what :func:`decoder` has returned, if it was called.
     :raises MissingData: there is none; ``MalformedBody``, ``InvalidEncoding``: the body is not what it says it is;
         ``TooManyMessages``: there are more than :data:`MAX_MESSAGES`; ``MessageTooLarge``: it is over
         ``MAX_BODY_SIZE``.
     """
+    decode = decode or decoder(request)
     return _in_multipart(request) if decode is None else decode(_read(request))
 
 

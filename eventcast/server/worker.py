@@ -13,7 +13,7 @@ from eventcast.layers import use_between_workers
 from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.mesh import MeshBus
 
-SERVES, ALIVE, RETIRE = b"serves", b"alive", b"retire"
+ALIVE, RETIRE = b"alive", b"retire"
 """Messages of a worker and of its parent. The other messages of the parent are JSON, with sockets."""
 
 BEAT = 0.5
@@ -56,9 +56,10 @@ class Worker:
         self._loop.add_reader(self._control.fileno(), self._hear)
 
     def serves(self) -> None:
-        """Tell the parent that connections are accepted, and give signs of life from now on."""
-        self._say(SERVES)
-        self._beat()
+        """Tell the parent that this process lives and accepts connections, now and every :data:`BEAT` seconds."""
+        with contextlib.suppress(OSError):  # Reading finds a parent that has ended; a frozen parent is not an error.
+            self._control.send(ALIVE)
+        self._loop.call_later(BEAT, self.serves)
 
     def _hear(self) -> None:
         try:
@@ -74,14 +75,6 @@ class Worker:
         else:
             for number, _, sock in _peers(message, sockets):
                 self._bus.link(number, sock)
-
-    def _beat(self) -> None:
-        self._say(ALIVE)
-        self._loop.call_later(BEAT, self._beat)
-
-    def _say(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # Reading finds a parent that has ended; a frozen parent is not an error.
-            self._control.send(message)
 
     async def catch_up(self) -> None:
         """Receive all messages that other workers have published until now: their answers come after them."""

@@ -20,7 +20,6 @@ from django.conf import settings
 
 from eventcast.conf import PASSING_KEY
 from eventcast.server.process import listen_at
-from eventcast.server.worker import SERVES
 from eventcast.server.worker_process import WorkerProcess
 
 logger = logging.getLogger("eventcast.server")
@@ -116,7 +115,7 @@ class Workers:
             return  # It ends; if it doesn't, it gives no sign of life any more.
         if not worker.stopping:
             worker.deadline = self._loop.time() + self._timeout
-        if said == SERVES and not worker.serving:
+        if not worker.serving:
             worker.serving = True
             worker.settled.set_result(True)
 
