@@ -6,10 +6,10 @@ import encodings
 import encodings.aliases
 import time
 
-from eventcast.http import charsets
-from eventcast.http.charsets import encoding_named
+from eventcast.http import payloads
+from eventcast.http.payloads import encoding_named
 
-ALLOWED = sorted(charsets._ALLOWED)
+ALLOWED = sorted(payloads._ENCODINGS)
 
 NAMES_IN_USE = {
     "utf-8": "utf-8",
@@ -66,4 +66,4 @@ def test_allowed_encodings_are_quick_whatever_the_bytes() -> None:
 
 def test_longest_alias_of_an_allowed_encoding_has_room() -> None:
     names = [name for name, encoding in encodings.aliases.aliases.items() if encoding in ALLOWED]
-    assert 2 * max(map(len, names)) < charsets.LONGEST_NAME + 4
+    assert 2 * max(map(len, names)) < payloads.LONGEST_CHARSET + 4

@@ -119,15 +119,11 @@ def translated_for(request: HttpRequest, text: str) -> str:
         return translated(text)
 
 
-def words() -> dict[str, Any]:
-    """The texts of this package's scripts in the current language, by their English texts."""
-    return _words(get_language() or "en")
-
-
 @cache
-def _words(language: str) -> dict[str, Any]:
+def words(language: str | None) -> dict[str, Any]:
+    """The texts of this package's scripts in a language, by their English texts."""
     catalog = JSONCatalog()
-    catalog.translation = DjangoTranslation(language, domain="djangojs", localedirs=[str(ROOT / "locale")])
+    catalog.translation = DjangoTranslation(language or "en", domain="djangojs", localedirs=[str(ROOT / "locale")])
     has_texts = getattr(catalog.translation, "_catalog", None)  # None for a language that this package does not have
     return dict(catalog.get_catalog()) if has_texts else {}
 
@@ -149,7 +145,7 @@ def content_security_policy(static_url: str, connect: str = "") -> str:
 
 
 def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResponse:
-    context |= {"words": words(), "home": path_of("eventcast_start")}
+    context |= {"words": words(get_language()), "home": path_of("eventcast_start")}
     response = HttpResponse(_render(template, context))
     response["Content-Security-Policy"] = content_security_policy(static("eventcast/"), connect)
     response["Referrer-Policy"] = "same-origin"

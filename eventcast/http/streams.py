@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -21,13 +23,12 @@ from eventcast.conf import conf
 from eventcast.engine.closing import TRY_AGAIN_LATER, Closing
 from eventcast.engine.encoders import Batch
 from eventcast.engine.fanout import JOIN_LIMIT
-from eventcast.engine.hub import current_hub
+from eventcast.engine.hub import Hub, current_hub
 from eventcast.engine.multiplexing import MultiplexedConnection, MultiplexedSubscriber
 from eventcast.engine.patterns import Pattern
 from eventcast.engine.quotas import quotas
 from eventcast.engine.sockets import SocketSubscriber
 from eventcast.exceptions import LayerUnavailable, Refused, StreamingUnavailable
-from eventcast.http import stopping
 from eventcast.http.answers import CLOSE, Answer, StreamedResponse, note_refused, refused
 from eventcast.http.formats import KEEP_ALIVE, Format
 from eventcast.security import admission, clients
@@ -39,6 +40,9 @@ DEAD_AFTER = 45.0
 
 MAX_UNASKED = 64 * 1024
 """Bytes that a client may send while it listens. The server discards them; past this number it disconnects."""
+
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+"""Those that stop uvicorn and granian; the last one on Windows."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 """Ends the body of a response in chunks (RFC 9112 section 7.1)."""
@@ -207,7 +211,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     connection can be taken over."""
     protocol = daphne.find_protocol(getattr(answer.request, "scope", {}))
     if protocol is None:
-        stopping.end_when_stopping(ResponseStream, MultiplexedSubscriber)
+        _end_when_stopping()
     else:
         daphne.close_at_shutdown(protocol, current_hub())
     if protocol is not None and conf.TRANSPORT == "auto":
@@ -245,3 +249,25 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     finally:
         current_hub().unsubscribe(subscriber)
         subscriber.release()
+
+
+def _end_when_stopping() -> None:
+    """Have the streams closed when a signal stops the server. uvicorn and granian wait until each response has ended,
+    and ASGI has no event that tells an application about it. So the handlers of these signals are wrapped, where the
+    event loop runs in the main thread, which alone may handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    hub = current_hub()
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and getattr(handler, "ends_streams_of", None) is not hub:
+            signal.signal(number, _ending_streams(hub, handler))
+
+
+def _ending_streams(hub: Hub, handler: Callable[..., Any]) -> Callable[..., Any]:
+    def handle(*arguments: Any) -> Any:
+        hub.call(hub.stop, ResponseStream, MultiplexedSubscriber)
+        return handler(*arguments)
+
+    handle.ends_streams_of = hub  # type: ignore[attr-defined]
+    return handle

@@ -106,18 +106,15 @@ def own(request: HttpRequest) -> str:
 
     Settings for proxies, ``SECURE_PROXY_SSL_HEADER`` and ``USE_X_FORWARDED_HOST``, are Django's and work as everywhere.
     """
+    is_secure = request.is_secure()
+    if not is_secure and settings.SECURE_PROXY_SSL_HEADER:
+        # Some proxies, Traefik among them, tell the scheme of a WebSocket by its own name.
+        header, secure = settings.SECURE_PROXY_SSL_HEADER
+        is_secure = secure == "https" and request.META.get(header, "").split(",", 1)[0].strip() == "wss"
     try:
-        return f"{'https' if _is_secure(request) else 'http'}://{request.get_host()}"
+        return f"{'https' if is_secure else 'http'}://{request.get_host()}"
     except DjangoDisallowedHost:
         return ""
-
-
-def _is_secure(request: HttpRequest) -> bool:
-    if request.is_secure() or not settings.SECURE_PROXY_SSL_HEADER:
-        return request.is_secure()
-    # Some proxies, Traefik among them, tell the scheme of a WebSocket by its own name.
-    header, secure = settings.SECURE_PROXY_SSL_HEADER
-    return secure == "https" and request.META.get(header, "").split(",", 1)[0].strip() == "wss"
 
 
 def is_own(request: HttpRequest, text: str) -> bool:

@@ -9,6 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from eventcast.engine.asking import ask_now
 from eventcast.http import pages
@@ -19,7 +20,7 @@ register = template.Library()
 @register.simple_tag
 def eventcast_words() -> SafeString:
     """The texts of the pages' scripts in the language of the page, as a block of JSON."""
-    return json_script(pages.words(), "eventcast-words")
+    return json_script(pages.words(get_language()), "eventcast-words")
 
 
 @register.inclusion_tag("admin/eventcast/channel/totals.html", takes_context=True)
