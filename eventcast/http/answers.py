@@ -42,8 +42,6 @@ class Answer:
 
     __slots__ = ("content", "headers", "status_code")
 
-    streaming = False
-
     def __init__(self, content: bytes = b"", content_type: str = JSON, status: int = 200) -> None:
         self.content = content
         self.status_code = status

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.template import Context, Engine, TemplateDoesNotExist, loader
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.urls import NoReverseMatch, Resolver404, ResolverMatch, resolve, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language, get_language_from_request, gettext, override
 from django.utils.translation.trans_real import DjangoTranslation
@@ -98,7 +98,7 @@ def _ways_in(request: HttpRequest, wanted: str | Pattern) -> dict[str, Any]:
 def login_url(request: HttpRequest) -> str:
     """The site's login page (``LOGIN_URL``), which leads back here; empty if the site has none."""
     url = resolve_url(settings.LOGIN_URL)
-    if url == global_settings.LOGIN_URL and not _is_page(url):
+    if url == global_settings.LOGIN_URL and ((found := view_at(url)) is None or found.namespace == "eventcast"):
         return ""  # Django's default, where nothing is, or a channel.
     return f"{url}?{urlencode({'next': request.get_full_path()})}"
 
@@ -155,11 +155,12 @@ def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResp
     return response
 
 
-def _is_page(url: str) -> bool:
+def view_at(path: str) -> ResolverMatch | None:
+    """What the site's ``urls.py`` has at a path; None for nothing."""
     try:
-        return resolve(url).namespace != "eventcast"
+        return resolve(path)
     except Resolver404:
-        return False
+        return None
 
 
 def path_of(name: str) -> str:

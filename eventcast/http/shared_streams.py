@@ -7,7 +7,6 @@ that it may not, or not any more.
 from __future__ import annotations
 
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
 
 from eventcast import snapshots
 from eventcast.engine import names, notices
@@ -82,9 +81,8 @@ async def _check(request: HttpRequest, name: str) -> Permit | Refused:
 def _is_served_here(request: HttpRequest, name: str) -> bool:
     """Whether a channel lies below the same mount as the channel of the request."""
     root_path = request.META.get("SCRIPT_NAME", "").rstrip("/")
-    try:
-        own, other = resolve(request.path_info), resolve(name.removeprefix(root_path))
-    except Resolver404:
+    own, other = pages.view_at(request.path_info), pages.view_at(name.removeprefix(root_path))
+    if own is None or other is None:
         return False
     # The view of the mount itself has the same route, without the expression for what lies below.
     return (own.route.rstrip("^"), own.kwargs) == (other.route.rstrip("^"), other.kwargs)

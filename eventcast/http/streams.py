@@ -56,8 +56,6 @@ class Stream(Answer):
 
     __slots__ = ("described", "format", "permit", "request", "viewer", "wanted")
 
-    streaming = True
-
     def __init__(
         self, request: HttpRequest, wanted: str | Pattern, format: Format, permit: Permit, *, viewer: bool = False
     ) -> None:

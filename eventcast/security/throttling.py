@@ -41,12 +41,7 @@ class Allowances:
         self._lock = threading.RLock()  # A finalizer may run while the lock is held, and publish.
 
     def wait(self, publisher: str, messages: int, rate: float, burst: float, now: float) -> float:
-        """Seconds until the allowance has so many messages; 0 if it has them now.
-
-        :param rate: messages a second.
-        :param burst: messages at once.
-        :param now: seconds of a clock that never goes back.
-        """
+        """Seconds until the allowance has so many messages, 0 if it has them now, by a clock that never goes back."""
         begin = max(self._booked_until.get(publisher, now), now)
         wait = begin + (messages - burst) / rate - now
         return wait if wait > 1e-9 else 0.0

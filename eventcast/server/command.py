@@ -16,7 +16,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connections
-from django.urls import Resolver404, resolve
 
 import eventcast
 from eventcast.commandline import Subcommand
@@ -166,6 +165,7 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
     admin = pages.path_of("admin:index")
     lines = [f"eventcast {eventcast.__version__} is listening; Ctrl-C ends it.", ""]
     curl = "curl -d data=hello" if conf.AUTHORIZATION == OPEN else "curl -H 'Authorization: Bearer KEY' -d data=hello"
+    has_start = getattr(pages.view_at(prefix), "func", None) is views.start
     by_key = conf.AUTHORIZATION != "eventcast.authorization.Sessions"  # which takes logins only
     for address in (each.getsockname() for each in sockets):
         if isinstance(address, str):
@@ -175,7 +175,7 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
             continue
         authority = f"{_reachable(address[0])}:{address[1]}"
         lines += [
-            f"  open first  http://{authority}{prefix}{'' if _has_start_page(prefix) else 'any/path'}",
+            f"  open first  http://{authority}{prefix}{'' if has_start else 'any/path'}",
             f"  subscribe   ws://{authority}{prefix}any/path",
             f"  publish     http://{authority}{prefix}any/path",
             *([f"  admin       http://{authority}{admin}"] if admin else []),
@@ -192,13 +192,6 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
         "",
     ]
     return "\n".join(lines)
-
-
-def _has_start_page(path: str) -> bool:
-    try:
-        return resolve(path).func is views.start
-    except Resolver404:
-        return False
 
 
 def _reachable(host: str) -> str:

@@ -52,8 +52,6 @@ def serve(
 ) -> None:
     """Serve by the door, and by Daphne behind it on the same event loop, until a signal ends it.
 
-    :param application: the ASGI application.
-    :param sockets: listening sockets.
     :param worker: the link to the parent, if this process is one of several workers.
     :param on_listening: called once connections are accepted and signals are handled.
     :param access_log: Daphne's, or None for no log.

@@ -127,9 +127,10 @@ class FrameReader:
         data, turn = unmask(payload, self._mask), len(payload) % 4
         self._mask = self._mask[turn:] + self._mask[:turn]
         ends = self._last and not self._left
-        # A message that is there as a whole is decoded anyway.
-        if self._discard or self._decoder is not None or not ends:
-            self._check_text(data, final=ends)
+        # A text that is there as a whole is decoded anyway.
+        if self._opcode == TEXT and (self._discard or self._decoder is not None or not ends):
+            self._decoder = decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
+            check_utf8(data, lambda part: decoder.decode(part, ends))
         if not self._discard:
             self._data.append(data)
             if len(self._data) > 1024:
@@ -138,12 +139,6 @@ class FrameReader:
             return False
         self._left = -1
         return True
-
-    def _check_text(self, payload: bytes, *, final: bool = False) -> None:
-        """Check a part of a message, if that is text."""
-        if self._opcode == TEXT:
-            self._decoder = decoder = self._decoder or codecs.getincrementaldecoder("utf-8")()
-            check_utf8(payload, lambda part: decoder.decode(part, final))
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
