@@ -85,7 +85,7 @@ async def test_page_shows_text_as_it_is(visit: Visit, server: Server, channel: s
     for line in await messages(page).locator(".line").all():
         await line.click()
     assert await messages(page).locator("pre").all_text_contents() == TEXTS[::-1]
-    assert await page.locator("script").count() == 10
+    assert await page.locator("script").count() == 11
     assert await page.locator("#list img").count() == 0
 
 
