@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -67,10 +68,11 @@ class Listen(Tool):
         asyncio.run(self._listen(chosen, options["grace"], fail_fast=options["fail_fast"]))
 
     async def _listen(self, chosen: Sequence[Registration], grace: float, *, fail_fast: bool) -> None:
-        from eventcast.listeners.sources import Server  # needs websockets, unlike --list
+        from eventcast.listeners.sources import supply  # needs websockets, unlike --list
         from eventcast.listeners.supervisor import Supervisor
 
-        supervisor = Supervisor(chosen, Server(self.url, self.headers).supply, grace=grace, fail_fast=fail_fast)
+        source = functools.partial(supply, server=self.url, headers=self.headers)
+        supervisor = Supervisor(chosen, source, grace=grace, fail_fast=fail_fast)
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows
                 asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)

@@ -33,7 +33,8 @@ SLOW_AFTER = 30.0
 class Registration:
     """A function, and how it is called: with each message, or with the silence and the return of a service.
 
-    It also gets the values that its route cuts out of the channel's name.
+    It also gets the values that its route cuts out of the channel's name. The options are those of :func:`listener` and
+    :func:`heartbeat`.
 
     :raises ImproperlyConfigured: an option has a wrong value.
     """
@@ -41,20 +42,14 @@ class Registration:
     name: str
     """The app's label, a dot, and the function's name. Unique."""
     path: str
-    """The channel, or the route of many channels, as the developer wrote it."""
     function: Callable[..., Any]
     queue: int = QUEUE
-    """Calls that may wait."""
     concurrency: int = 1
-    """Calls that run at the same time. More than one does not keep their order."""
     slow_after: float = SLOW_AFTER
-    """Seconds after which a call is logged as slow."""
     raw: bool = False
-    """Whether the function gets each message as it was published, ``str`` or ``bytes``, and not as decoded JSON."""
     watches: bool = False
     """Whether messages are beats, and the function gets a :class:`Heartbeat`."""
     timeout: float = TIMEOUT
-    """Seconds without a beat after which a service is silent."""
     route: Route = field(init=False, repr=False, compare=False)
     """The parsed path."""
 
@@ -113,8 +108,7 @@ class Registry(dict[str, Registration]):
 
         :raises ImproperlyConfigured: the name is taken.
         """
-        taken = self.get(registration.name)
-        if taken is not None:
+        if (taken := self.get(registration.name)) is not None:
             raise ImproperlyConfigured(
                 f"There are two listeners {registration.name}: of {taken.path!r} and of {registration.path!r}. "
                 "Name one of them with name=."

@@ -6,7 +6,6 @@ import functools
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from eventcast.client import State, channel_url, pattern_url, subscribe
 from eventcast.client.frames import decode_frame
@@ -24,45 +23,36 @@ READ_AHEAD = 64
 logger = logging.getLogger("eventcast.listen")
 
 
-@dataclass(frozen=True)
-class Server:
-    """The server that listeners subscribe to.
+async def supply(runner: Runner, *, server: str, headers: Mapping[str, str]) -> None:
+    """Give a runner its calls until cancelled: one for each message, or one for each alarm.
 
-    :param url: of the server with its mount, such as ``http://host/live``.
+    :param server: the URL of the server with its mount, such as ``http://host/live``.
     :param headers: headers that each request gets as well.
+    :raises Refused: the server refuses the subscription for good.
+    :raises ValueError: the server's URL is not one.
     """
+    registration = runner.registration
+    pattern, on_state = registration.route.pattern, log_states(registration)
+    url = channel_url(server, registration.path) if pattern is None else pattern_url(server, pattern)
+    if registration.watches:
+        alarms = Alarms(runner)
+        channels = [registration.path] if pattern is None else []
+        watches = Watches(registration.timeout, channels, on_full=alarms.too_many)
 
-    url: str
-    headers: Mapping[str, str]
+        def beat_of(frame: str | bytes) -> str | None:
+            found = read_frame(frame, runner)
+            return found and found[0]
 
-    async def supply(self, runner: Runner) -> None:
-        """Give a runner its calls until cancelled: one for each message, or one for each alarm.
-
-        :raises Refused: the server refuses the subscription for good.
-        :raises ValueError: the server's URL is not one.
-        """
-        registration = runner.registration
-        pattern, on_state = registration.route.pattern, log_states(registration)
-        url = channel_url(self.url, registration.path) if pattern is None else pattern_url(self.url, pattern)
-        if registration.watches:
-            alarms = Alarms(runner)
-            channels = [registration.path] if pattern is None else []
-            watches = Watches(registration.timeout, channels, on_full=alarms.too_many)
-
-            def beat_of(frame: str | bytes) -> str | None:
-                found = read_frame(frame, runner)
-                return found and found[0]
-
-            await watch(url, watches, alarms.tell, channel_of=beat_of, headers=self.headers, on_state=on_state)
-            return
-        subscription = subscribe(url, wait=True, headers=self.headers, queue=READ_AHEAD, on_state=on_state)
-        async with subscription as messages:
-            async for frame in messages:
-                found = read_frame(frame, runner)
-                if found is not None:
-                    channel, data = found
-                    prepare = functools.partial(registration.arguments, channel, data)
-                    await runner.queue.put(Call(prepare, channel, sys.getsizeof(data)))
+        await watch(url, watches, alarms.tell, channel_of=beat_of, headers=headers, on_state=on_state)
+        return
+    subscription = subscribe(url, wait=True, headers=headers, queue=READ_AHEAD, on_state=on_state)
+    async with subscription as messages:
+        async for frame in messages:
+            found = read_frame(frame, runner)
+            if found is not None:
+                channel, data = found
+                prepare = functools.partial(registration.arguments, channel, data)
+                await runner.queue.put(Call(prepare, channel, sys.getsizeof(data)))
 
 
 def read_frame(frame: str | bytes, runner: Runner) -> tuple[str, str | bytes] | None:
