@@ -12,7 +12,7 @@ from tests.live.waiting import TIMEOUT, until
 
 
 def call(channel: str = "/a", size: int = 0) -> Call:
-    return Call(lambda: None, channel, size)
+    return Call(channel, "", size)
 
 
 def queue(length: int = 2, *, wait: float = WAIT) -> CallQueue:

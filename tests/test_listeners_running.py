@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from eventcast.exceptions import UndecodableMessage
 from eventcast.listeners.queues import Call
 from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
@@ -37,8 +35,8 @@ async def start() -> AsyncIterator[Start]:
         assert await asyncio.to_thread(runner.join, TIMEOUT)
 
 
-def call(*args: Any) -> Call:
-    return Call(lambda: (args, {}), "/a")
+def call(number: int = 0) -> Call:
+    return Call("/a", str(number))
 
 
 async def end(runner: Runner) -> dict[str, int]:
@@ -95,19 +93,17 @@ async def test_call_that_raises_is_logged_and_counted(
 async def test_call_that_cannot_be_prepared_is_counted(
     kind: Any, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse() -> Any:
-        raise UndecodableMessage("It is no JSON.")
-
-    runner = start(kind(lambda: None))
-    await runner.queue.put(Call(refuse, "/a"))
-    await runner.queue.put(Call(lambda: None, "/a"))
+    runner = start(kind(lambda message: None))
+    await runner.queue.put(Call("/a", "{"))
+    await runner.queue.put(Call("/b", "1"))  # is not the listener's channel
     assert await end(runner) == {"undecodable": 1}
-    assert [record.getMessage() for record in caplog.records] == ["shop.mail: It is no JSON."]
+    (record,) = caplog.records
+    assert record.getMessage().startswith("shop.mail: A message of 1 characters on /a is not JSON.")
 
 
 async def test_sync_to_async_of_one_does_not_wait_for_another(start: Start) -> None:
     going_on = threading.Event()
-    hanging, free = (start(sync_to_async(function)) for function in (lambda: going_on.wait(TIMEOUT), lambda: None))
+    hanging, free = (start(sync_to_async(function)) for function in (lambda _: going_on.wait(TIMEOUT), lambda _: None))
     await hanging.queue.put(call())
     await until(lambda: hanging.executions)
     await free.queue.put(call())
@@ -120,10 +116,10 @@ async def test_sync_to_async_of_one_does_not_wait_for_another(start: Start) -> N
 async def test_calls_are_made_at_the_same_time_where_they_may(kind: Any, start: Start) -> None:
     meeting = threading.Barrier(3)
 
-    async def meet() -> None:
+    async def meet(number: int) -> None:
         await asyncio.to_thread(meeting.wait, TIMEOUT)
 
-    runner = start(meet if kind is as_async else functools.partial(meeting.wait, TIMEOUT), concurrency=3)
+    runner = start(meet if kind is as_async else lambda number: meeting.wait(TIMEOUT), concurrency=3)
     for _ in range(3):
         await runner.queue.put(call())
     assert await end(runner) == {"handled": 3}
@@ -134,7 +130,7 @@ async def test_slow_call_is_logged_once_and_again_after_twice_as_long(
 ) -> None:
     going_on = threading.Event()
 
-    def hang() -> None:
+    def hang(number: int) -> None:
         going_on.wait(TIMEOUT)
 
     runner = start(hang, slow_after=0.05)
@@ -153,7 +149,7 @@ async def test_slow_coroutine_is_logged_with_the_line_where_it_waits(
 ) -> None:
     waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    async def wait() -> None:
+    async def wait(number: int) -> None:
         waiting.append((asyncio.get_running_loop(), asyncio.Event()))
         await waiting[0][1].wait()
 

@@ -31,7 +31,7 @@ async def count(runner: Runner) -> None:
     counted = runner.registration
     assert isinstance(counted, Counted)
     for number in range(counted.count):
-        await runner.queue.put(Call(lambda number=number: ((number,), {}), counted.path))  # type: ignore[misc]
+        await runner.queue.put(Call(counted.path, str(number)))
     if counted.error is not None:
         raise counted.error
     await asyncio.Event().wait()

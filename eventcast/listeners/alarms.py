@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 from collections.abc import Sequence
 
@@ -51,8 +50,7 @@ class Alarms:
             with contextlib.suppress(RuntimeError):  # the event loop has ended, and no call is repeated
                 self._loop.call_soon_threadsafe(self._repeat, heartbeat, failures + 1)
 
-        prepare = functools.partial(self._runner.registration.arguments, heartbeat.channel, heartbeat)
-        self._runner.queue.offer(Call(prepare, heartbeat.channel, on_failure=on_failure))
+        self._runner.queue.offer(Call(heartbeat.channel, heartbeat, on_failure=on_failure))
 
     def _repeat(self, heartbeat: Heartbeat, failures: int) -> None:
         name, channel = self._runner.name, printable(heartbeat.channel)

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
+from eventcast.client.watching import Heartbeat
 from eventcast.engine.figures import ThreadSafeCounter
 
 SIZE = 64 * 1024 * 1024
@@ -34,11 +34,9 @@ logger = logging.getLogger("eventcast.listen")
 class Call:
     """One call: a source puts it into the listener's queue, and a worker makes it."""
 
-    prepare: Callable[[], tuple[tuple[Any, ...], dict[str, Any]] | None]
-    """Returns the arguments, or None if there is nothing to call. The worker calls it, so it may take its time.
-
-    It may raise :class:`~eventcast.exceptions.UndecodableMessage`."""
     channel: str
+    data: str | bytes | Heartbeat
+    """The message as it came, or the alarm. The worker makes arguments of it, because that may take its time."""
     size: int = 0
     """Bytes of memory that the call takes while it waits."""
     on_failure: Callable[[], object] | None = None

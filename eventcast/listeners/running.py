@@ -144,7 +144,7 @@ class Runner:
                 with self._execution(call):
                     _freshen_connections()
                     try:
-                        if (found := call.prepare()) is not None:
+                        if (found := self.registration.arguments(call.channel, call.data)) is not None:
                             self.registration.function(*found[0], **found[1])
                             self.statistics["handled"].add(1)
                     finally:
@@ -172,7 +172,7 @@ class Runner:
                 with self._execution(call) as execution:
                     await _in_database_thread(_freshen_connections)
                     try:
-                        if (found := call.prepare()) is not None:
+                        if (found := self.registration.arguments(call.channel, call.data)) is not None:
                             execution.coroutine = self.registration.function(*found[0], **found[1])
                             await execution.coroutine
                             self.statistics["handled"].add(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from collections.abc import Mapping
@@ -50,9 +49,7 @@ async def supply(runner: Runner, *, server: str, headers: Mapping[str, str]) -> 
         async for frame in messages:
             found = read_frame(frame, runner)
             if found is not None:
-                channel, data = found
-                prepare = functools.partial(registration.arguments, channel, data)
-                await runner.queue.put(Call(prepare, channel, sys.getsizeof(data)))
+                await runner.queue.put(Call(*found, size=sys.getsizeof(found[1])))
 
 
 def read_frame(frame: str | bytes, runner: Runner) -> tuple[str, str | bytes] | None:
