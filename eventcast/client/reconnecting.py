@@ -18,7 +18,6 @@ SOON, FIRST, LATEST = 0.5, 4.0, 30.0
 STEADY = 10.0
 """Seconds after which a connection counts as good. After a good connection, delays are short again."""
 
-
 QUIET = 10.0
 """Seconds between two lines about missing messages: a client that is too slow for long loses some all the time."""
 

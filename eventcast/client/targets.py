@@ -11,9 +11,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from eventcast.engine.names import has_dot_segment, url_path
 
-SCHEMES = {"http": False, "https": True, "ws": False, "wss": True}
-"""The schemes of a URL, and whether each means TLS."""
-
 _ALLOWED_IN_URLS = string.ascii_letters + string.digits + string.punctuation
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -66,11 +63,11 @@ def parse_url(url: str) -> Target:
     except ValueError as error:
         reason = "It is not UTF-8." if isinstance(error, UnicodeEncodeError) else error
         raise ValueError(f"Not a URL: {url!r:.200}. {reason}") from None
-    if parts.scheme not in SCHEMES or not host:
+    if parts.scheme not in ("http", "https", "ws", "wss") or not host:
         raise ValueError(f"Not a URL of http, https, ws or wss, such as http://127.0.0.1:8000/a: {url!r:.200}")
     if "#" in url:
         raise ValueError(f"A fragment is not sent to a server. Write # in a channel's name as %23: {url!r:.200}")
-    secure = SCHEMES[parts.scheme]
+    secure = parts.scheme in ("https", "wss")
     headers = {}
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

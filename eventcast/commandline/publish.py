@@ -61,7 +61,11 @@ class Publish(Tool):
         with Publisher(self.url, headers=self.headers) as publisher:
             sender = Sender(publisher, path, retry=options["retry"])
             if data == "-":
-                self._send_lines(sender)
+                try:
+                    for batch in batches(STANDARD_INPUT):
+                        sender.send(batch)
+                except EventcastError as error:
+                    raise sender.explain(error) from error
             else:
                 sender.send([whole(STANDARD_INPUT) if data is None else to_message(os.fsencode(data))])
         if options["json"]:
@@ -70,14 +74,6 @@ class Publish(Tool):
         if options["require_subscribers"] and sender.unheard:
             unheard = f"{path} had no subscriber for {sender.unheard} of {sender.messages} messages."
             raise Failed(unheard, ExitCode.REFUSED)
-
-    @staticmethod
-    def _send_lines(sender: Sender) -> None:
-        try:
-            for batch in batches(STANDARD_INPUT):
-                sender.send(batch)
-        except EventcastError as error:
-            raise sender.explain(error) from error
 
 
 def batches(descriptor: int) -> Iterator[list[str | bytes]]:
@@ -106,11 +102,10 @@ def whole(descriptor: int) -> str | bytes:
 
     :raises MessageTooLarge: it is over :data:`LONGEST`.
     """
-    found = bytearray()
-    while chunk := os.read(descriptor, READ):
-        found += chunk
-        _check_length(found)
-    return to_message(bytes(found))
+    with open(descriptor, "rb", closefd=False) as file:
+        found = file.read(LONGEST + 1)
+    _check_length(found)
+    return to_message(found)
 
 
 def to_message(data: bytes) -> str | bytes:
@@ -121,7 +116,7 @@ def to_message(data: bytes) -> str | bytes:
         return data
 
 
-def _check_length(found: bytearray) -> None:
+def _check_length(found: bytes | bytearray) -> None:
     if len(found) > LONGEST:
         raise MessageTooLarge(
             f"A message from standard input is over {LONGEST} bytes. Publish a link to it, or split it."

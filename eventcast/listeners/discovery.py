@@ -31,7 +31,9 @@ def discover(configs: Iterable[AppConfig] | None = None) -> list[BrokenListeners
             importlib.import_module(name)
         except Exception as error:
             registry.discard_unimported()
-            broken = BrokenListeners(f"{_place(error, name)}: {_describe(error)}")
+            # The text of a SyntaxError would repeat the place.
+            text = error.msg if isinstance(error, SyntaxError) else error
+            broken = BrokenListeners(f"{_place(error, name)}: {type(error).__name__}: {text}".rstrip(": "))
             broken.__cause__ = error
             found.append(broken)
     return found
@@ -47,9 +49,3 @@ def _place(error: Exception, name: str) -> str:
         if frame.f_globals.get("__name__") == name
     ]
     return places[-1] if places else name
-
-
-def _describe(error: Exception) -> str:
-    """The error in one line."""
-    # The text of a SyntaxError would repeat the place.
-    return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": ")
