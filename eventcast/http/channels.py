@@ -64,7 +64,11 @@ async def publish(request: HttpRequest, name: str, permit: Permit | None = None)
 
 def _told(request: HttpRequest, name: str, permit: Permit) -> Publication:
     minimal = "HTTP_PREFER" in request.META and _prefers_minimal(request)
-    return Publication(name, permit, event_of(request), minimal, payloads.decoder(request))
+    events = patterns.query_values(request.META.get("QUERY_STRING", ""), "event")
+    if len(events) > 1:
+        raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
+    event = messages.check_event_name(events[0]) if events else ""
+    return Publication(name, permit, event, minimal, payloads.decoder(request))
 
 
 def publication(request: HttpRequest, target: bytes) -> Publication | None:
@@ -156,19 +160,6 @@ def _prefers_minimal(request: HttpRequest) -> bool:
     return any(each.partition(";")[0].replace(" ", "").replace('"', "") == "return=minimal" for each in preferred)
 
 
-def event_of(request: HttpRequest) -> str:
-    """The name of the event that a request to publish gives to its messages by ``?event=``; empty for none."""
-    found = query_values(request, "event")
-    if len(found) > 1:
-        raise InvalidQuery("Give one name of an event: ?event=paid. All messages of a request have it.")
-    return messages.check_event_name(found[0]) if found else ""
-
-
-def query_values(request: HttpRequest, parameter: str) -> list[str]:
-    """What the query of a request says for a parameter, see :func:`eventcast.engine.patterns.query_values`."""
-    return patterns.query_values(request.META.get("QUERY_STRING", ""), parameter)
-
-
 def form_of(meta: dict[str, str]) -> str | None:
     """What the client accepts best: information, the page or a stream. Of equals the first, so ``*/*`` is JSON."""
     page = [pages.HTML] if conf.CHANNEL_PAGE else []
@@ -188,7 +179,8 @@ async def listen_or_ask(request: HttpRequest, wanted: str | Pattern) -> Response
             why_not = refusal
         response = pages.channel_page(request, wanted, why_not)
     elif form in FORMATS and request.method == "GET":
-        if isinstance(wanted, str) and (more := query_values(request, "channel")):
+        query = request.META.get("QUERY_STRING", "")
+        if isinstance(wanted, str) and (more := patterns.query_values(query, "channel")):
             response = await shared_streams.stream(request, [wanted, *more], FORMATS[form])
         else:
             response = await streams.stream(request, wanted, FORMATS[form])

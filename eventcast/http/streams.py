@@ -208,11 +208,10 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
     """The body of a Django response. It begins when the client is subscribed. Under Daphne the body is empty if the
     connection can be taken over."""
     protocol = daphne.find_protocol(getattr(answer.request, "scope", {}))
+    daphne.close_at_shutdown(protocol, current_hub())
     if protocol is None:
         _end_when_stopping()
-    else:
-        daphne.close_at_shutdown(protocol, current_hub())
-    if protocol is not None and conf.TRANSPORT == "auto":
+    elif conf.TRANSPORT == "auto":
         yield b""  # Daphne writes the head of the response together with the first piece.
         if (taken := daphne.take_over(protocol)) is not None:
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)

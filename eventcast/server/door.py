@@ -60,9 +60,8 @@ class Door:
     def listen(self, sock: socket.socket) -> None:
         """Accept the connections of a listening socket."""
         sock.setblocking(False)
-        name = sock.getsockname()
         self._listeners.append(sock)
-        self.loop.add_reader(sock.fileno(), self._accept, sock, name[:2] if isinstance(name, tuple) else (name, None))
+        self._resume(sock)
 
     def _accept(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
         for _ in range(ACCEPTS):
@@ -74,13 +73,15 @@ class Door:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     logger.error("No more connections can be accepted: %s", error)
                     self.loop.remove_reader(listener.fileno())
-                    self.loop.call_later(PAUSE, self._resume, listener, server)
+                    self.loop.call_later(PAUSE, self._resume, listener)
                 return
             sock.setblocking(False)
             self.connections.add(DoorConnection(self, sock, address, server))
 
-    def _resume(self, listener: socket.socket, server: tuple[str, int | None]) -> None:
+    def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:
+            name = listener.getsockname()
+            server = name[:2] if isinstance(name, tuple) else (name, None)
             self.loop.add_reader(listener.fileno(), self._accept, listener, server)
 
     def _check_times(self) -> None:

@@ -159,17 +159,15 @@ class DoorConnection(HTTPConnection):
 
     def _respond(self, response: Any) -> None:
         if isinstance(response, tuple):
-            self._open_stream(*response)
+            answer, stream = response
+            if self._still_there(stream):
+                self._log("http", "complete", status=200, size=0)
+                more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
+                stream.begin(answer.head(more + CLOSE))
         elif isinstance(response, Answer):
             self._answer(response)
         else:
             self._hand_over(self._buffer, 0)  # Its body was read.
-
-    def _open_stream(self, answer: streams.Stream, stream: streams.SocketStream) -> None:
-        if self._still_there(stream):
-            self._log("http", "complete", status=200, size=0)
-            more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
-            stream.begin(answer.head(more + CLOSE))
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")

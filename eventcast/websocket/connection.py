@@ -101,7 +101,12 @@ class WebSocketConnection(SocketSubscriber):
                     self._inbound = Inbound()
                 self._inbound.count(self, frames, len(data))
         except BrokenRule as rule:
-            self._fail(rule)
+            self._deaf, self._reader = True, None
+            if rule.code == MESSAGE_TOO_BIG:
+                refusals.count("message_too_large")
+            self.close(Closing(rule.code, rule.reason))
+            if self._buffer is None:
+                self.last_bytes_written()
             return
         self._reader = None if reader.idle else reader
 
@@ -126,15 +131,6 @@ class WebSocketConnection(SocketSubscriber):
             if self.pending > conf.SUBSCRIBER_BUFFER:
                 return  # A client that sends pings and reads nothing is owed no more: section 5.5.3 of RFC 6455.
             self.write_bytes(bytes((0x80 | PONG, len(payload))) + payload)
-
-    def _fail(self, rule: BrokenRule) -> None:
-        """Tell the client which rule it has broken, and read nothing more."""
-        self._deaf, self._reader = True, None
-        if rule.code == MESSAGE_TOO_BIG:
-            refusals.count("message_too_large")
-        self.close(Closing(rule.code, rule.reason))
-        if self._buffer is None:
-            self.last_bytes_written()
 
     # --- publishing -------------------------------------------------------------------------------------------------
 

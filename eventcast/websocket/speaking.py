@@ -67,14 +67,11 @@ class Speaker:
             if (channel := subscriber.channel) is not None:
                 channel.lost += channel.count
         except Refused as refusal:
-            self._close(refusal, subscriber)
+            client = f"channel {names.quoted(self._channel)}, peer {subscriber.peer or 'unknown'}"
+            refusals.note(refusals.PUBLISH, refusal, client, what=" a message on a socket")
+            code = MESSAGE_TOO_BIG if isinstance(refusal, MessageTooLarge) else POLICY_VIOLATION
+            subscriber.close(Closing(code, refusal.detail))
         # A queue that has something does not wait, and neither would a client's task while the client goes on.
         if time.monotonic() >= self._turn_ends:
             await asyncio.sleep(0)
             self._turn_ends = time.monotonic() + SLICE
-
-    def _close(self, refusal: Refused, subscriber: Subscriber) -> None:
-        client = f"channel {names.quoted(self._channel)}, peer {subscriber.peer or 'unknown'}"
-        refusals.note(refusals.PUBLISH, refusal, client, what=" a message on a socket")
-        code = MESSAGE_TOO_BIG if isinstance(refusal, MessageTooLarge) else POLICY_VIOLATION
-        subscriber.close(Closing(code, refusal.detail))
