@@ -19,9 +19,9 @@ from eventcast.conf import SETTINGS, conf, left_open
 from eventcast.layers import InMemoryChannelLayer, is_local
 from eventcast.listeners import discover
 from eventcast.security import origins
-from eventcast.security.addresses import proxies
 from eventcast.security.authorization.asking import find
 from eventcast.security.authorization.base import Open
+from eventcast.security.clients import proxies
 
 CHECKED_ELSEWHERE = {"ALLOWED_ORIGINS", "AUTHORIZATION", "KEYS", "SESSIONS", "RULES"}
 LISTS_OF_PERMISSIONS = {f"eventcast.authorization.{name}": name.upper() for name in ("Keys", "Sessions", "Rules")}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventcast.security.addresses import MAX_HOPS, client_address, group, parse, proxies
+from eventcast.security.clients import MAX_HOPS, client_address, group, parse_address, proxies
 
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "fd00::/8")
 ADDRESSES = st.ip_addresses().map(str)
@@ -58,12 +58,12 @@ def test_client_address_falls_back_where_rubbish_stands(rubbish: str) -> None:
 
 @given(CLIENTS, st.text(), st.lists(PROXIES, max_size=5))
 def test_client_address_cannot_be_chosen_by_the_client(address: str, sent: str, passed: list[str]) -> None:
-    assert client("127.0.0.1", ", ".join([sent, address, *passed])) == str(parse(address))
+    assert client("127.0.0.1", ", ".join([sent, address, *passed])) == str(parse_address(address))
 
 
 @given(CLIENTS, st.text())
 def test_client_address_of_a_stranger_is_his_own(address: str, sent: str) -> None:
-    assert client(address, sent) == str(parse(address))
+    assert client(address, sent) == str(parse_address(address))
 
 
 @given(st.text(max_size=40), st.text())
@@ -77,7 +77,7 @@ def test_client_address_looks_at_no_more_entries_than_it_says() -> None:
 
 @given(ADDRESSES)
 def test_parse_reads_every_address(address: str) -> None:
-    assert parse(address) is not None
+    assert parse_address(address) is not None
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.0/33", "proxy.example.com", "", "UNIX", "*"])

@@ -42,7 +42,7 @@ class Quotas:
     def reserve(self, wanted: str | Pattern, address: str) -> Place:
         """Reserve a place, until :meth:`release`.
 
-        :param address: the client's address, see ``security.addresses.group``; empty for no limit.
+        :param address: the client's address, see ``security.clients.group``; empty for no limit.
         :raises Refused: a limit is reached.
         """
         place = key, counted = _key(wanted), address if conf.MAX_SUBSCRIBERS_PER_ADDRESS else ""
