@@ -65,7 +65,7 @@ class Connections:
         here, there = socket.socketpair()
         here.setblocking(False)
         hub = current_hub()
-        subscriber, client = WebSocketConnection(here, hub.keepalive.schedule(20, 30)), Client(there, pause=pause)
+        subscriber, client = WebSocketConnection(here, hub.keepalive.schedule(20, 30), None), Client(there, pause=pause)
         self.subscribers.append(subscriber)
         self.clients.append(client)
         await hub.subscribe(channel, subscriber)

@@ -261,7 +261,7 @@ async def test_nothing_is_written_before_the_handshake_is_answered() -> None:
     here.setblocking(False)
     there.setblocking(False)
     hub = current_hub()
-    connection = WebSocketConnection(here, hub.keepalive.schedule(20, 30))
+    connection = WebSocketConnection(here, hub.keepalive.schedule(20, 30), None)
     await hub.subscribe("/a", connection)
     for number in range(10):  # On the loop, where a publisher makes subscribers that are behind write at once.
         publish("/a", f"{number}".ljust(90))

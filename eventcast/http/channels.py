@@ -88,20 +88,19 @@ def publication(request: HttpRequest, target: bytes) -> Publication | None:
 WAITING = Answer()
 """Stands for an answer that comes later."""
 
+Then = Callable[[Answer | LayerUnavailable], object]
+"""Takes that answer, or what refuses it."""
 
-def publish_at_once(
-    told: Publication, body: bytes, then: Callable[[Answer | LayerUnavailable], object]
-) -> Answer | None:
+
+def publish_at_once(told: Publication, body: bytes, then: Then) -> Answer | None:
     """Publish what a request carries of which the head is known.
 
-    :param then: called with the answer later, or with what refuses it, if :data:`WAITING` is returned.
+    :param then: called later if :data:`WAITING` is returned.
     :returns: None if the publisher has to wait, or is to be refused: then nothing has happened.
     :raises LayerUnavailable: the channel layer has not taken it.
     """
     ends = told.permit.expires_at
-    if told.decode is None or (ends is not None and ends <= time.time()):
-        return None
-    if len(body) > conf.MAX_BODY_SIZE:
+    if told.decode is None or (ends is not None and ends <= time.time()) or len(body) > conf.MAX_BODY_SIZE:
         return None
     try:
         found = told.decode(body)
@@ -115,12 +114,7 @@ def publish_at_once(
     return WAITING
 
 
-def _answer_later(
-    told: Publication,
-    count: int,
-    then: Callable[[Answer | LayerUnavailable], object],
-    outcome: Reach | LayerUnavailable,
-) -> None:
+def _answer_later(told: Publication, count: int, then: Then, outcome: Reach | LayerUnavailable) -> None:
     then(_answer(told, count, outcome) if isinstance(outcome, Reach) else outcome)
 
 

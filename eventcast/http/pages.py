@@ -49,17 +49,10 @@ def channel_page(request: HttpRequest, wanted: str | Pattern, refusal: Refused |
         "url": request.build_absolute_uri(None if many else names.url_path(name)),
         "many": many,
         "limit": str(conf.MAX_MESSAGE_SIZE),
-        "refusal": refusal,
-        "detail": translated(refusal.detail) if refusal else "",
         **_ways_in(request, wanted),
         "admin": path_of("admin:eventcast_channel_changelist"),
     }
-    response = _page("eventcast/channel.html", context, connect=request.get_host())
-    if refusal is not None:
-        response.status_code = refusal.status
-        for header, value in refusal.answer_headers().items():
-            response[header] = value
-    return response
+    return _page("eventcast/channel.html", context, request.get_host(), refusal)
 
 
 def start_page(request: HttpRequest) -> HttpResponse:
@@ -70,7 +63,7 @@ def start_page(request: HttpRequest) -> HttpResponse:
         **_ways_in(request, patterns.parse(f"{request.path}<path:any>")),
         "admin": path_of("admin:index"),
     }
-    return _page("eventcast/start.html", context, connect=request.get_host())
+    return _page("eventcast/start.html", context, request.get_host())
 
 
 def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
@@ -79,13 +72,8 @@ def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
     wants_login = refusal.status in (401, 403) and request.method == "GET" and admission.cookies_count()
     asked = LOCALE in settings.MIDDLEWARE and not hasattr(request, "LANGUAGE_CODE")
     with override(get_language_from_request(request)) if asked else nullcontext():
-        context = {
-            "refusal": refusal,
-            "detail": translated(refusal.detail),
-            "login": login_url(request) if wants_login else "",
-            "back": request.path,
-        }
-        response = _page("eventcast/refused.html", context)
+        context = {"login": login_url(request) if wants_login else "", "back": request.path}
+        response = _page("eventcast/refused.html", context, refusal=refusal)
     patch_vary_headers(response, ["Accept"])
     return response
 
@@ -144,9 +132,11 @@ def content_security_policy(static_url: str, connect: str = "") -> str:
     )
 
 
-def _page(template: str, context: dict[str, Any], connect: str = "") -> HttpResponse:
+def _page(template: str, context: dict[str, Any], connect: str = "", refusal: Refused | None = None) -> HttpResponse:
     context |= {"words": words(get_language()), "home": path_of("eventcast_start")}
-    response = HttpResponse(_render(template, context))
+    context |= {"refusal": refusal, "detail": translated(refusal.detail) if refusal else ""}
+    status, headers = (refusal.status, refusal.answer_headers()) if refusal else (200, {})
+    response = HttpResponse(_render(template, context), status=status, headers=headers)
     response["Content-Security-Policy"] = content_security_policy(static("eventcast/"), connect)
     response["Referrer-Policy"] = "same-origin"
     response["X-Content-Type-Options"] = "nosniff"

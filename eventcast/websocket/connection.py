@@ -56,9 +56,7 @@ class WebSocketConnection(SocketSubscriber):
 
     transport = "websocket"
 
-    def __init__(
-        self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None = None, **described: str
-    ) -> None:
+    def __init__(self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None, **described: str) -> None:
         super().__init__(sock, pings, **described)
         self._reader: FrameReader | None = None
         self._inbound: Inbound | None = None

@@ -57,9 +57,7 @@ class V1Connection(WebSocketConnection):
 
     __slots__ = ()
 
-    def __init__(
-        self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None = None, **described: str
-    ) -> None:
+    def __init__(self, sock: socket.socket, pings: PingSchedule, speaker: Speaker | None, **described: str) -> None:
         super().__init__(sock, pings, speaker, **described)
         self.encoder = LINE_FRAMES
         self.viewer = True
