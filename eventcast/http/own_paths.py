@@ -129,10 +129,8 @@ async def subscribe(request: HttpRequest) -> Response:
 
 
 def health(own: bytes) -> Answer | None:
-    """The answer to a probe, by its path below the mount; None for any other path.
-
-    Nothing is checked before, not even the ``Host``: load balancers ask by the address.
-    """
+    """The answer to a probe, by its path below the mount; None for any other path. Nothing is checked before, not even
+    the ``Host``: load balancers ask by the address."""
     if own == READY and any(hub.stopping for hub in hubs()):
         return refusal_answer(LayerUnavailable("The server is going away. Send requests to another one."))
     if own == READY and getattr(get_layer(), "degraded", False):

@@ -29,6 +29,8 @@ from eventcast.engine import names, patterns
 from eventcast.engine.patterns import Pattern
 from eventcast.exceptions import Refused, Sentence
 from eventcast.security import admission
+from eventcast.security.authorization import asking
+from eventcast.security.authorization.sessions import Sessions
 
 HTML = "text/html"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
@@ -79,7 +81,10 @@ def refusal_page(request: HttpRequest, refusal: Refused) -> HttpResponse:
 
 
 def _ways_in(request: HttpRequest, wanted: str | Pattern) -> dict[str, Any]:
-    by_login, by_key = admission.ways_in(wanted)
+    """Whether a key or a token, and where a login, may let a client listen to a channel, or to all of a pattern."""
+    deciders = asking.current().deciders("subscribe", wanted)
+    by_login = any(each.uses_cookies for each in deciders)
+    by_key = any(not isinstance(each, Sessions) for each in deciders)
     return {"takes_key": by_key, "login": login_url(request) if by_login else ""}
 
 

@@ -24,7 +24,6 @@ class Request(ASGIRequest):
 
     :param client: the address and port of the client; None for a Unix socket.
     :param server: the address and port, or the path, that it is connected to.
-    :param websocket: whether it is a WebSocket's handshake.
     """
 
     # What Django looks for on a request, and what its own constructor sets.

@@ -55,10 +55,8 @@ async def channel(request: HttpRequest) -> Any:
 
 @view
 async def start(request: HttpRequest) -> Any:
-    """The path of a mount itself: for a browser the start page, for all others the channel of this name.
-
-    The channel's own page is at ``?channel``.
-    """
+    """The path of a mount itself: for a browser the start page, for all others the channel of this name. The channel's
+    own page is at ``?channel``."""
     if not request.META["QUERY_STRING"] and _asks_for_page(request):
         response = pages.start_page(request)
         patch_vary_headers(response, ["Accept"])

@@ -27,7 +27,7 @@ from eventcast.security import origins, revocation, throttling
 from eventcast.security.authorization import asking
 from eventcast.security.authorization.base import Action, Authorization
 from eventcast.security.authorization.permits import Permit
-from eventcast.security.authorization.sessions import Sessions, Viewers
+from eventcast.security.authorization.sessions import Viewers
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
@@ -91,12 +91,6 @@ def _checked_by(request: HttpRequest) -> Authorization:
 def cookies_count() -> bool:
     """Whether cookies may let a client in. A browser sends cookies with the requests of every page that it shows."""
     return bool(asking.current().uses_cookies)
-
-
-def ways_in(wanted: str | Pattern) -> tuple[bool, bool]:
-    """Whether a login, and whether a key or a token, may let a client listen to a channel, or to all of a pattern."""
-    deciders = asking.current().deciders("subscribe", wanted)
-    return any(each.uses_cookies for each in deciders), any(not isinstance(each, Sessions) for each in deciders)
 
 
 def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:

@@ -52,7 +52,6 @@ def client_address(peer: str, forwarded: str, trusts: Callable[[Address | None],
 
     :param peer: the other end of the connection; an empty string for a Unix socket.
     :param forwarded: the request's ``X-Forwarded-For``; several of them joined by commas.
-    :param trusts: made by :func:`proxies`.
     :returns: an empty string if no trusted proxy vouches for an address; ``peer`` unchanged if it is no address.
     """
     address = parse_address(peer.partition("%")[0])
@@ -128,10 +127,8 @@ def group_of(request: HttpRequest) -> str:
 
 
 def describe(scope: Mapping[str, Any]) -> str:
-    """The client behind an ASGI scope for people to read, ``host:port``; a port only if it is the connection's own.
-
-    An empty string where the server tells no address, as for Unix sockets.
-    """
+    """The client behind an ASGI scope for people to read, ``host:port``; a port only if it is the connection's own;
+    empty where the server tells no address."""
     client = scope.get("client")
     # A server that believes X-Forwarded-For, as Daphne with --proxy-headers, has put there what the client wrote.
     peer = names.printable(f"{client[0]:.60}:{client[1]}") if client else ""

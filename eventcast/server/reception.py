@@ -208,11 +208,7 @@ class DoorConnection(HTTPConnection):
         self._read_body(lambda body: self._hand_over(body + self._buffer, len(body) if has_body else None))
 
     def _hand_over(self, received: bytes, length: int | None = None) -> None:
-        """Give the connection to Daphne.
-
-        :param received: what has come after the head.
-        :param length: the length of the body, where it was read already.
-        """
+        """Give Daphne the connection, with what has come after the head; ``length`` is that of a body that was read."""
         if not self._gone:
             head, self._busy = self._head, True
             # A client that listens, and closes its side, has left.

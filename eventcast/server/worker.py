@@ -46,10 +46,8 @@ class Worker:
         return None if data == RETIRE else json.loads(data), [socket.socket(fileno=each) for each in descriptors]
 
     def join(self, stop: Callable[..., None]) -> None:
-        """Listen to the parent, on the event loop that serves.
-
-        :param stop: called once the parent has ended, or with ``retired=True`` when another worker takes over.
-        """
+        """Listen to the parent, on the event loop that serves. ``stop`` is called once the parent has ended, or with
+        ``retired=True`` when another worker takes over."""
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._control.setblocking(False)

@@ -90,12 +90,8 @@ class WorkerProcess:
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent, which paces the end.
             )
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.outputs = (
-            _Output(number, self.process.stdout, sys.stdout),
-            _Output(number, self.process.stderr, sys.stderr),
-        )
+        pipes = (self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)
+        self.outputs = [_Output(number, pipe, to) for pipe, to in pipes if pipe is not None]
 
     def tell(self, peers: Sequence[tuple[int, bool, socket.socket]], listeners: Sequence[socket.socket] = ()) -> None:
         """Give it sockets: links to other workers, and in the beginning those it listens on."""

@@ -30,11 +30,7 @@ HEARTBEAT = 20.0
 
 def message_in(frame: str | bytes) -> tuple[str | bytes, str] | None:
     """The message that a client publishes by a frame, and the name of its event; None for an object with a ``type``,
-    which later versions know.
-
-    :raises MalformedBody: the frame is neither.
-    :raises InvalidEventName: the name has a line break, or is too long.
-    """
+    which later versions know."""
     try:
         found = json.loads(frame)
         if isinstance(found, dict) and "type" in found:
