@@ -92,12 +92,11 @@ Then = Callable[[Answer | LayerUnavailable], object]
 """Takes that answer, or what refuses it."""
 
 
-def publish_at_once(told: Publication, body: bytes, then: Then) -> Answer | None:
+def publish_at_once(told: Publication, body: bytes, then: Then) -> Answer | LayerUnavailable | None:
     """Publish what a request carries of which the head is known.
 
     :param then: called later if :data:`WAITING` is returned.
     :returns: None if the publisher has to wait, or is to be refused: then nothing has happened.
-    :raises LayerUnavailable: the channel layer has not taken it.
     """
     ends = told.permit.expires_at
     if told.decode is None or (ends is not None and ends <= time.time()) or len(body) > conf.MAX_BODY_SIZE:
@@ -105,9 +104,11 @@ def publish_at_once(told: Publication, body: bytes, then: Then) -> Answer | None
     try:
         found = told.decode(body)
         event = _checked(told, found)
+        begun = sending.send_nowait(event, count=not told.minimal)
+    except LayerUnavailable as refusal:
+        return refusal
     except Refused:
         return None
-    begun = sending.send_nowait(event, count=not told.minimal)
     if begun is None or isinstance(begun, Reach):
         return None if begun is None else _answer(told, len(found), begun)
     begun.then = functools.partial(_answer_later, told, len(found), then)

@@ -110,11 +110,7 @@ class DoorConnection(HTTPConnection):
         length, buffer = self._head.length, self._buffer
         if length is None or length > len(buffer):
             return False
-        answer: Answer | LayerUnavailable | None
-        try:
-            answer = channels.publish_at_once(told, buffer[:length], self._published)
-        except LayerUnavailable as refusal:
-            answer = refusal
+        answer = channels.publish_at_once(told, buffer[:length], self._published)
         if answer is None:
             return False
         self._buffer = buffer[length:]
