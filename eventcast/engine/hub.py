@@ -143,10 +143,10 @@ class Hub:
             name, by_pattern = event["channel"], event["type"] == messages.PATTERNS_TYPE
             own = self.channels.get(name)
             # The lookup comes before decoding: a message that no pattern matches is not decoded.
-            heard = self.patterns.matching(name) if by_pattern else () if own is None else (own,)
-            if heard:
+            found = self.patterns.matching(name) if by_pattern else () if own is None else (own,)
+            if found:
                 received = messages.from_layer(event)
-                for channel in heard:
+                for channel in found:
                     self._enqueue(channel, received)
             elif not by_pattern:
                 self._memberships.leave_stale(name)

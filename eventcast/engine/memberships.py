@@ -62,9 +62,6 @@ class Memberships:
         self._failures = 0  # Consecutive errors of receive().
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._memberships
-
     async def join(self, channel: str) -> None:
         """Join the group of a channel. Each call needs one :meth:`leave`, unless it raises.
 

@@ -70,12 +70,12 @@ async def asend(event: dict[str, Any], *, count: bool = True) -> Reach:
     for hub in hubs():  # Subscribers may be on other event loops.
         if hub.is_crowded(channel):
             await hub.wait_while_crowded(channel)
-    heard = presence.subscriber_count(channel)
+    here = presence.subscriber_count(channel)
     if isinstance(layer, InMemoryChannelLayer):
         _send_in_memory(layer, event)
     elif not captures:
-        return (await _send_by_layer(layer, event, count)).with_more(heard)
-    return Reach(heard)
+        return (await _send_by_layer(layer, event, count)).with_more(here)
+    return Reach(here)
 
 
 def can_send_nowait(layer: BaseChannelLayer) -> bool:
@@ -89,7 +89,7 @@ def send_nowait(event: dict[str, Any], *, count: bool = True) -> Reach | Broadca
     :returns: None if it has not sent: subscribers have to catch up first, or the layer is not supported.
     :raises LayerUnavailable: as :func:`publish`.
     """
-    layer, heard, channel = get_layer(), 0, event["channel"]
+    layer, total, channel = get_layer(), 0, event["channel"]
     shared = layer if isinstance(layer, ClusterLayer) else None
     if shared is None:
         if not isinstance(layer, InMemoryChannelLayer):
@@ -101,11 +101,11 @@ def send_nowait(event: dict[str, Any], *, count: bool = True) -> Reach | Broadca
     for hub in hubs():
         if (here := hub.count_unless_crowded(channel)) is None:
             return None
-        heard += here
+        total += here
     if shared is not None:
-        return shared.begin(_sends(event), count=count, more=heard, note=_record)
+        return shared.begin(_sends(event), count=count, more=total, note=_record)
     _send_in_memory(layer, event)
-    return Reach(heard)
+    return Reach(total)
 
 
 def send(event: dict[str, Any], *, count: bool = False) -> int:
