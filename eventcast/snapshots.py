@@ -110,8 +110,8 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
 async def let_in(
     subscriber: BufferedSubscriber | MultiplexedSubscriber, request: HttpRequest, wanted: str | Pattern, permit: Permit
 ) -> None:
-    """Let a subscriber in, and owe it the snapshot of its channel first. Without a snapshot, this waits for no more
-    than :func:`eventcast.security.admission.let_in`.
+    """Subscribe, and put the snapshot of the channel first in the send buffer. Without a snapshot, this waits only for
+    :func:`eventcast.security.admission.let_in`.
 
     An operator that watches the channel has no snapshot, because an operator sees what is published.
 

@@ -131,13 +131,13 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
         try:
             theirs.recv(1_000_000)
         except BlockingIOError:
-            return not link.owed
+            return not link.pending
         return False
 
     await until(read)
     assert "Worker 7 reads again; 1 messages for it were lost" in caplog.text
     await member.published("t", b"heard")
-    await until(lambda: not link.owed)
+    await until(lambda: not link.pending)
     assert len(member.dropped) == 1
     theirs.close()
     await member.close()

@@ -198,14 +198,14 @@ async def test_renewal_ends_with_the_last_member(joined: Memberships, layer: Fla
     await until(lambda: joined._renewal is None)
 
 
-async def test_unwanted_group_is_left_again(joined: Memberships, layer: FlakyLayer) -> None:
+async def test_stale_group_is_left_again(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/a")
     await layer.group_add(names.group_name("/b"), joined._layer_channel)
     joined.leave_stale("/b")
     await until(lambda: members(layer, "/b") == 0)
 
 
-async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_left(
+async def test_stale_group_is_joined_after_the_layer_has_heard_that_it_is_left(
     joined: Memberships, layer: FlakyLayer
 ) -> None:
     # The other way round, on two connections to a Redis, the subscriber would never hear anything.
@@ -221,14 +221,14 @@ async def test_unwanted_group_is_joined_after_the_layer_has_heard_that_it_is_lef
     assert members(layer, "/a") == 1
 
 
-async def test_unwanted_group_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
+async def test_stale_group_leaves_no_trace(joined: Memberships, layer: FlakyLayer) -> None:
     await joined.join("/b")
     joined.leave_stale("/a")
     await until(lambda: not joined._tasks)
     assert list(joined._memberships) == ["/b"]
 
 
-async def test_unwanted_group_is_kept_when_a_subscriber_has_come(joined: Memberships, layer: FlakyLayer) -> None:
+async def test_stale_group_is_kept_when_a_subscriber_has_come(joined: Memberships, layer: FlakyLayer) -> None:
     joined.leave_stale("/a")
     await joined.join("/a")
     await until(lambda: not joined._tasks)

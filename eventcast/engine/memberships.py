@@ -57,8 +57,8 @@ class Memberships:
         self._layer_channel = ""
         self._receiver: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
-        self._steady: asyncio.TimerHandle | None = None  # Runs after an error until STEADY seconds have passed.
-        self._starting = asyncio.Lock()
+        self._steady_timer: asyncio.TimerHandle | None = None  # Runs after an error until STEADY seconds have passed.
+        self._start_lock = asyncio.Lock()
         self._failures = 0  # Consecutive errors of receive().
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -112,13 +112,13 @@ class Memberships:
         if channel not in self._memberships and not isinstance(self._layer, InMemoryChannelLayer):
             # The membership has a lock: a join waits until this has left, so that the layer gets the two in order.
             membership = self._memberships[channel] = _Membership()
-            self._in_background(self._discard(channel, membership, unwanted=True))
+            self._in_background(self._discard(channel, membership, stale=True))
 
-    async def _discard(self, channel: str, membership: _Membership, *, unwanted: bool = False) -> None:
+    async def _discard(self, channel: str, membership: _Membership, *, stale: bool = False) -> None:
         """Leave the group, unless it has users again."""
         try:
             async with membership.lock:
-                if (membership.joined or unwanted) and not membership.users:
+                if (membership.joined or stale) and not membership.users:
                     membership.joined = False
                     await self._layer.group_discard(names.group_name(channel), self._layer_channel)
         except Exception as error:
@@ -132,7 +132,7 @@ class Memberships:
 
     async def _add(self, channel: str) -> None:
         try:
-            async with self._starting:
+            async with self._start_lock:
                 if not self._layer_channel:
                     self._layer_channel = await self._layer.new_channel("eventcast.hub")
                     if isinstance(self._layer, ClusterLayer):
@@ -163,13 +163,13 @@ class Memberships:
             self._receiver = None
         if self._renewal is not None:
             self._renewal.cancel()
-        self._stop_trial()
+        self._cancel_steady_timer()
         self._renewal, self._failures = None, 0
 
-    def _stop_trial(self) -> None:
-        if self._steady is not None:
-            self._steady.cancel()
-            self._steady = None
+    def _cancel_steady_timer(self) -> None:
+        if self._steady_timer is not None:
+            self._steady_timer.cancel()
+            self._steady_timer = None
 
     async def _receive(self) -> None:
         taken = 0
@@ -194,14 +194,14 @@ class Memberships:
         self._failures += 1
         if self._failures == 1:
             logger.error("Receiving from the channel layer fails; retrying: %r", error)
-        self._stop_trial()
+        self._cancel_steady_timer()
         await asyncio.sleep(random.uniform(0, min(LONGEST_RETRY, 0.1 * 2 ** min(self._failures, 10))))
         if await self._rejoin():
             # Receiving may still fail, and returns nothing while nothing is published. So a timer decides.
-            self._steady = asyncio.get_running_loop().call_later(STEADY, self._recovered)
+            self._steady_timer = asyncio.get_running_loop().call_later(STEADY, self._recovered)
 
     def _recovered(self) -> None:
-        self._stop_trial()
+        self._cancel_steady_timer()
         if self._failures:
             self._failures = 0
             logger.warning("The channel layer is back; messages that were published meanwhile are lost.")

@@ -162,7 +162,7 @@ class ResponseStream(MultiplexedConnection):
         self.encoder = answer.format.plain
         self._format = answer.format
         self._sent = 0
-        """Bytes that the server has got of the first pieces owed."""
+        """Bytes of the first buffered pieces that the server has taken."""
         self._news = asyncio.Event()
         self._task = asyncio.current_task()
 

@@ -63,7 +63,7 @@ class Link:
         self.serves = False
         """Whether the other worker has said HELLO: from then on it confirms subscriptions."""
         self.stuck = False
-        self.owed = 0
+        self.pending = 0
         """Bytes pending."""
         self.closed = False
         self._take, self._pause, self._forget = take, pause, forget
@@ -86,7 +86,7 @@ class Link:
         if self.closed:
             return
         self._pending.append(frame)
-        self.owed += len(frame)
+        self.pending += len(frame)
         if not self._waits_to_write and not self._in_line:
             self._in_line = True
             self._loop.call_soon(self.flush)
@@ -99,7 +99,7 @@ class Link:
 
     async def wait_for_room(self) -> None:
         """Wait until less than :data:`HIGH_WATER` is pending, but not for a worker that is stuck."""
-        if not self.stuck and self.owed >= HIGH_WATER:
+        if not self.stuck and self.pending >= HIGH_WATER:
             self._room.clear()
             self.stuck = not await within(PATIENCE, self._room)
 
@@ -109,7 +109,7 @@ class Link:
         try:
             while self._pending:
                 sent = self._socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
-                self.owed -= sent
+                self.pending -= sent
                 while sent:
                     size = len(self._pending[0])
                     if sent < size:
@@ -130,7 +130,7 @@ class Link:
             if self._lost:
                 logger.warning("Worker %d reads again; %d messages for it were lost.", self.number, self._lost)
                 self._lost = 0
-        if self.owed < HIGH_WATER:
+        if self.pending < HIGH_WATER:
             self._room.set()
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Link:
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         self._pending.clear()
-        self.owed = 0
+        self.pending = 0
         self._room.set()
         self.greeted.set()
         self._forget(self)

@@ -74,7 +74,7 @@ class MeshBus(Bus):
         """Send the pending frames, then end all links."""
         loop = asyncio.get_running_loop()
         end = loop.time() + FAREWELL
-        while any(link.owed for link in self._links) and loop.time() < end:  # noqa: ASYNC110 (no event for it)
+        while any(link.pending for link in self._links) and loop.time() < end:  # noqa: ASYNC110 (no event for it)
             await asyncio.sleep(0.01)
         for link in list(self._links):
             link.close()
@@ -108,7 +108,7 @@ class MeshBus(Bus):
         links = self._wanting.get(topic, ())
         message = frame(MESSAGE, topic, payload) if links else b""
         for link in links:
-            if link.owed < BOUND:
+            if link.pending < BOUND:
                 link.put(message)
             else:
                 link.lose()
@@ -119,7 +119,7 @@ class MeshBus(Bus):
         return topic in self._wanting
 
     def is_crowded(self) -> bool:
-        return any(link.owed >= HIGH_WATER and not link.stuck for link in self._links)
+        return any(link.pending >= HIGH_WATER and not link.stuck for link in self._links)
 
     async def wait_for_room(self, topics: Sequence[str]) -> None:
         for link in {link for topic in topics for link in self._wanting.get(topic, ())}:

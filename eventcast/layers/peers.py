@@ -42,7 +42,7 @@ class Peers(BaseChannelLayer):
     def __init__(self, bus: Bus, **options: Any) -> None:
         super().__init__(**options)
         self.bus = bus
-        bus.receive, bus.paused, bus.lost = self._receive, self._pay, self._note_lost
+        bus.receive, bus.paused, bus.lost = self._receive, self._send_counts, self._note_lost
         bus.returned = lambda: self._heartbeats.start()
         self.describe_with: Callable[[], dict[str, Any]] = dict
         """Describes this process in its heartbeats, always in about the same number of bytes."""
@@ -52,7 +52,7 @@ class Peers(BaseChannelLayer):
         self._in_threads: set[str] = set()
         self._replies: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._owed: dict[bytes, list[tuple[int, int]]] = {}
+        self._unsent_counts: dict[bytes, list[tuple[int, int]]] = {}
         """Counts for other processes. They are sent after the last message of the piece that asked for them."""
         self._name()
 
@@ -178,7 +178,7 @@ class Peers(BaseChannelLayer):
             if topic.startswith(GROUP):
                 count = self._receive_group(topic[len(GROUP) :], content)
                 if number:
-                    self._owed.setdefault(sender, []).append((number, count))
+                    self._unsent_counts.setdefault(sender, []).append((number, count))
             else:
                 self._receive_own(sender.hex(), number, *content)
         except Exception:
@@ -212,10 +212,10 @@ class Peers(BaseChannelLayer):
         except Exception:
             logger.exception("The question %r of another process could not be answered.", name)
 
-    def _pay(self) -> None:
-        if self._owed:
-            owed, self._owed = self._owed, {}
-            for sender, counts in owed.items():
+    def _send_counts(self) -> None:
+        if self._unsent_counts:
+            unsent, self._unsent_counts = self._unsent_counts, {}
+            for sender, counts in unsent.items():
                 self._tell(PROCESS + sender.hex(), ["counts", counts])
 
     def _note_lost(self, topic: str, number: int) -> None:

@@ -63,7 +63,7 @@ class ASGIWebSocket(BufferedSubscriber):
         return 0
 
     def tell(self, text: str) -> None:
-        """Send a text that is for this client alone, behind what is owed."""
+        """Send a text to this client only, after the buffered messages."""
         self._append(Piece(text.encode(), overhead=OVERHEAD))
         self._wake()
 

@@ -127,7 +127,7 @@ class WebSocketConnection(SocketSubscriber):
                 self.connection_lost()
                 return
             if self.pending > conf.SUBSCRIBER_BUFFER:
-                return  # A client that sends pings and reads nothing is owed no more: section 5.5.3 of RFC 6455.
+                return  # The client reads nothing. RFC 6455 section 5.5.3 allows to answer only the last ping.
             self.write_bytes(bytes((0x80 | PONG, len(payload))) + payload)
 
     # --- publishing -------------------------------------------------------------------------------------------------
