@@ -107,17 +107,17 @@ def snapshot(path: str, *, event: str = "") -> Callable[[Function], Function]:
     return decorate
 
 
-async def let_in(
+async def subscribe(
     subscriber: BufferedSubscriber | MultiplexedSubscriber, request: HttpRequest, wanted: str | Pattern, permit: Permit
 ) -> None:
     """Subscribe, and put the snapshot of the channel first in the send buffer. Without a snapshot, this waits only for
-    :func:`eventcast.security.admission.let_in`.
+    :func:`eventcast.security.admission.subscribe`.
 
     An operator that watches the channel has no snapshot, because an operator sees what is published.
 
     :raises Refused: as that function; there is no place, or the snapshot is refused or has failed.
     """
-    await admission.let_in(subscriber, wanted, permit)
+    await admission.subscribe(subscriber, wanted, permit)
     if not isinstance(wanted, str) or subscriber.watching:
         return
     for found in registry:

@@ -57,7 +57,7 @@ async def enter(
     """Let a stream in; returns it."""
     subscriber = subscriber or stream()
     subscriber.watching = watching
-    await snapshots.let_in(subscriber, AsyncRequestFactory().get("/a"), wanted, Permit())
+    await snapshots.subscribe(subscriber, AsyncRequestFactory().get("/a"), wanted, Permit())
     return subscriber
 
 

@@ -30,7 +30,7 @@ class SharedStream(Stream):
         super().__init__(request, next(iter(found)), format, Permit())
         self._found = found
 
-    async def let_in(self, connection: MultiplexedConnection) -> None:
+    async def subscribe(self, connection: MultiplexedConnection) -> None:
         connection.hub = current_hub()  # It counts the buffered bytes.
         admitted = {name: found for name, found in self._found.items() if isinstance(found, Permit)}
         subscribers = {
@@ -45,7 +45,7 @@ class SharedStream(Stream):
         try:
             for name, subscriber in subscribers.items():
                 try:
-                    await snapshots.let_in(subscriber, self.request, name, admitted[name])
+                    await snapshots.subscribe(subscriber, self.request, name, admitted[name])
                 except Refused as refusal:
                     if not subscriber.closed:
                         subscriber.closed = True

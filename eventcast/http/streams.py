@@ -71,9 +71,9 @@ class Stream(Answer):
         self.described = clients.described(request, permit.user, permit.identity)
         """What a subscriber is told of its client."""
 
-    async def let_in(self, connection: MultiplexedConnection) -> None:
-        """Let its subscriber in."""
-        await snapshots.let_in(connection, self.request, self.wanted, self.permit)
+    async def subscribe(self, connection: MultiplexedConnection) -> None:
+        """Subscribe."""
+        await snapshots.subscribe(connection, self.request, self.wanted, self.permit)
 
     def for_django(self) -> Any:
         """A Django response that opens the stream when it is sent."""
@@ -216,7 +216,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
         if (taken := daphne.take_over(protocol)) is not None:
             stream = SocketStream(taken.sock, answer, chunked=taken.chunked)
             try:
-                await answer.let_in(stream)
+                await answer.subscribe(stream)
             except Refused as refusal:
                 instead = refused(answer.request, refusal).as_bytes(CLOSE)
                 with taken.sock, contextlib.suppress(OSError):  # The client is gone.
@@ -227,7 +227,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             return
     subscriber = ResponseStream(answer)
     try:
-        await answer.let_in(subscriber)
+        await answer.subscribe(subscriber)
         subscriber.end_if_empty()
         yield answer.format.greeting()
         async for piece in subscriber:

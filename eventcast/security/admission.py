@@ -102,17 +102,17 @@ def request_of_websocket(scope: Mapping[str, Any]) -> HttpRequest:
         raise Refused("The request cannot be read: {error!s:.200}.", error=error) from None
 
 
-async def let_in(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) -> None:
-    """Let a subscriber hear a channel, or all that match a pattern, for as long as its permit holds.
+async def subscribe(subscriber: Subscriber, wanted: str | Pattern, permit: Permit) -> None:
+    """Subscribe to a channel, or to all channels that match a pattern, while the permit holds.
 
     :raises LayerUnavailable: the channel layer cannot be reached, or the server is going away.
-    :raises Refused: there is no place.
+    :raises Refused: a limit on subscribers is reached.
     """
     hub = current_hub()
     if hub.stopping:
         raise LayerUnavailable("The server is going away. Connect again.")
     await hub.subscribe(wanted, subscriber)
     revocation.watch(hub, wanted, subscriber, permit)
-    if subscriber.closed:  # The permission was taken away while it was being asked for.
+    if subscriber.closed:  # The permission was revoked meanwhile.
         hub.unsubscribe(subscriber)
         raise Forbidden(REVOKED.reason)

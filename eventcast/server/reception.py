@@ -148,7 +148,7 @@ class DoorConnection(HTTPConnection):
             return response
         stream = streams.SocketStream(self._socket, response, chunked=self._head.version == "1.1")
         try:
-            await response.let_in(stream)
+            await response.subscribe(stream)
         except Refused as refusal:
             return refused(request, refusal)
         return response, stream

@@ -1,6 +1,6 @@
 """The WebSocket side for ASGI servers: a client that opens a socket to a path listens to that channel, or by a pattern.
 
-Under plain Daphne the connection is taken over once the client is let in, and the consumer ends: see ``server.daphne``.
+After the client has subscribed, plain Daphne gives the connection away and the consumer ends: see ``server.daphne``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EventcastConsumer(AsyncConsumer):
             scope = {**scope, "eventcast.protocol": daphne.find_protocol(scope, send)}
         protocol = scope["eventcast.protocol"]
         await receive()  # websocket.connect
-        daphne.hold_back(protocol)  # What comes before the client is let in stays in the kernel.
+        daphne.hold_back(protocol)  # Bytes that arrive before the client has subscribed stay in the kernel.
         daphne.close_at_shutdown(protocol, current_hub())
         try:
             wanted = wanted_by(scope, protocol)
@@ -56,7 +56,7 @@ class EventcastConsumer(AsyncConsumer):
             if protocol is not None:
                 send = daphne.mended(send, protocol)
             subscriber = subscriber_of(admitted, send)
-            await admitted.let_in(subscriber, request)
+            await admitted.subscribe(subscriber, request)
         except Refused as refusal:
             await refuse(refusal, scope, send, protocol)
             return
@@ -104,7 +104,7 @@ async def _listen(subscriber: ASGIWebSocket, receive: Any, speaker: Speaker | No
 
 
 def subscriber_of(admitted: handshake.Admitted, send: Send) -> ASGIWebSocket:
-    """The subscriber of a client that is let in."""
+    """The subscriber of a client that may subscribe."""
     if admitted.subprotocol == v1.SUBPROTOCOL:
         publish = admitted.speaker is not None
         expires_at = admitted.permit.expires_at

@@ -40,22 +40,22 @@ WATCH = "eventcast.admin"
 
 
 class Admitted(NamedTuple):
-    """A client that is let in."""
+    """A client that may subscribe."""
 
     wanted: str | Pattern
     permit: Permit
     speaker: Speaker | None
     described: dict[str, str]
-    """What its subscriber is told of it."""
+    """Arguments of :class:`Subscriber` that describe the client."""
     subprotocol: str
-    """The chosen one; empty for none."""
+    """The chosen subprotocol; empty for none."""
     watches: bool
     """Whether it is a page of the admin."""
 
-    async def let_in(self, subscriber: BufferedSubscriber, request: HttpRequest) -> None:
-        """Let the client's subscriber in, see ``eventcast.snapshots``."""
+    async def subscribe(self, subscriber: BufferedSubscriber, request: HttpRequest) -> None:
+        """Subscribe, see ``eventcast.snapshots``."""
         subscriber.watching = self.watches
-        await snapshots.let_in(subscriber, request, self.wanted, self.permit)
+        await snapshots.subscribe(subscriber, request, self.wanted, self.permit)
 
 
 def offered(request: HttpRequest) -> Sequence[str]:
@@ -84,11 +84,10 @@ async def admit(request: HttpRequest, wanted: str | Pattern, offered: Sequence[s
 async def subscribe(
     sock: socket.socket, request: HttpRequest, admitted: Admitted, pings: PingSchedule
 ) -> WebSocketConnection:
-    """Let a client hear what it has asked for. The socket stays the caller's until the connection is opened, which has
-    to happen at once."""
+    """Subscribe a client. The caller owns the socket until it opens the connection, which must follow at once."""
     kind = v1.V1Connection if admitted.subprotocol == v1.SUBPROTOCOL else WebSocketConnection
     connection = kind(sock, pings, admitted.speaker, **admitted.described)
-    await admitted.let_in(connection, request)
+    await admitted.subscribe(connection, request)
     return connection
 
 
@@ -99,7 +98,7 @@ def open_connection(
     received: bytes,
     log: Callable[[str], None] | None,
 ) -> None:
-    """Answer the handshake of a client that :func:`subscribe` has let in, and begin to read and write.
+    """Answer the handshake of a client that :func:`subscribe` has subscribed, and start reading and writing.
 
     :param received: what the client has sent after its handshake.
     :param log: writes ``"connected"``, and later ``"disconnected"``, in the access log; None if there is none.
