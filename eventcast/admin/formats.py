@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -43,17 +42,13 @@ def moment(value: float) -> str:
     return f"{found[:19]} UTC{found[19:]}".removesuffix("+00:00")
 
 
-@contextmanager
-def time_zone_of(request: HttpRequest) -> Iterator[None]:
+def time_zone_of(request: HttpRequest) -> AbstractContextManager[None]:
     """The time zone of the reader, which the page's script tells as ``?zone=Asia/Shanghai``: the messages in the page
     have the same. Without it, that of the server."""
     try:
-        zone = ZoneInfo(request.GET["zone"])
+        return timezone.override(ZoneInfo(request.GET["zone"]))
     except (KeyError, ValueError, OSError):  # no such file, or a name that is none
-        yield
-        return
-    with timezone.override(zone):
-        yield
+        return nullcontext()
 
 
 def ago(value: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eventcast.engine import patterns
-from eventcast.engine.asking import Answers, ask, own_name, question, slow_question
+from eventcast.engine.asking import Answers, ask, own_name, question
 from eventcast.engine.closing import OPERATOR
 from eventcast.engine.figures import Figures, past_figures
 from eventcast.engine.hub import hubs
@@ -205,12 +205,6 @@ def largest(found: dict[str, float]) -> dict[str, float]:
     if not own_name() or len(found) <= MAX_LISTED:
         return found
     return {name: found[name] for name in heapq.nlargest(MAX_LISTED, found, found.__getitem__)}
-
-
-@slow_question
-def overview() -> tuple[int, list[str]]:
-    """The number of subscribers, and the names of their channels."""
-    return totals().subscribers, list(largest(figure_of_all("subscribers")))
 
 
 def disconnect(channel: str, id: int | None = None) -> int:

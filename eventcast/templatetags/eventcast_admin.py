@@ -6,12 +6,10 @@ from typing import Any
 
 from django import template
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import number_format
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from eventcast.engine.asking import ask_now
 from eventcast.http import pages
 
 register = template.Library()
@@ -39,11 +37,6 @@ def eventcast_totals(context: template.Context) -> dict[str, Any]:
         return {}
     if not request.user.has_perm("eventcast.view_channel"):
         return {}
-    found = ask_now("overview").found
-    subscribers, channels = sum(count for count, _ in found), len({name for _, names in found for name in names})
-    return {
-        "links": links,
-        "channels": number_format(channels, force_grouping=True),
-        "subscribers": number_format(subscribers, force_grouping=True),
-        "rate": "–",
-    }
+    from eventcast.admin import everywhere, reports  # here, because Django loads this file in sites without an admin
+
+    return {"links": links, **reports.of_all(everywhere.look())}
