@@ -65,17 +65,18 @@ def _valid_instead_of(name: str, value: object) -> str:
     setting = SETTINGS[name]
     if setting.choices:
         right = any(type(value) is type(choice) and value == choice for choice in setting.choices)  # 1 is not True
-        return "" if right else " or ".join(map(repr, setting.choices))
-    if name == "KEY":
-        return "" if isinstance(value, str) else "a key or token as text"
-    if name == "URL":
+        valid = " or ".join(map(repr, setting.choices))
+    elif name == "KEY":
+        right, valid = isinstance(value, str), "a key or token as text"
+    elif name == "URL":
         right = _is_read_by(lambda url: url.startswith("http") and parse_url(url), value)
-        return "" if right else "an http or https URL"
-    if name == "TRUSTED_PROXIES":
+        valid = "an http or https URL"
+    elif name == "TRUSTED_PROXIES":
         right = isinstance(value, (list, tuple)) and _is_read_by(lambda addresses: proxies(*addresses), value)
-        return "" if right else "a list of addresses and networks, with 'unix' for a Unix socket"
-    right = isinstance(value, int) and not isinstance(value, bool) and value >= setting.least
-    return "" if right else f"a whole number, {setting.least} or more"
+        valid = "a list of addresses and networks, with 'unix' for a Unix socket"
+    else:
+        right, valid = type(value) is int and value >= setting.least, f"a whole number, {setting.least} or more"
+    return "" if right else valid
 
 
 def _is_read_by(parse: Callable[[Any], object], value: object) -> bool:

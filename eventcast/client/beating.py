@@ -74,22 +74,15 @@ class Beat:
         self._publisher = Publisher(url, headers=headers, timeout=min(TIMEOUT, max(1.0, 2 * every)), tls=tls)
         self._every = every
         self._data = to_data(data)
-        self._on_state = on_state
+        self._listeners = [] if on_state is None else [on_state]
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run_and_log, name="eventcast beat", daemon=True)
         self._state = ""
         self._lost_at = 0.0
 
     def __enter__(self) -> Beat:
-        server, on_state = self._publisher.target.authority, self._on_state
-        outage = Outage(f"Beats to {server}", logger.warning, meanwhile="Trying again with each beat.")
-
-        def log(state: State) -> None:
-            outage.take(state)
-            if on_state is not None:
-                on_state(state)
-
-        self._on_state = log
+        name = f"Beats to {self._publisher.target.authority}"
+        self._listeners.insert(0, Outage(name, logger.warning, meanwhile="Trying again with each beat.").take)
         self._thread.start()
         return self
 
@@ -138,8 +131,8 @@ class Beat:
 
     def _tell(self, state: State) -> None:
         self._state = state.name
-        if self._on_state is not None:
-            self._on_state(state)
+        for listener in self._listeners:
+            listener(state)
 
 
 beat = Beat

@@ -112,7 +112,7 @@ class Course:
     def __init__(self, *, reconnect: bool, wait: bool, on_state: OnState | None) -> None:
         self._reconnect = reconnect
         self._wait = wait
-        self._on_state = on_state
+        self._tell: OnState = on_state or (lambda _: None)
         self._failures = 0
         self._opened_at: float | None = None
         self._lost_at: float | None = None
@@ -130,11 +130,7 @@ class Course:
         self._tell(State("lost", messages=messages))
 
     def lost(
-        self,
-        error: EventcastError,
-        code: int | None = None,
-        reason: str = "",
-        retry: tuple[float, float] | None = None,
+        self, error: EventcastError, code: int | None = None, reason: str = "", retry: tuple[float, float] | None = None
     ) -> float:
         """The connection ended, or did not open; returns the seconds until the next try.
 
@@ -173,7 +169,3 @@ class Course:
             return backoff(failures)
         # Longer if it is not the first failure: the server may close each connection for the same reason.
         return max(random.uniform(*retry), backoff(failures) if failures else 0.0)
-
-    def _tell(self, state: State) -> None:
-        if self._on_state is not None:
-            self._on_state(state)

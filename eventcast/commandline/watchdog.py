@@ -52,10 +52,7 @@ class Watchdog(Tool):
     async def _watch(self, path: str, timeout: float, command: str | None) -> None:
         alarms = Alarms(command) if command is not None else None
         outage = Outage(
-            path,
-            say,
-            meanwhile="Until the server is back there is no alarm.",
-            after="The timeout starts again.",
+            path, say, meanwhile="Until the server is back there is no alarm.", after="The timeout starts again."
         )
         watching = watch(
             channel_url(self.url, path),

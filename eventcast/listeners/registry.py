@@ -126,9 +126,7 @@ class Registry(dict[str, Registration]):
 
         :raises LookupError: there is none, or there are several.
         """
-        if name in self:
-            return self[name]
-        found = [each for each in self if each.rpartition(".")[2] == name]
+        found = [each for each in self if name in (each, each.rpartition(".")[2])]
         if len(found) != 1:
             known = ", ".join(sorted(found or self))
             raise LookupError(f"{name!r} may be one of {known}." if found else f"No listener {name!r}, only {known}.")
