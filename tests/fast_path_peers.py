@@ -108,7 +108,7 @@ class Peer(Subscriber):
 
 
 def join(channel: LocalChannel, subscriber: Peer | None = None) -> Peer:
-    """A subscriber joins, to whose client nothing is owed."""
+    """A subscriber joins, whose send buffer is empty."""
     subscriber = subscriber or Peer()
     channel.add(subscriber)
     subscriber.enter_fast_path()

@@ -11,7 +11,7 @@ def test_figures_add_up_one_by_one() -> None:
     assert Figures(1, 2, 3) + Figures(10, 20, 30) == Figures(messages=11, delivered=22, lost=33)
 
 
-def test_what_was_owed_when_the_last_subscriber_left_counts_in_the_past() -> None:
+def test_buffered_messages_count_after_the_last_subscriber_has_left() -> None:
     channel, before = ChannelFigures(), past_figures.value
     channel.messages = channel.delivered = 5
     channel.retire()

@@ -57,7 +57,7 @@ async def test_unsubscribe_calls_on_end_once(audience: Audience) -> None:
     assert ended == [1]
 
 
-async def test_unsubscribe_ignores_a_subscriber_that_was_never_let_in(audience: Audience) -> None:
+async def test_unsubscribe_ignores_a_subscriber_that_never_subscribed(audience: Audience) -> None:
     await audience.join("/a")
     audience.hub.unsubscribe(FakeSubscriber())
     assert audience.hub.channels["/a"].count == 1
@@ -237,14 +237,14 @@ async def test_subscriber_that_publishes_while_it_is_written_to_hears_in_order(a
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-async def test_say_goodbye_closes_all_with_1001(audience: Audience) -> None:
+async def test_stop_closes_all_with_1001(audience: Audience) -> None:
     subscribers = [await audience.join(f"/{number}") for number in range(3)]
     assert audience.hub.stop() == subscribers
     assert [subscriber.close_code for subscriber in subscribers] == [1001] * 3
 
 
 @pytest.mark.usefixtures("in_turns")
-async def test_say_goodbye_writes_nothing_more(audience: Audience) -> None:
+async def test_stop_writes_nothing_more(audience: Audience) -> None:
     subscriber = await audience.join("/a")
     publish("/a", "x")
     audience.hub.stop()
@@ -253,18 +253,18 @@ async def test_say_goodbye_writes_nothing_more(audience: Audience) -> None:
     assert subscriber.data == []
 
 
-async def test_say_goodbye_leaves_no_counts(audience: Audience) -> None:
+async def test_stop_leaves_no_counts(audience: Audience) -> None:
     await audience.join("/a")
     audience.hub.stop()
     assert presence.subscriber_count("/a") == 0
 
 
-async def test_say_goodbye_lets_no_subscriber_in_any_more(audience: Audience) -> None:
+async def test_stop_refuses_new_subscribers(audience: Audience) -> None:
     audience.hub.stop()
     assert audience.hub.stopping
 
 
-async def test_say_goodbye_includes_subscribers_that_do_not_read(audience: Audience) -> None:
+async def test_stop_includes_subscribers_that_do_not_read(audience: Audience) -> None:
     subscriber = await audience.add("/a", StuckSubscriber(pending=5))
     audience.hub.stop()
     assert subscriber.close_code == 1001

@@ -106,7 +106,7 @@ async def test_disconnect_of_all_spares_those_who_listen_by_a_pattern(audience: 
     await until(lambda: by_pattern.closed)
 
 
-async def test_say_goodbye_reaches_those_who_listen_by_a_pattern(audience: Audience) -> None:
+async def test_stop_reaches_those_who_listen_by_a_pattern(audience: Audience) -> None:
     subscriber = await audience.join(patterns.parse("/<x>"))
     assert subscriber in audience.hub.stop()
     audience.hub.stopping = False

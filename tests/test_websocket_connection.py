@@ -62,7 +62,7 @@ async def test_client_that_reads_later_gets_everything_in_order(connect: Connect
     await until(lambda: peer.connection.pending == 0)
 
 
-async def test_ping_is_answered_behind_what_is_owed(connect: Connect) -> None:
+async def test_ping_is_answered_after_buffered_messages(connect: Connect) -> None:
     peer = await connect(buffer=4096)
     await apublish("/a", "x" * 500_000)
     await peer.send(masked(PING, b"p"))
@@ -126,7 +126,7 @@ async def test_client_that_is_behind_and_takes_bytes_is_not_cut_off(connect: Con
     schedule = PingSchedule(1, 1)
     peer = await connect(pings=schedule, buffer=4096)
     await apublish("/a", "x" * 900_000)
-    for second in range(6):  # It is pinged behind what it is owed only.
+    for second in range(6):  # Pings follow the buffered messages only.
         pending = peer.connection.pending
         await peer.read(50_000)
         await until(lambda before=pending: peer.connection.pending < before)
@@ -135,7 +135,7 @@ async def test_client_that_is_behind_and_takes_bytes_is_not_cut_off(connect: Con
 
 
 @override_settings(EVENTCAST={"SUBSCRIBER_BUFFER": 10_000})
-async def test_subscriber_that_reads_no_pongs_is_owed_no_more_than_messages(connect: Connect) -> None:
+async def test_subscriber_that_reads_no_pongs_gets_no_more_bytes_buffered_than_messages(connect: Connect) -> None:
     peer = await connect(buffer=4096)
     await apublish("/a", "x" * 500_000)
     before = peer.connection.pending
@@ -219,7 +219,7 @@ async def test_nothing_is_written_after_a_close_frame(connect: Connect) -> None:
     assert await peer.rest() == [closed(OPERATOR.code, OPERATOR.reason)]
 
 
-async def test_close_comes_behind_what_is_owed(connect: Connect) -> None:
+async def test_close_comes_after_buffered_messages(connect: Connect) -> None:
     peer = await connect(buffer=4096)
     await apublish("/a", "x" * 500_000)
     peer.connection.close(OPERATOR)

@@ -198,7 +198,7 @@ async def test_message_by_a_pattern_is_its_line(subscriber: Subscribed) -> None:
     assert listener.encoder.encode([line]) == line.line()[:-1]
 
 
-async def test_pulse_sends_heartbeats_until_release(subscriber: Subscribed) -> None:
+async def test_keepalive_sends_heartbeats_until_release(subscriber: Subscribed) -> None:
     listener, sent = subscriber
     schedule = current_hub().keepalive.schedule(v1.HEARTBEAT, None)
     listener.open()

@@ -104,7 +104,7 @@ class SocketSubscriber(BufferedSubscriber):
         return 0
 
     def write_rest(self, batch: Batch, taken: int) -> None:
-        self._keep(batch.piece(self.encoder), taken)
+        self._buffer_rest(batch.piece(self.encoder), taken)
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes for this client only, after the buffered ones."""
@@ -125,10 +125,10 @@ class SocketSubscriber(BufferedSubscriber):
                 return False
             if taken == len(piece.data):
                 return True
-        self._keep(piece, taken)
+        self._buffer_rest(piece, taken)
         return False
 
-    def _keep(self, piece: Piece, taken: int) -> None:
+    def _buffer_rest(self, piece: Piece, taken: int) -> None:
         """Append a piece to the buffer. The socket took its first ``taken`` bytes."""
         if self._socket is None:
             return

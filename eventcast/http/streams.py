@@ -72,7 +72,7 @@ class Stream(Answer):
         """What a subscriber is told of its client."""
 
     async def subscribe(self, connection: MultiplexedConnection) -> None:
-        """Subscribe."""
+        """Subscribe the connection."""
         await snapshots.subscribe(connection, self.request, self.wanted, self.permit)
 
     def for_django(self) -> Any:
