@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
+from django.test import override_settings
 
 from eventcast.authorization import Permit
 from eventcast.engine import names
@@ -19,7 +20,7 @@ from eventcast.engine.fanout import BACKLOG_LIMIT, LocalChannel
 from eventcast.engine.messages import Message
 from eventcast.engine.publishing import apublish
 from eventcast.engine.subscribers import Subscriber
-from eventcast.exceptions import LayerUnavailable, MessageTooLarge, Refused
+from eventcast.exceptions import LayerUnavailable, Refused
 from eventcast.http import answers, streams
 from eventcast.http.formats import FORMATS, SSE
 from eventcast.security import clients, revocation
@@ -79,7 +80,8 @@ async def _swallow(event: dict[str, Any]) -> None:
 
 async def refuse_message(channel: str) -> None:
     speaker = speaking.Speaker(request_to(channel), Permit(), channel)
-    speaker._close(MessageTooLarge("No."), subscriber_of(channel))
+    with override_settings(EVENTCAST={"MAX_MESSAGE_SIZE": 1}):
+        await speaker.say("No.", subscriber_of(channel))
 
 
 async def close_slow_subscriber(channel: str) -> None:
