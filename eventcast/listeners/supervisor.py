@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from eventcast.client.answers import sentence
+from eventcast.client.watching import until_one_ends
 from eventcast.exceptions import Refused
 from eventcast.listeners.registry import Registration
 from eventcast.listeners.running import Runner
@@ -70,17 +71,12 @@ class Supervisor:
         for runner in self._runners:
             runner.start()
         sources = [asyncio.create_task(self._supply(runner)) for runner in self._runners]
-        supplied = asyncio.create_task(asyncio.wait(sources, return_when=self._enough))
-        stopping, hurrying, looking = map(
-            asyncio.create_task, (self._stopping.wait(), self._hurrying.wait(), self._look_for_slow_calls())
-        )
-        await asyncio.wait([stopping, supplied], return_when=asyncio.FIRST_COMPLETED)
+        looking = asyncio.create_task(self._look_for_slow_calls())
+        await until_one_ends(self._stopping.wait(), asyncio.wait(sources, return_when=self._enough))
         stopped = self._stopping.is_set()
         logger.info("Reading has stopped. Calls that run or wait have %g s to end.", self._grace)
-        draining = asyncio.create_task(self._drain(sources))
-        await asyncio.wait([draining, hurrying], timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
-        for task in (supplied, stopping, hurrying, looking, draining):
-            task.cancel()
+        await until_one_ends(self._drain(sources), self._hurrying.wait(), asyncio.sleep(self._grace))
+        looking.cancel()
         return self._outcome(stopped)
 
     async def _supply(self, runner: Runner) -> None:
