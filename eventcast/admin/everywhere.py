@@ -48,7 +48,7 @@ def look(figures: Iterable[str] = ()) -> AllChannels:
         audiences,
         # Each process broadcasts each message of a channel.
         _joined(rates, max) if rates else None,
-        _sum(each["overall"] for each in found),
+        _joined_rates(sum, *(each["overall"] for each in found)),
         {
             name: _joined(
                 [each["figures"][name] for each in found], operator.add if name in ("delivered", "lost") else max
@@ -83,7 +83,7 @@ def points_of_all(after: float) -> Sequence[Any]:
     :param after: the time after which points are wanted.
     """
     found = ask_now("all_points", after=_earlier(after)).found
-    return _joined_points(found, after, lambda *both: _sum(both))
+    return _joined_points(found, after, sum)
 
 
 @question
@@ -140,8 +140,8 @@ def report(name: str, *, offset: int, limit: int, matching: str, after: float) -
     :param after: the time after which points of the charts are wanted.
     """
     first = 0 if own_name() else offset  # The first of all are among the first of each.
-    last, since = offset - first + limit, _earlier(after)
-    answers = ask_now("channel_now", name=name, first=first, limit=last, matching=matching, after=since)
+    most, since = offset - first + limit, _earlier(after)
+    answers = ask_now("channel_now", name=name, first=first, limit=most, matching=matching, after=since)
     found = answers.found
     guests = [Guest(*row) for each in found for row in each["guests"]]
     if len(found) > 1:
@@ -149,7 +149,7 @@ def report(name: str, *, offset: int, limit: int, matching: str, after: float) -
     return Report(
         presence.merged(each["info"] for each in found)[name],
         guests[offset - first :][:limit],
-        _joined_points([each["points"] for each in found], after, _largest),
+        _joined_points([each["points"] for each in found], after, max),
         answers.missing,
     )
 
@@ -202,13 +202,9 @@ def _joined(found: list[dict[str, float]], join: Callable[[float, float], float]
     return result
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _largest(*values: float | None) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+def _joined_rates(join: Callable[[list[float]], float], *rates: float | None) -> float | None:
+    known = [rate for rate in rates if rate is not None]
+    return join(known) if known else None
 
 
 def _earlier(after: float) -> float:
@@ -216,9 +212,7 @@ def _earlier(after: float) -> float:
     return after - 2 * INTERVAL if own_name() else after
 
 
-def _joined_points(
-    found: list[Sequence[Any]], after: float, join: Callable[[float | None, float | None], float | None]
-) -> Sequence[Any]:
+def _joined_points(found: list[Sequence[Any]], after: float, join: Callable[[list[float]], float]) -> Sequence[Any]:
     """The readings of several processes, which have clocks of their own: one point for each :data:`INTERVAL`."""
     if len(found) == 1:
         return [*(point for point in found[0][:-1] if point[0] > after), found[0][-1]]
@@ -226,7 +220,7 @@ def _joined_points(
 
     def add(number: int, time: float, subscribers: int, rate: float | None) -> None:
         _, others, before = sums.get(number, (time, 0, None))
-        sums[number] = Point(time, others + subscribers, join(before, rate))
+        sums[number] = Point(time, others + subscribers, _joined_rates(join, before, rate))
 
     for points in found:
         numbered = {round(time / INTERVAL): (subscribers, rate) for time, subscribers, rate in points[:-1]}

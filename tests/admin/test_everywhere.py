@@ -87,7 +87,7 @@ def test_chart_has_a_point_for_each_interval_of_all_processes() -> None:
     begun = NOW - 1
     first = [(begun - 31, 1, 1.0), (begun - 21, 2, 2.0), (begun - 11, 3, None), (begun - 1, 4, 4.0), (NOW, 5, 5.0)]
     late = [(begun - 28, 10, 3.0), (begun - 16, 20, 1.0), (begun + 0.5, 30, 1.0), (NOW, 40, 6.0)]  # missed one
-    found = everywhere._joined_points([first, late], begun - 31, everywhere._largest)
+    found = everywhere._joined_points([first, late], begun - 31, max)
     assert [tuple(each) for each in found] == [
         (begun - 30, 11, 3.0),
         (begun - 20, 22, 2.0),
@@ -98,7 +98,7 @@ def test_chart_has_a_point_for_each_interval_of_all_processes() -> None:
 
 def test_chart_of_the_only_process_repeats_no_point() -> None:
     points = [(80.0, 1, 1.0), (90.0, 1, 1.0), (100.0, 1, 1.0), (NOW, 1, 1.0)]
-    assert everywhere._joined_points([points], 90.0, everywhere._largest) == points[2:]
+    assert everywhere._joined_points([points], 90.0, max) == points[2:]
 
 
 async def test_operator_disconnects_a_subscriber_of_any_process(others: Others, listener: FakeSubscriber) -> None:
