@@ -138,11 +138,7 @@ class Head:
 
 
 def read_head(data: bytes) -> tuple[Head, bytes] | None:
-    """The head that some bytes begin with, and what comes after it; None if it has not come to its end.
-
-    :raises InvalidRequest: it breaks the rules of HTTP/1.1.
-    :raises HeadTooLarge: it has more than :data:`MAX_HEAD` bytes or :data:`MAX_HEADERS` headers.
-    """
+    """The head that some bytes begin with, and what comes after it; None if it has not come to its end."""
     end = data.find(b"\r\n\r\n")
     usual = _USUAL.match(data)
     if usual is not None and 0 < end < LONGEST_KNOWN:

@@ -38,12 +38,14 @@ EVERYTHING = patterns.parse("/<path:any>")
 
 
 def mount_of(request: HttpRequest, own: str) -> str:
-    """The mount, such as ``/live/``, by a request to one of the server's own paths below it.
+    """The mount, such as ``/live/``, by a request to read one of the server's own paths below it.
 
     :param own: that path, such as ``-/channels``.
+    :raises MethodNotAllowed: it would write.
     :raises ReservedChannel: Django was led here by another path than the client has sent, so what lies below is not
         below that.
     """
+    _check_reads(request)
     name, root_path = channel_of(request), request.META.get("SCRIPT_NAME", "").rstrip("/")
     if not name.endswith(own) or name not in (request.path_info, root_path + request.path_info):
         raise ReservedChannel("There is no {own} here.", own=own)
@@ -52,12 +54,11 @@ def mount_of(request: HttpRequest, own: str) -> str:
 
 async def list_channels(request: HttpRequest) -> Answer:
     """The live channels with their counts, a page at a time: ``?prefix=&after=&limit=``."""
-    _check_reads(request)
+    mount = mount_of(request, "-/channels")
     try:
         query = request.GET
     except SuspiciousOperation as error:
         raise InvalidQuery("The query cannot be read: {error!s:.200}", error=error) from None
-    mount = mount_of(request, "-/channels")
     await admission.check_subscribe(request, patterns.parse(f"{mount}<path:any>"))
     limit = query.get("limit", str(PAGE))
     if not limit.isascii() or not limit.isdecimal() or len(limit) > 4 or not 1 <= int(limit) <= LARGEST_PAGE:
@@ -110,7 +111,6 @@ def page(prefix: str | None, after: str, limit: int, mount: str, everything: boo
 
 async def figures(request: HttpRequest) -> Answer:
     """The figures in Prometheus' text format: of all processes, or with ``?scope=process`` of this one."""
-    _check_reads(request)
     mount_of(request, "-/metrics")
     await admission.check_subscribe(request, EVERYTHING)  # whatever the mount is: they are those of the whole process
     alone = request.META.get("QUERY_STRING", "") == "scope=process"
@@ -123,7 +123,6 @@ async def figures(request: HttpRequest) -> Answer:
 async def subscribe(request: HttpRequest) -> Response:
     """Listen to all channels that match a pattern, by a stream or in a page, or ask how many do:
     ``?pattern=/orders/<int:id>``."""
-    _check_reads(request)
     mount = mount_of(request, patterns.SUBSCRIBE)
     return await listen_or_ask(request, patterns.from_query(request.META.get("QUERY_STRING", ""), mount))
 

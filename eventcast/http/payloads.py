@@ -57,7 +57,6 @@ _ENCODINGS = frozenset(_ENCODING_NAMES.split())
 
 _STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 
-
 Decode = Callable[[bytes], list[str | bytes]]
 
 

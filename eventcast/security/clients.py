@@ -38,9 +38,8 @@ _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([\d.]+):\d{1,5}")
 
 @functools.lru_cache(maxsize=16)
 def proxies(*trusted: str) -> Callable[[Address | None], bool]:
-    """Tells whether the peer with an address, or without one, is a trusted proxy.
+    """Tells whether the peer with an address, or without one, is a trusted proxy, as ``TRUSTED_PROXIES`` lists them.
 
-    :param trusted: as ``TRUSTED_PROXIES`` lists them.
     :raises ValueError: one of them is no address, no network and not ``"unix"``.
     """
     networks = [ipaddress.ip_network(entry.strip(), strict=False) for entry in trusted if entry != UNIX]

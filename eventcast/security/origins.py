@@ -120,10 +120,7 @@ def own(request: HttpRequest) -> str:
 def is_own(request: HttpRequest, text: str) -> bool:
     """Whether an ``Origin`` is this server's own: of the same scheme, host and port."""
     ours = own(request)
-    if text == ours != "":
-        return True
-    origin = parse(text)
-    return origin is not None and origin == parse(ours)
+    return text == ours != "" or ((origin := parse(text)) is not None and origin == parse(ours))
 
 
 def check(request: HttpRequest, *, cookies: bool = False) -> None:

@@ -169,11 +169,11 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
     by_key = conf.AUTHORIZATION != "eventcast.authorization.Sessions"  # which takes logins only
     for address in (each.getsockname() for each in sockets):
         if isinstance(address, str):
-            lines += (
-                [f"  try         {curl} --unix-socket {address} http://localhost{prefix}any/path"] if by_key else []
-            )
+            if by_key:
+                lines.append(f"  try         {curl} --unix-socket {address} http://localhost{prefix}any/path")
             continue
-        authority = f"{_reachable(address[0])}:{address[1]}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])
+        authority = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
         lines += [
             f"  open first  http://{authority}{prefix}{'' if has_start else 'any/path'}",
             f"  subscribe   ws://{authority}{prefix}any/path",
@@ -192,12 +192,6 @@ def _banner(sockets: list[socket.socket], open_files: str, workers: int = 0) -> 
         "",
     ]
     return "\n".join(lines)
-
-
-def _reachable(host: str) -> str:
-    """The host of a URL that reaches an address that the server listens on."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
 
 
 def raise_open_files() -> str:

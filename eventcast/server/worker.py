@@ -7,7 +7,6 @@ import contextlib
 import json
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from eventcast.layers import use_between_workers
 from eventcast.layers.cluster import ClusterLayer
@@ -31,19 +30,23 @@ class Worker:
         self.number = int(number)
         self._control = socket.socket(fileno=int(descriptor))
         self._control.set_inheritable(False)
-        message, sockets = self._receive()
-        self.sockets = sockets[: message["listeners"]]
+        self.sockets, peers = self._receive() or ([], [])
         """What it listens on."""
-        self._bus = MeshBus(_peers(message, sockets))
+        self._bus = MeshBus(peers)
         self.layer = ClusterLayer(self._bus)
         """The layer between the workers."""
         use_between_workers(self.layer)
 
-    def _receive(self) -> tuple[Any, list[socket.socket]]:
+    def _receive(self) -> tuple[list[socket.socket], list[tuple[int, bool, socket.socket]]] | None:
+        """The sockets to listen on, and those of other workers, that the parent sends; None if this worker retires."""
         data, descriptors, *_ = socket.recv_fds(self._control, 65536, MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise EOFError("The parent of this worker has ended.")
-        return None if data == RETIRE else json.loads(data), [socket.socket(fileno=each) for each in descriptors]
+        if data == RETIRE:
+            return None
+        message, sockets = json.loads(data), [socket.socket(fileno=each) for each in descriptors]
+        links = zip(message["peers"], sockets[message["listeners"] :], strict=True)
+        return sockets[: message["listeners"]], [(number, serving, sock) for (number, serving), sock in links]
 
     def join(self, stop: Callable[..., None]) -> None:
         """Listen to the parent, on the event loop that serves. ``stop`` is called once the parent has ended, or with
@@ -61,24 +64,19 @@ class Worker:
 
     def _hear(self) -> None:
         try:
-            message, sockets = self._receive()
+            received = self._receive()
         except BlockingIOError:
             return
         except (EOFError, OSError):
             self._loop.remove_reader(self._control.fileno())
             self._stop()
             return
-        if message is None:
+        if received is None:
             self._stop(retired=True)
         else:
-            for number, _, sock in _peers(message, sockets):
+            for number, _, sock in received[1]:
                 self._bus.link(number, sock)
 
     async def catch_up(self) -> None:
         """Receive all messages that other workers have published until now: their answers come after them."""
         await self._bus.subscribe(())
-
-
-def _peers(message: dict[str, Any], sockets: list[socket.socket]) -> list[tuple[int, bool, socket.socket]]:
-    links = sockets[message["listeners"] :]
-    return [(number, serving, sock) for (number, serving), sock in zip(message["peers"], links, strict=True)]

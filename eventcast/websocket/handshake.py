@@ -34,7 +34,6 @@ SUBPROTOCOLS = (v1.SUBPROTOCOL, "eventcast")
 """Those that the server speaks, the best first. The second one is a plain WebSocket: browsers insist on one of the
 subprotocols that they offer, and the one that carries a token is not to be sent back."""
 
-
 WATCH = "eventcast.admin"
 """Offered beside those by the admin's pages, and never chosen: the session of the admin's user lets it in."""
 

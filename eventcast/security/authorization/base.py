@@ -117,5 +117,6 @@ def described(action: Action, wanted: str | Pattern) -> Sentence:
     """What a client would do, in the words of a refusal."""
     if action == "publish":
         return Sentence("publish to this channel")
-    many = isinstance(wanted, Pattern)
-    return Sentence("subscribe to all of these channels") if many else Sentence("subscribe to this channel")
+    if isinstance(wanted, Pattern):
+        return Sentence("subscribe to all of these channels")
+    return Sentence("subscribe to this channel")
