@@ -23,7 +23,7 @@ from tests.live.raw import HANDSHAKE
 from tests.live.waiting import until
 from tests.live.wires import publish, request
 
-INPUTS = int(os.environ.get("DOOR_FUZZ_INPUTS", "20000"))
+INPUTS = int(os.environ.get("DOOR_FUZZ_INPUTS", "200000"))
 SEED = int(os.environ.get("DOOR_FUZZ_SEED", "1"))
 
 AT_ONCE = 50
@@ -179,7 +179,7 @@ async def test_clients_that_vanish_leave_nothing(settings: str, errors: list[str
     chance = random.Random(f"{settings} {SEED}")
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(repr(context)))
     with override_settings(EVENTCAST=SETTINGS[settings]), open_door(Daphne()) as door:
-        for _ in range(INPUTS // len(SETTINGS) // AT_ONCE // 4):
+        for _ in range(INPUTS // len(SETTINGS) // AT_ONCE // 40):
             inputs = [mutated(chance) if chance.random() < 0.5 else [chance.choice(VALID)] for _ in range(AT_ONCE)]
             await asyncio.gather(*(vanish(door, *each) for each in inputs))
             assert not errors, inputs
