@@ -49,13 +49,15 @@ globalThis.WebSocket = class extends EventTarget {
 """
 
 
-async def open_page(visit: Visit, server: Server, *, html: str = CLASSIC, before: str = "") -> Page:
-    return await visit(server.url + "/blank", html=html, before=LISTENER + before)
+async def open_page(
+    visit: Visit, server: Server, *, html: str = CLASSIC, before: str = "", clock: bool = False
+) -> Page:
+    return await visit(server.url + "/blank", html=html, before=LISTENER + before, clock=clock)
 
 
 async def open_still_page(visit: Visit, server: Server, *, before: str) -> Page:
     """A page with a stopped clock: ``await page.clock.run_for(milliseconds)``."""
-    page = await visit(server.url + "/blank", html=CLASSIC, before=LISTENER + before, clock=True)
+    page = await open_page(visit, server, before=before, clock=True)
     await page.clock.pause_at(60)
     return page
 

@@ -43,8 +43,8 @@ OPENED = ["connecting", "connecting", "open"]  # first a WebSocket, then a strea
 ALL_OPEN = "count => Object.values(open).filter(({ states }) => states.at(-1) == 'open').length == count"
 
 
-async def nine(visit: Visit, server: Server, channel: str, *, before: str = "") -> Page:
-    page = await open_page(visit, server, before=NO_WEBSOCKETS + COUNTING + before)
+async def nine(visit: Visit, server: Server, channel: str, *, before: str = "", **options: Any) -> Page:
+    page = await open_page(visit, server, before=NO_WEBSOCKETS + COUNTING + before, **options)
     await page.evaluate(OPEN, [channel, list(range(9))])
     await page.wait_for_function(ALL_OPEN, arg=9)
     return page
@@ -116,8 +116,7 @@ async def test_revoked_channel_comes_back_and_a_refused_one_stays_away_while_oth
 async def test_hidden_page_gives_its_stream_back_and_listens_again_when_it_is_shown(
     visit: Visit, server: Server, channel: str, http: Talk
 ) -> None:
-    page, speaker = await nine(visit, server, channel, before=HIDING), http(server)
-    await page.clock.install()
+    page, speaker = await nine(visit, server, channel, before=HIDING, clock=True), http(server)
     await page.evaluate(TURN, True)
     await page.clock.run_for(10_000)
     for number in (0, 8):
