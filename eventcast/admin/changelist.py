@@ -23,7 +23,7 @@ class LiveChangeList(ChangeList):
         result_list: Any
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> Any:
-        """Nothing: the rows come from :meth:`get_results`. Django checks the parameters here."""
+        """Only check the parameters, as Django does. The rows come from :meth:`get_results`."""
         self.filter_specs, self.has_filters, remaining, _, self.has_active_filters = self.get_filters(request)
         self.clear_all_filters_qs = self.get_query_string(new_params=remaining, remove=self.get_filters_params())
         return self.root_queryset
@@ -37,7 +37,7 @@ class LiveChangeList(ChangeList):
         known = self.look.figures | {"subscribers": everything, "rate": rates or {}}
         found = self._search(everything)
         for figure, descends in reversed(order):
-            # A channel that has just begun is not in all of them. (A key function written in C takes half the time.)
+            # Some figures may lack a channel that just began. (A key function written in C takes half the time.)
             values = defaultdict(float, known[figure]).__getitem__ if figure in known else None
             found.sort(key=values, reverse=descends)
         paginator = self.model_admin.get_paginator(request, cast(Any, found), self.list_per_page)

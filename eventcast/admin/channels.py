@@ -1,7 +1,7 @@
 """The admin's pages, and the URLs for their scripts: figures, messages and operations, each with its permission.
 
-The pages use the list, permissions, history and styles of Django's admin, with the live channels of this process in
-place of a table's rows.
+The pages use the list, permissions, history and styles of Django's admin, with live channels in place of a
+table's rows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ else:
 
 
 def _column(ordering: str, title: Any, text_of: Callable[[Any], str], figure: str) -> Callable[[Any, Channel], str]:
-    """A column of the list: what ``ordering`` sorts by, its head, and the figure that it has as text."""
+    """A column of the list that sorts by ``ordering`` and shows ``figure``, an attribute of a channel, as text."""
     value_of = operator.attrgetter(figure)
     return admin.display(ordering=ordering, description=title)(lambda _, channel: text_of(value_of(channel)))
 
@@ -111,7 +111,7 @@ class ChannelAdmin(Base):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A channel's page: that of Django without a form, because themes of the admin expect all of its context."""
+        """A channel's page: Django's own without a form. Themes of the admin expect all of its context."""
         channel = self.find(request, object_id)
         context = {
             "title": str(channel),
@@ -132,7 +132,7 @@ class ChannelAdmin(Base):
     # --- URLs -------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
-        """These URLs, then the admin's own."""
+        """The URLs of the views, then the admin's own."""
 
         def url(route: str, view: Any, methods: Callable[..., Any] = require_GET, permission: str = "view") -> Any:
             def permitted(request: HttpRequest, **arguments: str) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""What the admin shows and does in all processes: each is asked, and the answers are put together."""
+"""The admin's figures and operations in all processes: each is asked, and the answers are joined."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AllChannels:
 def look(figures: Iterable[str] = ()) -> AllChannels:
     """Look at all channels.
 
-    :param figures: those that are wanted of each channel.
+    :param figures: the names of further figures to read.
     """
     answers = ask_now("channels_now", figures=list(figures))
     found = answers.found
@@ -46,7 +46,7 @@ def look(figures: Iterable[str] = ()) -> AllChannels:
     return AllChannels(
         presence.Totals(len(audiences), subscribers, Figures(*counts)),
         audiences,
-        # Each process broadcasts each message of a channel.
+        # Not a sum: each process broadcasts each message of a channel.
         _joined(rates, max) if rates else None,
         _joined_rates(sum, *(each["overall"] for each in found)),
         {
@@ -102,7 +102,7 @@ def infos(names: list[str]) -> dict[str, presence.ChannelInfo]:
 
 
 class Guest(NamedTuple):
-    """A subscriber of some process."""
+    """A subscriber in any process."""
 
     id: int | str
     """Its number, with the name of its process in front if there are several."""
@@ -135,11 +135,11 @@ class Report:
 
 
 def report(name: str, *, offset: int, limit: int, matching: str, after: float) -> Report:
-    """A channel, with some of its subscribers, the first to come at the top.
+    """A channel, with some of its subscribers, the oldest first.
 
     :param after: the time after which points of the charts are wanted.
     """
-    first = 0 if own_name() else offset  # The first of all are among the first of each.
+    first = 0 if own_name() else offset  # Each of several sends its first ones, to be sorted together.
     most, since = offset - first + limit, _earlier(after)
     answers = ask_now("channel_now", name=name, first=first, limit=most, matching=matching, after=since)
     found = answers.found
@@ -181,7 +181,7 @@ def guest_here(name: str, process: str, number: int) -> Guest | None:
 
 
 def disconnect(name: str, id: str | None = None) -> Answers:
-    """Close one subscriber of a channel, or all of its own. The answers are how many."""
+    """Close one subscriber of a channel, or all but those to patterns. Each answers how many."""
     process, _, number = (id or "").rpartition("-")
     return ask_now("close_here", name=name, process=process, number=int(number) if id else None)
 
@@ -208,7 +208,7 @@ def _joined_rates(join: Callable[[list[float]], float], *rates: float | None) ->
 
 
 def _earlier(after: float) -> float:
-    """The time after which a process is asked for points, so that none is missing between two intervals."""
+    """The ``after`` to ask processes for: earlier, because their points are then moved to common intervals."""
     return after - 2 * INTERVAL if own_name() else after
 
 
@@ -225,10 +225,10 @@ def _joined_points(found: list[Sequence[Any]], after: float, join: Callable[[lis
     for points in found:
         numbered = {round(time / INTERVAL): (subscribers, rate) for time, subscribers, rate in points[:-1]}
         for number in list(numbered):
-            numbered.setdefault(number + 1, numbered[number])  # A timer that is late skips one.
+            numbered.setdefault(number + 1, numbered[number])  # A late timer skips one: repeat the last.
         for number, reading in numbered.items():
             add(number, number * INTERVAL, *reading)
         add(-1, *points[-1])
     now = sums.pop(-1)
-    # What has not ended yet is not complete.
+    # The present interval is left out: it is not complete.
     return [*(sums[number] for number in sorted(sums) if after < sums[number].time <= now.time - INTERVAL / 2), now]

@@ -24,7 +24,7 @@ def number(value: float) -> str:
 
 
 def partial(text: str, missing: int) -> str:
-    """A number that some processes are not in."""
+    """A number, with a note if processes are missing from it."""
     sentence = ngettext("{number}, without {missing} process", "{number}, without {missing} processes", missing)
     return sentence.format(number=text, missing=missing) if missing else text
 
@@ -43,11 +43,11 @@ def moment(value: float) -> str:
 
 
 def time_zone_of(request: HttpRequest) -> AbstractContextManager[None]:
-    """The time zone of the reader, which the page's script tells as ``?zone=Asia/Shanghai``: the messages in the page
-    have the same. Without it, that of the server."""
+    """The time zone of the reader, which the page's script sends as ``?zone=Asia/Shanghai``, and uses for the messages
+    in the page; without it, that of the server."""
     try:
         return timezone.override(ZoneInfo(request.GET["zone"]))
-    except (KeyError, ValueError, OSError):  # no such file, or a name that is none
+    except (KeyError, ValueError, OSError):  # no such zone, or not a zone's name
         return nullcontext()
 
 

@@ -78,7 +78,7 @@ class Series:
         self.subscribers = 0
 
     def add(self, number: int, subscribers: int, messages: float) -> None:
-        """Take the reading with this number in."""
+        """Add the reading with this number."""
         grown = self.since(number, messages)
         if grown or subscribers != self.subscribers:
             self.changes.extend((number, subscribers, int(min(grown, 2**32 - 1))))
@@ -110,7 +110,7 @@ class Recorder:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._readings: deque[tuple[int, float]] = deque(maxlen=READINGS + 1)
-        """Numbers and times."""
+        """The number and time of each reading."""
         self._series: dict[str, Series] = {}
 
     # --- recording --------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Recorder:
         loop.call_later(INTERVAL, self.begin, context=contextvars.Context())
 
     def read(self) -> Iterator[None]:
-        """Read the counters of all channels of this process. Messages may have their turn after each of them."""
+        """Read the counters of all channels of this process. The event loop may run after each channel."""
         now = self._clock()
         number, before = self._readings[-1] if self._readings else (0, 0.0)
         if abs(now - before) < SHORTEST:
@@ -154,7 +154,7 @@ class Recorder:
             series.add(number, subscribers, messages)
             if series.is_over(number):
                 del self._series[name]
-        # At the end: what a page reads meanwhile is up to the reading before.
+        # At the end: until then, pages use the reading before.
         self._readings.append((number, now))
 
     # --- what was recorded ------------------------------------------------------------------------------------------

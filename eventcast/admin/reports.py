@@ -36,7 +36,7 @@ def of_all(look: AllChannels) -> dict[str, str]:
 def of_list(admin: ModelAdmin[Channel], request: HttpRequest) -> dict[str, Any]:
     """The rows of the list for a query string, and the links to the list's pages, made by the admin's template.
 
-    Of the query string, ``after`` is the time of the last point in the charts.
+    ``after`` in the query string is the time of the last point in the charts.
     """
     query = request.GET.copy()
     after = _number(str(query.pop("after", [""])[-1]))

@@ -1,4 +1,4 @@
-"""What a server's answer, or its silence, means to a client; and the sentences that clients say about it."""
+"""The errors that clients raise for a server's answer, or if there is none, and their texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sentence(text: str) -> str:
 def refusal(
     status: int, body: bytes, *, reason: str = "", headers: Mapping[str, str] | Any = None, websocket: bool = False
 ) -> Refused:
-    """The error that an answer stands for: the class that the server raised, if eventcast has it.
+    """The error for an answer: of the class that the server raised, if eventcast has it.
 
     :param body: ``{"error": …, "detail": …}``; a proxy in front of the server may send anything else.
     :param reason: the answer's reason phrase. Daphne sends a body of its own when it refuses a WebSocket; the error
@@ -54,7 +54,7 @@ def refusal(
 
 
 def _cause(status: int, headers: Mapping[str, str], websocket: bool) -> str:
-    """Why something else than eventcast has answered, as far as the answer tells, and what to do."""
+    """The probable cause of an answer that is not eventcast's, and what to do."""
     if 300 <= status < 400:
         target = headers.get("Location") or "no other URL"
         return (

@@ -28,9 +28,9 @@ CLOSING = 2.0
 
 
 def next_beat(last: int, every: float, elapsed: float) -> int:
-    """The number of the beat after ``last``: beat n is due n times ``every`` after the first, however long one took.
+    """The number of the beat after ``last``: beat n is due n * ``every`` seconds after the first.
 
-    Beats that are overdue are skipped: ten beats at once mean no more than one.
+    Overdue beats are skipped: ten beats at once tell a watchdog no more than one.
 
     :param elapsed: seconds since the first beat.
     """
@@ -136,4 +136,4 @@ class Beat:
 
 
 beat = Beat
-"""The name for a ``with``."""
+"""The name to use with ``with``."""

@@ -1,4 +1,4 @@
-"""What a server's WebSocket frames say to a client: messages, and with ``eventcast.v1`` words about the connection."""
+"""The decoding of a server's WebSocket frames: messages, and with ``eventcast.v1`` notices about the connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ERRORS = (ValueError, LookupError, TypeError, AttributeError)
 
 
 class Line:
-    """What one connection of ``eventcast.v1`` has said of itself (docs/protocol.md).
+    """One connection of ``eventcast.v1``, as the server describes it (docs/protocol.md).
 
     :param missed: called with the number of messages that the server has left out.
     """
@@ -25,14 +25,14 @@ class Line:
         self._missed = missed
         self._by_pattern = False
         self.patience = 0.0
-        """Seconds of silence after which it is dead; 0 while the server has not told them."""
+        """Seconds of silence after which the connection is dead; 0 before ``hello``."""
         self.retry: tuple[float, float] | None = None
-        """Between which seconds the server wants the client back; None if it has not said so."""
+        """The least and most seconds until the client should reconnect; None if the server has not said."""
         self.is_hopeless = False
-        """Whether the server has said that the client has a fault, and need not come back."""
+        """Whether the server has said that reconnecting is useless."""
 
     def take(self, frame: str | bytes) -> str | bytes | None:
-        """The message in a frame, with a pattern its whole record; None if the frame is about the connection.
+        """The message in a frame, or None for a notice. With a pattern, the message is the whole frame.
 
         :raises UndecodableMessage: the frame is neither.
         """

@@ -71,7 +71,7 @@ async def apublish(
 
 
 class Publisher:
-    """Publishes to all channels of a server, over connections that it keeps::
+    """Publishes to all channels of a server, over connections that it keeps open::
 
         with Publisher("http://127.0.0.1:8000/live") as publisher:
             publisher.publish("/live/orders/42", {"paid": True})
@@ -186,7 +186,7 @@ class Publisher:
     def _take(self) -> http.client.HTTPConnection:
         """A connection that no other request uses."""
         if self._pid != os.getpid():
-            # The sockets are those of the parent, too: its answers would come here. Closing is of no effect there.
+            # A fork shares the parent's sockets: both would read the answers. Closing here keeps the parent's open.
             self.close()
             self._pid = os.getpid()
         with contextlib.suppress(IndexError):

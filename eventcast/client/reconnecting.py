@@ -1,4 +1,4 @@
-"""How a subscription comes back: when, after which error, and what its user is told. It waits and connects nowhere."""
+"""When a subscription reconnects, after which errors, and what its user is told. Nothing here waits or connects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def may_pass(error: EventcastError) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """The new state of a subscription, as its ``on_state`` is told."""
+    """The new state of a subscription, passed to its ``on_state``."""
 
     name: Literal["open", "waiting", "lost", "closed"]
     """``open``: subscribed; ``waiting``: the connection is lost and will be tried again; ``lost``: still open, but
@@ -40,7 +40,7 @@ class State:
     """``waiting``: what happened."""
     missed: float = 0.0
     """``open``: seconds since the last connection was lost, 0 for the first connection. Messages that were published in
-    that time are missing, and so are messages that were on their way when it began."""
+    that time are missing, and so are messages that were on their way at its start."""
     messages: int = 0
     """``lost``: how many messages are missing here."""
 
@@ -96,7 +96,7 @@ def backoff(failures: int) -> float:
     The delay is random, so that clients that were lost together do not come back together. The first three tries are
     within seconds, as long as a restart takes.
 
-    :param failures: how often it failed before the last time.
+    :param failures: earlier failures in a row, without the last one.
     """
     return random.uniform(SOON, min(LATEST, FIRST * 2 ** min(max(0, failures - 2), 10)))
 
@@ -136,7 +136,7 @@ class Course:
 
         :param code: the WebSocket's close code.
         :param reason: the reason in its close frame.
-        :param retry: between which seconds the server wants the client back; None if it has not said so.
+        :param retry: the least and most seconds of delay that the server wants; None if it named none.
         :raises EventcastError: ``error`` itself, if there is no next try.
         """
         now = time.monotonic()

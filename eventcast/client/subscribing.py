@@ -44,7 +44,7 @@ QUEUE = 1000
 _NOT_OPENED = (OSError, asyncio.TimeoutError, EOFError, WebSocketException)
 
 _background = BackgroundLoop("eventcast.client")
-"""Has the connections of programs without an event loop."""
+"""Runs the connections of programs without an event loop."""
 
 
 def subscribe(
@@ -61,11 +61,11 @@ def subscribe(
     """Subscribe to a channel, with ``async with`` and ``async for``, or with ``with`` and ``for``.
 
     Inside ``with``, the client is subscribed: a message that is published from then on arrives. Messages are ``str`` or
-    ``bytes``, as they were published. A lost connection comes back after 0.5 to 4, later up to 30 seconds. Messages
+    ``bytes``, as they were published. A lost connection is reopened after 0.5 to 4, later up to 30 seconds. Messages
     that are published in that time are missing; ``on_state`` is told. Proxies of the environment are not used.
 
     :param url: of the channel, such as ``"http://127.0.0.1:8000/orders/42"``, ``ws:`` as well as ``http:``.
-    :param reconnect: whether a lost connection comes back; if not, the loop ends with ``ServerUnreachable``.
+    :param reconnect: whether to reopen a lost connection; if not, the loop ends with ``ServerUnreachable``.
     :param wait: whether to wait for a server that is not there yet; if not, entering raises ``ServerUnreachable``.
     :param on_state: called with a :class:`State` when the subscription opens, waits to reconnect, and closes. It must
         not wait: with ``with`` and ``for`` it runs in a thread that all subscriptions of the process share.
@@ -180,7 +180,7 @@ class AsyncMessages:
         raise StopAsyncIteration
 
     async def _receive(self, connection: ClientConnection) -> str | bytes:
-        """The next frame. Raises ``ServerUnreachable`` if the line is dead: it is cut, without a closing handshake.
+        """The next frame. If the server is silent for too long, abort the connection and raise ``ServerUnreachable``.
 
         The clock runs only while the program waits: frames that wait for the program are no silence.
         """
@@ -197,7 +197,7 @@ class AsyncMessages:
             timer.cancel()
 
     async def _reopen(self, error: ConnectionClosed | ServerUnreachable) -> None:
-        """Come back after a lost connection, or raise what says that there is no next try."""
+        """Reconnect after a lost connection, or raise the error if there is no next try."""
         line, self._line = self._line, Line(self._course.missed)
         found = _explain(self._url, error)
         if line.is_hopeless:
@@ -238,7 +238,7 @@ def _explain(url: str, error: Exception) -> EventcastError:
         answer = error.response
         body, reason = bytes(answer.body), answer.reason_phrase
         return refusal(answer.status_code, body, reason=reason, headers=answer.headers, websocket=True)
-    # websockets reads no answer in HTTP/1.0, which is that of Python's own WSGI server.
+    # websockets does not read answers of HTTP/1.0, which Python's own WSGI server sends.
     if isinstance(error, InvalidMessage) and (old := re.search(r"HTTP/1\.0 (\d{3}) ?([^']*)", str(error.__cause__))):
         return refusal(int(old[1]), b"", reason=old[2], websocket=True)
     if isinstance(error, ConnectionClosed):

@@ -114,7 +114,7 @@ def pattern_url(server: str, pattern: str) -> str:
     """The URL to subscribe to a pattern of channels. Each frame then names the channel of its message.
 
     :param server: a URL of the server with its mount, such as ``"http://127.0.0.1:8000"`` or ``"http://host/live"``.
-    :param pattern: such as ``"/orders/<int:id>"``; for whole paths, the mount included.
+    :param pattern: such as ``"/orders/<int:id>"``. It matches whole paths, with the mount.
     :raises ValueError: ``server`` is not a URL, or ``pattern`` is not a path.
     """
     if not pattern.startswith("/"):
@@ -140,7 +140,7 @@ def key_headers(url: str, key: str) -> dict[str, str]:
     """The header that carries a key or token to the server of a URL; none for an empty key."""
     if not key:
         return {}
-    # A user and a password in the URL, for a proxy in front of the server, are Authorization already.
+    # Authorization already carries the URL's user and password, for a proxy in front of the server.
     return {"X-API-Key": key} if "@" in urlsplit(url).netloc else {"Authorization": f"Bearer {key}"}
 
 

@@ -3,11 +3,11 @@
 The rules of :class:`Watches`:
 
 1. A beat is any message on the service's channel. A service without a beat for ``timeout`` seconds is silent: this is
-   told once. Its first beat after that is told once, too.
+   reported once. Its first beat after that is reported once, too.
 2. A service that has never sent a beat is silent after ``timeout`` seconds as well: it has not started.
 3. While the connection to eventcast is lost, no service falls silent, because no beat can arrive. The next connection
    starts the seconds again. So a restart of eventcast alone is no alarm.
-4. A silent service stays silent over a lost connection, and is not told again until it beats.
+4. A lost connection does not change a silent service: it is reported again only after a beat.
 5. A process that was stopped, or on a machine that slept, for half of ``timeout`` may have unread beats. This starts
    the seconds again, too.
 """
@@ -29,7 +29,7 @@ LIMIT = 10_000
 """Channels that are watched at most: this bounds the memory, because any publisher may use a new channel."""
 
 LOOKS = 20
-"""Looks at the clock in each timeout: an alarm is late by a twentieth of it at most."""
+"""Checks in each timeout: an alarm is late by a twentieth of the timeout at most."""
 
 SLOWEST_LOOK = 1.0
 """Seconds between two looks at most, however long the timeout is."""
@@ -52,7 +52,7 @@ class _Service:
     heard_at: float | None
     """The time of the last beat; None if there was none."""
     silent: bool = False
-    """Whether it was told to be silent."""
+    """Whether its silence was reported."""
 
 
 class Watches:
@@ -61,7 +61,7 @@ class Watches:
 
     :param timeout: seconds without a beat that make a service silent.
     :param channels: the channels to watch from the beginning; all others are watched from their first beat on.
-    :param on_full: called once, with the first channel that is too many to be watched, too.
+    :param on_full: called once, with the first channel above :data:`LIMIT`.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ async def watch(
             on_state(state)
 
     async def read() -> None:
-        # A half-open connection is as silent as a dead service, and must be lost before the timeout: after one interval
-        # until the ping, one without a pong, and at most one until the connection is closed.
+        # A half-open connection is as silent as a dead service, so it must be closed before the timeout. That takes at
+        # most three intervals: until the ping, without a pong, and until the connection is closed.
         interval = min(PING_INTERVAL, watches.timeout / 4)
         async with subscribe(url, wait=True, headers=headers, on_state=take, ping_interval=interval) as messages:
             async for data in messages:

@@ -4,7 +4,7 @@ The rules:
 
 - A subscriber is on a *fast path* while its send buffer is empty: a loop calls nothing but its ``send``. A subscriber
   with buffered bytes, or without a ``send``, is on the *slow path*: a loop calls its ``deliver``.
-- There is one fast path for each encoder, such as that of WebSocket frames, so that a batch is encoded once for all.
+- Each encoder, such as that of WebSocket frames, has its own fast path, so that a batch is encoded once for each path.
 - A *pass* writes one batch to every subscriber that the channel had when the pass began. A pass runs in slices.
   Subscribers may join, leave and change paths between two slices; each still gets each batch once, in order, until it
   leaves.
@@ -29,7 +29,7 @@ from eventcast.engine.subscribers import Subscriber
 logger = SteadyLogger("eventcast.hub")
 
 STRIDE, STRIDE_BYTES = 128, 2 * 1024 * 1024
-"""Writes, and their bytes, between two checks of the deadline: about a millisecond."""
+"""Most writes, and most bytes, between two checks of the deadline: about a millisecond."""
 
 SLOW_PATH_STRIDE = 16
 """Subscribers of the slow path between two checks of the deadline, at some 40 µs each."""
@@ -81,7 +81,7 @@ class LocalChannel(ChannelFigures):
         self.behind: set[Subscriber] = set()
         """Subscribers with more bytes buffered than half their bound."""
         self.scheduled = False
-        """Whether the channel is in the hub's queue."""
+        """Whether the hub will write :attr:`pending`."""
         self._fast_paths: dict[Encoder, FastPath] = {}
         self._slow_path: dict[Subscriber, None] = {}
         # State of the current pass:
@@ -89,7 +89,7 @@ class LocalChannel(ChannelFigures):
         self._slow_remaining: list[Subscriber] = []
         self._slow_cursor = 0
         self._partial = 0  # Subscribers of the current stride whose sockets did not take all bytes.
-        self._overrun = False  # Logs one line for a burst of losses.
+        self._overrun = False  # Whether the present burst of losses is logged.
         self._writing = False
 
     def __iter__(self) -> Iterator[Subscriber]:
@@ -128,7 +128,7 @@ class LocalChannel(ChannelFigures):
         self.watchers -= subscriber.watching
 
     def enter_fast_path(self, subscriber: Subscriber) -> None:
-        """Move a subscriber with an empty send buffer to the fast path, unless it is a page of the admin."""
+        """Move a subscriber with an empty send buffer to the fast path. Pages of the admin are not counted and stay."""
         send = subscriber.send
         if send is not None and not subscriber.watching and subscriber.position < 0 and subscriber.channel is self:
             del self._slow_path[subscriber]
@@ -232,7 +232,7 @@ class LocalChannel(ChannelFigures):
                         self._buffer_rest(path, position, batch, taken)
                     position += 1
             except OSError:
-                # The socket is full (EAGAIN) or broken. write_rest() registers it for writing, which finds out.
+                # The socket is full (EAGAIN) or broken. write_rest() schedules a flush, which closes a broken one.
                 self._buffer_rest(path, position, batch, 0)
                 position += 1
             path.cursor = position

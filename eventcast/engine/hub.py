@@ -66,7 +66,7 @@ class Hub:
         self.incoming = Incoming(self._loop, self._accept, self._lose)
 
     def __del__(self) -> None:
-        # The event loop has ended with subscribers: keep their figures, and free their places.
+        # The event loop has ended with subscribers: keep their figures, and release their reservations.
         for channel in [*self.channels.values(), *self.patterns]:
             channel.retire()
             for place in [each.reservation for each in channel if each.reservation is not None]:
@@ -239,7 +239,7 @@ class Hub:
         return [subscriber for channel in [*self.channels.values(), *self.patterns] for subscriber in channel]
 
     def stop(self, *kinds: type[Subscriber]) -> list[Subscriber]:
-        """Refuse new subscribers from now on, and close all, or those of some kinds. Returns the closed ones."""
+        """Refuse new subscribers, and close the present ones, or those of some classes. Returns the closed ones."""
         self.stopping = True
         found = [each for each in self.subscribers() if isinstance(each, kinds or Subscriber)]
         for subscriber in found:

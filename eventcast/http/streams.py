@@ -1,8 +1,8 @@
 """Listening by plain HTTP: Server-Sent Events and lines of JSON on the channel's own URL.
 
-In ``eventcast serve`` messages are written directly to the socket of the stream (:class:`SocketStream`). Under plain
-Daphne too: the connection is taken over from Daphne first. Then a stream costs as much as a WebSocket. Under other
-servers a stream is the body of a Django response (:class:`ResponseStream`).
+In ``eventcast serve`` messages are written directly to the socket of the stream (:class:`SocketStream`); under plain
+Daphne too, after taking over the connection. Such a stream costs as much as a WebSocket. Under other servers a stream
+is the body of a Django response (:class:`ResponseStream`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from eventcast.security.authorization.permits import Permit
 from eventcast.server import daphne
 
 DEAD_AFTER = 45.0
-"""Seconds without an acknowledgement of sent bytes after which a client is gone: with KEEP_ALIVE, one minute."""
+"""Seconds that sent bytes may stay unacknowledged. With KEEP_ALIVE, a vanished client is noticed in a minute."""
 
 MAX_UNASKED = 64 * 1024
 """Bytes that a client may send while it listens. The server discards them; past this number it disconnects."""
@@ -69,7 +69,7 @@ class Stream(Answer):
         self.permit = permit
         self.viewer = viewer
         self.described = clients.described(request, permit.user, permit.identity)
-        """What a subscriber is told of its client."""
+        """The arguments of a subscriber that describe its client."""
 
     async def subscribe(self, connection: MultiplexedConnection) -> None:
         """Subscribe the connection."""
@@ -81,7 +81,7 @@ class Stream(Answer):
 
 
 def check_streams(request: HttpRequest) -> None:
-    """Check that the server has streams now."""
+    """Check that the server can open a stream now."""
     if not isinstance(request, ASGIRequest):
         raise StreamingUnavailable("Streams need an ASGI server, such as Daphne. Open a WebSocket or ask for JSON.")
     if current_hub().stopping:
@@ -95,7 +95,7 @@ async def stream(request: HttpRequest, wanted: str | Pattern, format: Format) ->
 
 
 async def permit_to_listen(request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """Check that a request may subscribe, and that there is a place: a response that has begun cannot be refused."""
+    """Check that a request may subscribe, and that no limit is reached: a response that has begun cannot be refused."""
     permit = await admission.check_subscribe(request, wanted)
     quotas.check(wanted, clients.group_of(request) if conf.MAX_SUBSCRIBERS_PER_ADDRESS else "")
     return permit
@@ -192,10 +192,10 @@ class ResponseStream(MultiplexedConnection):
                     timer.cancel()
             self._news.clear()
             if pieces := self._next_data(JOIN_LIMIT):
-                data = b"".join(pieces)  # of one, no copy
+                data = b"".join(pieces)  # one piece is not copied
                 # In parts, because servers keep a copy of what a client does not take at once.
                 while self._sent < len(data):
-                    # Counted first: if the iteration is cancelled meanwhile, the server has the part.
+                    # Counted first: if the yield is cancelled, the server has already taken the part.
                     start, self._sent = self._sent, min(self._sent + JOIN_LIMIT, len(data))
                     yield data[start : self._sent]
                 self._sent = 0
@@ -220,7 +220,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             except Refused as refusal:
                 instead = refused(answer.request, refusal).as_bytes(CLOSE)
                 with taken.sock, contextlib.suppress(OSError):  # The client is gone.
-                    if taken.unsent.startswith(b"HTTP/"):  # Otherwise the response has begun, and breaks off.
+                    if taken.unsent.startswith(b"HTTP/"):  # Otherwise its head is sent, and it breaks off.
                         taken.sock.send(instead)
                 return
             stream.begin(taken.unsent)
@@ -239,7 +239,7 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
             raise
         if subscriber.lost and protocol is not None:
             daphne.abort(protocol)  # The client reads nothing, so the end would not reach it.
-        async for piece in subscriber:  # the messages of the time before the server stopped
+        async for piece in subscriber:  # messages that came before the server stopped
             yield piece
     except Refused as refusal:
         note_refused("GET", str(answer.wanted), refusal, subscribes=True)
@@ -249,9 +249,9 @@ async def _body(answer: Stream) -> AsyncGenerator[bytes, None]:
 
 
 def _end_when_stopping() -> None:
-    """Have the streams closed when a signal stops the server. uvicorn and granian wait until each response has ended,
-    and ASGI has no event that tells an application about it. So the handlers of these signals are wrapped, where the
-    event loop runs in the main thread, which alone may handle signals."""
+    """Close the streams when a signal stops the server. uvicorn and granian wait until each response has ended, and no
+    event of ASGI tells the application that they stop. So this function wraps the handlers of these signals. Python
+    allows that in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         return
     hub = current_hub()

@@ -21,18 +21,18 @@ Sends = Sequence[tuple[str, dict[str, Any]]]
 Note = Callable[[dict[str, Any], LayerUnavailable | None], object]
 
 connections: list[Callable[[ClusterLayer], None]] = []
-"""Called with a layer each time that it starts: the engine sets the callbacks of the layer here."""
+"""Functions that are called with each layer that starts: the engine connects itself to the layer in them."""
 
 
 class ClusterLayer(Peers):
     """Groups and channels of all processes on a bus.
 
-    - **Groups**: group_add() returns when the bus has confirmed that this process hears the group, so that what is sent
-      afterwards arrives. A process delivers what it sends to its own members itself, after the bus has taken it.
+    - **Groups**: group_add() returns when the bus has confirmed that this process gets the group's messages. Members
+      in the sending process get a message without the bus, after the bus has taken it.
     - **Channels** of :meth:`new_channel` can be sent to from each process. All others, such as those of ``runworker``,
       exist once for each process.
-    - **Loss**: at most once. While the bus does not work (:attr:`degraded`), a group reaches the members of this
-      process only. What arrives for a channel that is full is dropped, as in
+    - **Loss**: delivery is at most once. While the bus does not work (:attr:`degraded`), a group reaches the members of
+      this process only. What arrives for a channel that is full is dropped, as in
       :class:`~eventcast.layers.InMemoryChannelLayer`, which also explains the options.
     - **Event loops**: the bus lives on the first loop that joins a group or reads a channel, and moves when that loop
       has ended. The methods can be called on any loop, and :meth:`broadcast_now` in any thread.
@@ -143,23 +143,23 @@ class ClusterLayer(Peers):
         await self.broadcast([(group, message)])
 
     async def broadcast(self, sends: Sends, *, count: bool = False) -> Reach:
-        """Send messages to groups, in one go: the first decides whether it worked.
+        """Send messages to groups together. If the first fails, this fails; failures of others are logged.
 
         :param count: whether other processes say how many subscribers they go to, by their :attr:`count_with`.
         :raises LayerUnavailable: the bus did not take the first. The text says whether anything may have been sent.
         """
         if self.lives:
             return await self._at_home(self._broadcast, sends, count)
-        # Connections of an event loop that async_to_sync() has made would end with it.
+        # Not on this event loop: async_to_sync() may end it, and with it the bus's connections.
         await asyncio.to_thread(self._publish_now, [(GROUP + group, message) for group, message in sends])
         return Reach()
 
     def begin(self, sends: Sends, *, count: bool = False, more: int = 0, note: Note = ignore) -> Reach | Broadcast:
-        """:meth:`broadcast` without a coroutine, where :meth:`is_at_home`.
+        """:meth:`broadcast` without a coroutine. Requires :meth:`is_at_home`.
 
-        :param more: subscribers that are counted already.
-        :param note: called with the first message when it is over, and with None or the error.
-        :returns: what is known of it; or the broadcast, if there is something to wait for.
+        :param more: subscribers of this process, counted before.
+        :param note: called at the end of the broadcast with its first message, and None or the error.
+        :returns: the counts; or the broadcast, if it is not over yet.
         """
         heard = [send for send in sends if self.bus.is_heard(GROUP + send[0])] if self.bus.up else ()
         if not heard:
@@ -216,8 +216,8 @@ class ClusterLayer(Peers):
 class Broadcast(Question):
     """Messages that were sent to groups in one go, until it is known how many subscribers they have reached.
 
-    :param heard: how many of them the bus has to take, because other processes may hear them.
-    :param known: what is known of subscribers of other processes; None if these are asked.
+    :param heard: how many of the messages go over the bus, because other processes may want them.
+    :param known: the counts of the other processes; None if these processes are asked.
     """
 
     __slots__ = ("_heard", "_known", "_layer", "_more", "_note", "_results", "_sends", "outcome", "then")
@@ -274,9 +274,9 @@ class Broadcast(Question):
 
 
 def _receivers(results: Sequence[int | LayerUnavailable], living: Callable[[int], int] = int) -> int:
-    """How many live processes have got messages that were sent in one go, one that got two of them counted twice.
+    """How many live processes got each of the messages of a broadcast, added up.
 
-    :raises LayerUnavailable: the first was refused, which decides whether it worked.
+    :raises LayerUnavailable: the bus did not take the first message.
     """
     first, *others = results
     receivers = sum([living(each) for each in results if isinstance(each, int)])

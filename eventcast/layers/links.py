@@ -1,7 +1,7 @@
 """The frames between two workers of one machine, over a pair of Unix stream sockets.
 
-A frame is a head (:data:`HEAD`), a topic and a payload. What is pending on a link at the end of a turn of the event
-loop leaves in one write.
+A frame is a head (:data:`HEAD`), a topic and a payload. Frames that wait at the end of an iteration of the event
+loop are joined into one write.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ HEAD = struct.Struct("!BHI")
 """Kind of the frame, bytes of its topic, bytes of its payload."""
 
 MESSAGE, HELLO, TOPICS, SUBSCRIBE, CONFIRM, UNSUBSCRIBE = range(6)
-"""``HELLO`` asks for all topics of the other worker, which are ``TOPICS``. ``SUBSCRIBE`` has a number, with which
-``CONFIRM`` answers. Topics are separated by line feeds."""
+"""``HELLO`` asks for all topics of the other worker, and ``TOPICS`` answers. ``SUBSCRIBE`` has a number, which
+``CONFIRM`` returns. Topics are separated by line feeds."""
 
 READ_SIZE = 64 * 1024
 BUFFERS = 256
 """Frames that one write joins at most."""
 
 HIGH_WATER = 4 * 1024 * 1024
-"""Bytes pending on a link from which on publishers wait, for as long as the other worker reads at all."""
+"""Pending bytes on a link at which publishers wait, unless the other worker is stuck."""
 
 BOUND = 16 * 1024 * 1024
-"""Bytes pending on a link from which on messages are lost, and counted."""
+"""Pending bytes on a link at which further messages are lost, and counted."""
 
 PATIENCE = 1.0
-"""Seconds that a publisher or a new subscriber waits for another worker. Then that one counts as stuck, and nothing
-waits for it until it reads again. Its parent ends it if it stays so."""
+"""Seconds that a publisher or a new subscriber waits for another worker. After them, that worker counts as stuck:
+nothing waits for it until it sends again. The parent process kills a worker that hangs."""
 
 
 class Link:
@@ -43,8 +43,8 @@ class Link:
 
     :param number: of the other worker.
     :param sock: this end of a pair of Unix stream sockets.
-    :param take: called with each frame that comes: its kind, topic and payload.
-    :param pause: called when all frames that have come in one piece are taken. What is put then leaves at once.
+    :param take: called with the link and each received frame: its kind, topic and payload.
+    :param pause: called after the last frame of each read. Frames that are put until then are written at once.
     :param forget: called once, when the link is closed.
     """
 
@@ -64,14 +64,14 @@ class Link:
         """Whether the other worker has said HELLO: from then on it confirms subscriptions."""
         self.stuck = False
         self.pending = 0
-        """Bytes pending."""
+        """Bytes that are not written yet."""
         self.closed = False
         self._take, self._pause, self._forget = take, pause, forget
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._pending: deque[bytes | memoryview] = deque()
         self._rest = bytearray()
-        """Part of a frame."""
+        """Bytes of an incomplete frame."""
         self._waits_to_write = self._in_line = False
         self._room = asyncio.Event()
         self._lost = 0
@@ -82,7 +82,7 @@ class Link:
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, frame: bytes) -> None:
-        """Write a frame at the end of this turn of the event loop."""
+        """Write a frame at the end of this iteration of the event loop."""
         if self.closed:
             return
         self._pending.append(frame)
@@ -160,7 +160,7 @@ class Link:
             try:
                 self._take(self, kind, topic, bytes(received[begin:start]))
             except Exception:
-                # Whatever is wrong with one message, the next ones must be heard.
+                # An error of one message must not stop the next ones.
                 logger.exception("A message of worker %d could not be passed on.", self.number)
         if received is data:
             self._rest += data[start:]
@@ -172,7 +172,7 @@ class Link:
             self.flush()
 
     def close(self) -> None:
-        """The other worker is gone, or this one ends."""
+        """Close the link: the other worker is gone, or this one ends."""
         if self.closed:
             return
         self.closed = True
@@ -187,12 +187,11 @@ class Link:
 
 
 async def within(seconds: float, *events: asyncio.Event) -> bool:
-    """Wait until all events are set, but not longer; returns whether they are."""
+    """Wait for all events, for at most so many seconds; returns whether all are set."""
     waiting = [asyncio.ensure_future(event.wait()) for event in events if not event.is_set()]
     try:
-        if (
-            waiting
-        ):  # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+        # Not wait_for(), which on Python 3.10 and 3.11 loses a cancellation that comes as the time runs out.
+        if waiting:
             await asyncio.wait(waiting, timeout=seconds)
     finally:
         for task in waiting:
@@ -201,6 +200,6 @@ async def within(seconds: float, *events: asyncio.Event) -> bool:
 
 
 def frame(kind: int, topic: str, payload: bytes) -> bytes:
-    """What goes over a link."""
+    """The bytes of a frame."""
     name = topic.encode()
     return b"".join((HEAD.pack(kind, len(name), len(payload)), name, payload))

@@ -4,7 +4,7 @@
 2. May its user, key or token do this? (``authorization``)
 3. Is there room for it, within the limits? (``throttling``)
 
-Each check raises what refuses the request. A WebSocket goes through the same checks as the request of its handshake:
+Each check raises ``Refused`` or returns. The handshake of a WebSocket is checked as the ``GET`` request that it is, see
 :func:`request_of_websocket`.
 """
 
@@ -31,28 +31,28 @@ from eventcast.security.authorization.sessions import Viewers
 
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
-    """Check that a request may publish to a channel. ``throttling.book`` takes its messages when they are known."""
+    """Check that a request may publish to a channel. ``throttling.book`` books its messages later."""
     permit = await _ask(_checked_by(request), "publish", request, channel)
     throttling.book(request, permit, 0)
     return permit
 
 
 def is_told_by_head(request: HttpRequest) -> bool:
-    """Whether all that was checked of a publisher is told by the head of its request, so that another one with the same
-    head need not be checked until the permit ends."""
+    """Whether the check of a publish request uses only its head, so that its result holds for requests with the same
+    head until the permit ends."""
     by_page = "HTTP_ORIGIN" in request.META or "HTTP_COOKIE" in request.META
     return asking.current().told_by_head and not by_page and not conf.PUBLISH_RATE
 
 
 def publish_permit(request: HttpRequest, channel: str) -> Permit | None:
-    """What :func:`check_publish` says of such a request; None if that has to wait."""
+    """The permit that :func:`check_publish` would return; None if asking for it has to wait."""
     permit = asking.ask(asking.current(), "publish", request, channel)
     return permit if isinstance(permit, Permit) else None
 
 
 async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
-    """Check that a WebSocket may publish to a channel. Done once, with the handshake, after :func:`check_subscribe`;
-    each message is then held against the rate by ``throttling.book``."""
+    """Check that a WebSocket may publish to a channel. Called once, in the handshake, after :func:`check_subscribe`;
+    ``throttling.book`` then checks the rate of each message."""
     return await _permit(asking.current(), "publish", request, channel)
 
 
@@ -74,14 +74,14 @@ async def _ask(authorization: Authorization, action: Action, request: HttpReques
 
 
 async def _permit(authorization: Authorization, action: Action, request: HttpRequest, wanted: str | Pattern) -> Permit:
-    """The permit of a subscriber, which is to be revoked by what happens from now on."""
+    """The permit of a subscriber, with the number of revocations before it: later ones may end it."""
     revocations = revocation.count()
     permit = await _ask(authorization, action, request, wanted)
     return Permit(permit.user, permit.expires_at, permit.claims, permit.identity, revocations)
 
 
 def _checked_by(request: HttpRequest) -> Authorization:
-    """The authorization that decides about a request of a page that may send it."""
+    """Check the origin of a request, then return the authorization to ask about it."""
     authorization = asking.current()
     if "HTTP_ORIGIN" in request.META or "HTTP_COOKIE" in request.META:  # Programs have neither.
         origins.check(request, cookies=bool(authorization.uses_cookies))
@@ -89,7 +89,7 @@ def _checked_by(request: HttpRequest) -> Authorization:
 
 
 def cookies_count() -> bool:
-    """Whether cookies may let a client in. A browser sends cookies with the requests of every page that it shows."""
+    """Whether the authorization uses cookies. A browser adds them to the requests of any page, of other sites too."""
     return bool(asking.current().uses_cookies)
 
 

@@ -1,12 +1,12 @@
-"""A connection of the door, until it is closed, becomes a subscriber's or is handed to Daphne.
+"""An HTTP connection that the door accepted, until it is closed, or given to a subscriber or to Daphne.
 
 The rules (RFC 9112):
 
-- Every request gets a whole answer, in order, one at a time. What comes meanwhile waits in the kernel.
-- A connection is closed by the server only after an answer that said ``Connection: close``; or between two requests,
-  after a long silence.
-- A refused request may have more to come. The server then closes its side only, and throws away what comes for a
-  moment: closed at once, the connection would be reset under the answer.
+- Every request gets a whole answer, in order, one at a time. Later requests wait in the kernel meanwhile.
+- The server closes a connection only after an answer that said ``Connection: close``; or between two requests, after a
+  long silence.
+- After a refusal the server closes only its sending side, and discards received bytes for some seconds. Otherwise
+  bytes that the client still sends would reset the connection, and the client could lose the answer (section 9.6).
 - A publisher is checked before its body is read.
 """
 
@@ -38,13 +38,13 @@ logger = logging.getLogger("eventcast.server")
 READ_SIZE = 64 * 1024
 
 MIN_RATE = 1000
-"""The least rate of a long body, in bytes a second."""
+"""Bytes a second. A long body that comes more slowly is refused."""
 
 IDLE_TIMEOUT = 120.0
-"""Seconds of silence between two requests. Proxies keep idle connections for 60: a publish must not meet their end."""
+"""Most seconds between two requests: over the 60 of proxies, which else might publish while the server closes."""
 
 LINGER_BYTES = 16 * 1024 * 1024
-"""Bytes that are thrown away after a refusal, before the connection is cut off."""
+"""Most bytes that are discarded after a refusal. Past them, the connection is closed."""
 
 NEVER = float("inf")
 
@@ -95,7 +95,7 @@ class HTTPConnection(ClientSocket):
                 self._close()
             return
         if self._busy:
-            # Half a request, or the next one: it waits, and what comes after it waits in the kernel.
+            # The body, or the next request: these bytes wait here, and later ones in the kernel.
             self._buffer += data
             self._pause()
             return
@@ -138,11 +138,11 @@ class HTTPConnection(ClientSocket):
     # --- one request ------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The head is complete: serve the request, or raise what refuses it."""
+        """Serve the request whose head is complete, or raise ``Refused``."""
         raise NotImplementedError
 
     def _read_body(self, then: Callable[[bytes], None]) -> None:
-        """Read the body, then go on."""
+        """Read the body, then call ``then`` with it."""
         length = self._head.length
         if length is not None:
             check_body_size(length)
@@ -184,7 +184,7 @@ class HTTPConnection(ClientSocket):
             self._log("http", "complete", status=answer.status_code, size=len(answer.content))
         if close or self._door.stopping or (self._eof and not self._buffer):
             self._keep_alive = False
-        # A client of HTTP/1.0 that has asked for it has to be told that the connection stays.
+        # A client of HTTP/1.0 closes the connection unless the answer has this header.
         more = b"" if head.version == "1.1" else b"Connection: keep-alive\r\n"
         self._send(answer.as_bytes(more if self._keep_alive else CLOSE, head_only=head.method == "HEAD"))
         if self._unsent:
@@ -200,11 +200,11 @@ class HTTPConnection(ClientSocket):
             self._door.log(protocol, action, details | {"method": self._head.method, "path": path, "client": client})
 
     def _refuse(self, refusal: Refused) -> None:
-        """Answer a request that is not read to its end, and close the connection."""
+        """Answer with a refusal, and close the connection: the rest of the request may be unread."""
         if self._ended or self._gone:
             return
         if self._head is NO_HEAD and self._buffer.lstrip(b"\r\n").startswith(b"HEAD "):
-            self._head = Head("HEAD", "/?", "1.0", [])  # Its answer has no body, however broken the rest is.
+            self._head = Head("HEAD", "/?", "1.0", [])  # The answer to HEAD has no body.
         note_refused(self._head.method, self._head.target.decode("latin-1"), refusal, subscribes=self._head.upgrades)
         self._ended = self._busy = True
         self._answer(refusal_answer(refusal), close=True)
@@ -233,7 +233,7 @@ class HTTPConnection(ClientSocket):
         elif self._eof and not self._buffer:
             self._close()
         if self._buffer:
-            # Not from here: a thousand requests in one packet would be as many calls deep, and hold up others.
+            # Not directly: a thousand requests in one packet would nest a thousand calls, and delay others.
             self._door.loop.call_soon(self._go_on_later)
 
     def _go_on_later(self) -> None:

@@ -31,12 +31,12 @@ ANSWER_TIMEOUT = 120.0
 
 
 class DoorConnection(HTTPConnection):
-    """A connection of the door, until it is closed, becomes a subscriber's or is handed to Daphne."""
+    """An HTTP connection whose requests are served here or by Daphne."""
 
     __slots__ = ()
 
     def begin(self) -> None:
-        """The head is complete: find out what the request is for."""
+        """Serve the request, or give the connection to Daphne."""
         head, router = self._head, self._door.router
         self._keep_alive = head.keep_alive
         told = worked_out(PUBLICATIONS).get((head.known, head.target, router))
@@ -47,10 +47,10 @@ class DoorConnection(HTTPConnection):
             path = unquote_to_bytes(path)
         is_path = path.startswith(b"/")
         if head.upgrades:
-            # Also for Daphne, which hangs up on an odd handshake without a whole answer.
+            # Before Daphne gets it: Daphne closes on an invalid handshake without a complete answer.
             handshake.check(head.meta, head.method, head.version)
         if router is None or (is_path and not path.startswith(router.prefix)):
-            self._hand_over(self._buffer)  # a path of the site, which may accept large uploads
+            self._hand_over(self._buffer)  # with the body unread: the site may accept large uploads
         elif not is_path or path.startswith(router.excluded):
             self._read_and_hand_over()
         elif head.upgrades:
@@ -106,7 +106,7 @@ class DoorConnection(HTTPConnection):
             known[head.known, head.target, self._door.router] = told
 
     def _publish_at_once(self, told: channels.Publication) -> bool:
-        """Publish if the body is there and nothing has to be waited for; else nothing has happened."""
+        """Publish if the body is complete and nothing has to wait. Returns whether it did; if not, nothing changed."""
         length, buffer = self._head.length, self._buffer
         if length is None or length > len(buffer):
             return False
@@ -163,7 +163,7 @@ class DoorConnection(HTTPConnection):
         elif isinstance(response, Answer):
             self._answer(response)
         else:
-            self._hand_over(self._buffer, 0)  # Its body was read.
+            self._hand_over(self._buffer, 0)  # Its body is left out.
 
     def _websocket(self, mount: str) -> None:
         target, _, query = self._head.target.partition(b"?")
@@ -204,10 +204,10 @@ class DoorConnection(HTTPConnection):
         self._read_body(lambda body: self._hand_over(body + self._buffer, len(body) if has_body else None))
 
     def _hand_over(self, received: bytes, length: int | None = None) -> None:
-        """Give Daphne the connection, with what has come after the head; ``length`` is that of a body that was read."""
+        """Give Daphne the connection and the bytes after the head; ``length`` is the size of a body already read."""
         if not self._gone:
             head, self._busy = self._head, True
-            # A client that listens, and closes its side, has left.
+            # 0 for a subscriber: one that closes its side has left.
             listens = head.upgrades or head.meta.get("HTTP_ACCEPT") in (formats.SSE, formats.NDJSON)
             self._readers.remove(self._socket.fileno())
             self._door.hand_over(
@@ -217,13 +217,13 @@ class DoorConnection(HTTPConnection):
 
 @answering
 def _serve(request: Any) -> Any:
-    """Serve a request to a channel whose body is there."""
+    """Serve a request to a channel, after its body was read."""
     check_host(request)
     return channels.serve(request, names.channel_from_target(request.target))
 
 
 async def _admit(request: Request) -> tuple[str, Permit] | Answer:
-    """The channel that a publisher may publish to, and its permit; or what refuses it."""
+    """The channel of a publish request, and the publisher's permit; or the answer that refuses it."""
     try:
         check_host(request)
         name = names.channel_from_target(request.target)

@@ -1,7 +1,7 @@
-"""A WebSocket on a socket of our own: for connections of ``eventcast serve``, and for those taken over from Daphne.
+"""A WebSocket that uses its socket directly: for ``eventcast serve``, and for connections taken over from Daphne.
 
 It keeps RFC 6455: pings are answered, the close handshake is done, and nothing follows a close frame. The client is
-pinged by the hub's keepalive. What a client sends that may only listen is counted and thrown away.
+pinged by the hub's keepalive. Frames from a client that may only listen are counted and discarded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PONG_START, PONG_SIZE = b"\x8a\x80", 6
 """The answer to it: two bytes and the four of its mask (section 5.5.3)."""
 
 INBOX = 16
-"""Messages that a client may have sent before the first of them is published; then nothing more is read from it."""
+"""Messages of a client that wait to be published. With so many, the server stops reading from the client."""
 
 MAX_CONTROL_PENDING = 64 * 1024
 """Bytes of answers to pings that a client may leave unread."""
@@ -64,12 +64,12 @@ class WebSocketConnection(SocketSubscriber):
         self._inbox: deque[str | bytes] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._paused = False
-        """Whether nothing is read until what was read is published."""
+        """Whether reading is paused until the inbox is published."""
         self._deaf = False
-        """Whether what comes is thrown away: the client has broken a rule, or has said goodbye."""
+        """Whether received bytes are discarded: the client broke a rule, or sent a close frame."""
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
-        """What the client gets right after the handshake, by what it listens to and when its permission ends."""
+        """The bytes to send right after the handshake; a subclass tells the channel and the end of the permission."""
         return b""
 
     # --- what comes from the client ---------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class WebSocketConnection(SocketSubscriber):
             self._readers.remove(self._socket.fileno())
 
     async def _publish(self) -> None:
-        """Publish one message after the other, so that they stay in order; to the last, if the client has left."""
+        """Publish the inbox one message after the other, in order, even if the client has left."""
         try:
             while self._inbox and self._speaker is not None:
                 await self._speaker.say(self._inbox.popleft(), self)
@@ -159,20 +159,20 @@ class WebSocketConnection(SocketSubscriber):
     def end_with(self, closing: Closing) -> None:
         if not self._opened:
             return
-        if self._inbox and not self._deaf:  # What was sent before a rule was broken is published.
+        if self._inbox and not self._deaf:  # Messages before a broken rule are published.
             self._inbox.clear()
         if closing.code == TRY_AGAIN_LATER:
-            self.drop_buffer()  # The client takes nothing: the close frame would stand behind all that.
+            self.drop_buffer()  # The client reads nothing: the close frame would wait behind the buffer.
         self.write_bytes(self.farewell(closing))
         self.close_soon()
 
     def farewell(self, closing: Closing) -> bytes:
-        """The last frames of the server."""
+        """The server's close frame; a subclass adds ``bye``."""
         return close_frame(closing.code, closing.reason)
 
     def last_bytes_written(self) -> None:
-        """The client answers the close frame, or is cut off a moment later. Where no answer is awaited, the server
-        closes its side (RFC 6455 section 7.1.1)."""
+        """Close the server's side, if the client need not answer the close frame (RFC 6455 section 7.1.1). Otherwise
+        the client has :data:`CLOSE_TIMEOUT` seconds to answer."""
         if self._deaf and self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
