@@ -72,7 +72,7 @@ class Link:
         self._pending: deque[bytes | memoryview] = deque()
         self._rest = bytearray()
         """Bytes of an incomplete frame."""
-        self._waits_to_write = self._in_line = False
+        self._has_writer = self._flush_due = False
         self._room = asyncio.Event()
         self._lost = 0
         sock.setblocking(False)
@@ -87,8 +87,8 @@ class Link:
             return
         self._pending.append(frame)
         self.pending += len(frame)
-        if not self._waits_to_write and not self._in_line:
-            self._in_line = True
+        if not self._has_writer and not self._flush_due:
+            self._flush_due = True
             self._loop.call_soon(self.flush)
 
     def lose(self) -> None:
@@ -105,7 +105,7 @@ class Link:
 
     def flush(self) -> None:
         """Write what is pending, as far as the kernel takes it."""
-        self._in_line = False
+        self._flush_due = False
         try:
             while self._pending:
                 sent = self._socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
@@ -118,14 +118,14 @@ class Link:
                     self._pending.popleft()
                     sent -= size
         except (BlockingIOError, InterruptedError):
-            if not self._waits_to_write:
-                self._waits_to_write = True
+            if not self._has_writer:
+                self._has_writer = True
                 self._loop.add_writer(self._socket.fileno(), self.flush)
         except OSError:
             self.close()  # That worker is gone.
         else:
-            if self._waits_to_write:
-                self._waits_to_write = False
+            if self._has_writer:
+                self._has_writer = False
                 self._loop.remove_writer(self._socket.fileno())
             if self._lost:
                 logger.warning("Worker %d reads again; %d messages for it were lost.", self.number, self._lost)
@@ -145,7 +145,7 @@ class Link:
         if not data:
             self.close()
             return
-        self.stuck, in_line, self._in_line = False, self._in_line, True
+        self.stuck, flush_due, self._flush_due = False, self._flush_due, True
         if self._rest:
             self._rest += data
         received: bytes | bytearray = self._rest or data
@@ -167,8 +167,8 @@ class Link:
         else:
             del self._rest[:start]
         self._pause()
-        self._in_line = in_line
-        if not in_line and self._pending and not self._waits_to_write:
+        self._flush_due = flush_due
+        if not flush_due and self._pending and not self._has_writer:
             self.flush()
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from eventcast.security.authorization.sessions import Viewers
 
 async def check_publish(request: HttpRequest, channel: str) -> Permit:
     """Check that a request may publish to a channel. ``throttling.book`` books its messages later."""
-    permit = await _ask(_checked_by(request), "publish", request, channel)
+    permit = await _ask(_check_origin(request), "publish", request, channel)
     throttling.book(request, permit, 0)
     return permit
 
@@ -59,7 +59,7 @@ async def check_websocket_publish(request: HttpRequest, channel: str) -> Permit:
 async def check_subscribe(request: HttpRequest, wanted: str | Pattern) -> Permit:
     """Check that a request may subscribe to a channel, or to all channels that a pattern matches, and see their
     subscribers."""
-    return await _permit(_checked_by(request), "subscribe", request, wanted)
+    return await _permit(_check_origin(request), "subscribe", request, wanted)
 
 
 async def check_watch(request: HttpRequest, wanted: str | Pattern) -> Permit:
@@ -80,7 +80,7 @@ async def _permit(authorization: Authorization, action: Action, request: HttpReq
     return Permit(permit.user, permit.expires_at, permit.claims, permit.identity, revocations)
 
 
-def _checked_by(request: HttpRequest) -> Authorization:
+def _check_origin(request: HttpRequest) -> Authorization:
     """Check the origin of a request, then return the authorization to ask about it."""
     authorization = asking.current()
     if "HTTP_ORIGIN" in request.META or "HTTP_COOKIE" in request.META:  # Programs have neither.

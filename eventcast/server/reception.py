@@ -61,9 +61,9 @@ class DoorConnection(HTTPConnection):
         elif head.method in ("POST", "PUT") and router.publish_directly and router.is_channel(path):
             self._publish()
         else:
-            self._ask(router, path)
+            self._serve_or_hand_over(router, path)
 
-    def _ask(self, router: EventcastRouter, path: bytes) -> None:
+    def _serve_or_hand_over(self, router: EventcastRouter, path: bytes) -> None:
         method, own = self._head.method, path[len(router.prefix) :]
         if method in ("GET", "HEAD") and (found := own_paths.health(own)) is not None:
             self._read_body(lambda body: self._answer(found))
@@ -156,7 +156,7 @@ class DoorConnection(HTTPConnection):
     def _respond(self, response: Any) -> None:
         if isinstance(response, tuple):
             answer, stream = response
-            if self._still_there(stream):
+            if self._give_socket(stream):
                 self._log("http", "complete", status=200, size=0)
                 more = b"Transfer-Encoding: chunked\r\n" if self._head.version == "1.1" else b""
                 stream.begin(answer.head(more + CLOSE))
@@ -184,11 +184,11 @@ class DoorConnection(HTTPConnection):
             self._answer(subscribed, close=True)
             return
         admitted, connection = subscribed
-        if self._still_there(connection):
+        if self._give_socket(connection):
             log = None if self._door.log is None else functools.partial(self._log, "websocket")
             handshake.open_connection(connection, request, admitted, self._buffer, log)
 
-    def _still_there(self, subscriber: SocketSubscriber) -> bool:
+    def _give_socket(self, subscriber: SocketSubscriber) -> bool:
         """Give the socket to a subscriber, if its client has not left meanwhile."""
         if self._gone:
             self._door.hub.unsubscribe(subscriber)

@@ -52,7 +52,7 @@ class WebSocketConnection(SocketSubscriber):
     :param speaker: publishes what its client sends; None if the client may only listen.
     """
 
-    __slots__ = ("_deaf", "_inbound", "_inbox", "_paused", "_publishing", "_reader", "_speaker")
+    __slots__ = ("_discarding", "_inbound", "_inbox", "_paused", "_publishing", "_reader", "_speaker")
 
     transport = "websocket"
 
@@ -65,7 +65,7 @@ class WebSocketConnection(SocketSubscriber):
         self._publishing: asyncio.Task[None] | None = None
         self._paused = False
         """Whether reading is paused until the inbox is published."""
-        self._deaf = False
+        self._discarding = False
         """Whether received bytes are discarded: the client broke a rule, or sent a close frame."""
 
     def greeting(self, wanted: str | Pattern, expires_at: float | None = None) -> bytes:
@@ -75,7 +75,7 @@ class WebSocketConnection(SocketSubscriber):
     # --- what comes from the client ---------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._discarding:
             return
         reader = self._reader
         if reader is None:
@@ -99,7 +99,7 @@ class WebSocketConnection(SocketSubscriber):
                     self._inbound = Inbound()
                 self._inbound.count(self, frames, len(data))
         except BrokenRule as rule:
-            self._deaf, self._reader = True, None
+            self._discarding, self._reader = True, None
             if rule.code == MESSAGE_TOO_BIG:
                 refusals.count("message_too_large")
             self.close(Closing(rule.code, rule.reason))
@@ -115,7 +115,7 @@ class WebSocketConnection(SocketSubscriber):
             self.leave()
             self.drop_buffer()
             self.write_bytes(close_frame(code))
-        self._deaf = True
+        self._discarding = True
         if self._buffer is None:
             self.connection_lost()
         else:
@@ -159,7 +159,7 @@ class WebSocketConnection(SocketSubscriber):
     def end_with(self, closing: Closing) -> None:
         if not self._opened:
             return
-        if self._inbox and not self._deaf:  # Messages before a broken rule are published.
+        if self._inbox and not self._discarding:  # Messages before a broken rule are published.
             self._inbox.clear()
         if closing.code == TRY_AGAIN_LATER:
             self.drop_buffer()  # The client reads nothing: the close frame would wait behind the buffer.
@@ -173,7 +173,7 @@ class WebSocketConnection(SocketSubscriber):
     def last_bytes_written(self) -> None:
         """Close the server's side, if the client need not answer the close frame (RFC 6455 section 7.1.1). Otherwise
         the client has :data:`CLOSE_TIMEOUT` seconds to answer."""
-        if self._deaf and self._socket is not None:
+        if self._discarding and self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
 
