@@ -1,4 +1,4 @@
-"""Every URL path is a channel: a WebSocket to a path listens to it, an HTTP POST to the same path speaks on it."""
+"""Every URL path is a channel: a WebSocket to the path subscribes to it, an HTTP POST to the path publishes to it."""
 
 from typing import TYPE_CHECKING, Any
 
