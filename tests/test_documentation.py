@@ -312,15 +312,15 @@ def test_attributes_of_the_element_are_those_of_the_code() -> None:
     assert names("browser.md", "The element") == in_code
 
 
-def test_rooms_of_the_architecture_are_those_of_the_code() -> None:
-    rooms = {
+def test_packages_and_modules_of_the_architecture_are_those_of_the_code() -> None:
+    documented = {
         name
-        for first, *_ in rows("architecture.md", "The rooms of the package")
+        for first, *_ in rows("architecture.md", "What is in the package")
         for name in re.findall("`([^`]+)`", first)
     }
     in_code = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/"}
     in_code |= {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")}
-    assert rooms | {"management/", "templates/", "static/", "templatetags/", "locale/"} == in_code
+    assert documented | {"management/", "templates/", "static/", "templatetags/", "locale/"} == in_code
 
 
 def test_files_of_the_architecture_are_there() -> None:
