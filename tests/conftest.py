@@ -55,6 +55,15 @@ def untold_refusals() -> None:
 
 
 @pytest.fixture(autouse=True)
+def subscribers_of_one_test() -> Iterator[None]:
+    """Each test ends its subscribers: they would count in the limits of later tests, until they are garbage."""
+    from eventcast.engine.quotas import quotas  # here, for Django is not set up when this file is read
+
+    yield
+    assert quotas.subscribers == 0
+
+
+@pytest.fixture(autouse=True)
 def no_warning_of_unheard_messages() -> None:
     """Publishing without a subscriber is no mistake here, and the warning would be in the log of the first test."""
     from eventcast import elsewhere  # here, for Django is not set up when this file is read

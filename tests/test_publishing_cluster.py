@@ -33,6 +33,8 @@ async def layer(switch: Switch) -> AsyncIterator[ClusterLayer]:
     with layer_in_use(switch.layer()) as layer:
         await layer.start()
         yield layer
+        for subscriber in current_hub().subscribers():
+            current_hub().unsubscribe(subscriber)
         await layer.close()
 
 
