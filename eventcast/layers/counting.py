@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-EXACT = 20
+EXACT = 5
 """Publishes to a group in one second that are counted. Later publishes in that second get the last count."""
 
 
