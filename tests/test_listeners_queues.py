@@ -34,6 +34,13 @@ async def test_take_returns_calls_in_their_order() -> None:
     assert [taken(calls), taken(calls)] == ["/1", "/2"]
 
 
+async def test_call_that_finds_room_takes_nothing_of_the_time_to_wait() -> None:
+    calls = queue(1000)
+    for _ in range(1000):
+        await calls.put(call())
+    assert calls._wait_left == WAIT
+
+
 async def test_take_waits_in_a_thread() -> None:
     calls = queue()
     taking = asyncio.create_task(asyncio.to_thread(taken, calls))

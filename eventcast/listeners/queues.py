@@ -72,14 +72,17 @@ class CallQueue:
 
     async def put(self, call: Call) -> None:
         """Add a call, wait for room, or drop the call. Only one coroutine at a time may call this."""
+        if (taken := self._add(call)) is None:
+            return
         began = time.monotonic()
         try:
-            while (taken := self._add(call)) is not None:
+            while taken is not None:
                 left = self._wait_left - (time.monotonic() - began)
                 if left <= 0:
                     self._drop()
                     return
                 await asyncio.wait([asyncio.wrap_future(taken)], timeout=left)
+                taken = self._add(call)
         except asyncio.CancelledError:
             # Reading stops here, but this message was read: it is still handled.
             with self._lock:
