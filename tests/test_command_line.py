@@ -104,6 +104,15 @@ def test_whole_refuses_what_does_not_end() -> None:
         publish.whole(endless.fileno())
 
 
+def test_half_of_what_comes_without_blocking_is_not_published(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.set_blocking(reading, False)
+    os.write(writing, b"half")
+    with pytest.raises(BlockingIOError):
+        publish.whole(reading)
+    os.close(writing)
+
+
 # --- arguments and exit codes -----------------------------------------------------------------------------------------
 
 

@@ -102,10 +102,11 @@ def whole(descriptor: int) -> str | bytes:
 
     :raises MessageTooLarge: it is over :data:`LONGEST`.
     """
-    with open(descriptor, "rb", closefd=False) as file:
-        found = file.read(LONGEST + 1)
-    _check_length(found)
-    return to_message(found)
+    found = bytearray()
+    while chunk := os.read(descriptor, READ):  # A file object would return half of what comes without blocking.
+        found += chunk
+        _check_length(found)
+    return to_message(bytes(found))
 
 
 def to_message(data: bytes) -> str | bytes:
