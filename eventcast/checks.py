@@ -75,7 +75,8 @@ def _valid_instead_of(name: str, value: object) -> str:
         right = isinstance(value, (list, tuple)) and _is_read_by(lambda addresses: proxies(*addresses), value)
         valid = "a list of addresses and networks, with 'unix' for a Unix socket"
     else:
-        right, valid = type(value) is int and value >= setting.least, f"a whole number, {setting.least} or more"
+        right = isinstance(value, int) and not isinstance(value, bool) and value >= setting.least
+        valid = f"a whole number, {setting.least} or more"
     return "" if right else valid
 
 

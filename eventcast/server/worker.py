@@ -30,9 +30,11 @@ class Worker:
         self.number = int(number)
         self._control = socket.socket(fileno=int(descriptor))
         self._control.set_inheritable(False)
-        self.sockets, peers = self._receive() or ([], [])
+        if (received := self._receive()) is None:
+            raise EOFError("This worker retires before it has begun.")
+        self.sockets = received[0]
         """What it listens on."""
-        self._bus = MeshBus(peers)
+        self._bus = MeshBus(received[1])
         self.layer = ClusterLayer(self._bus)
         """The layer between the workers."""
         use_between_workers(self.layer)
