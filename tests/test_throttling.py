@@ -188,23 +188,20 @@ async def test_request_over_the_burst_publishes_none_of_its_messages() -> None:
 # --- what listeners send ----------------------------------------------------------------------------------------------
 
 
-@override_settings(EVENTCAST={"MAX_INBOUND_FRAMES": 2})
-def test_inbound_disconnects_after_one_frame_too_many() -> None:
+@pytest.mark.parametrize(
+    ("limit", "counted", "too_many"),
+    [({"MAX_INBOUND_FRAMES": 2}, [(1, 5), (1, 5)], (1, 0)), ({"MAX_INBOUND_BYTES": 10}, [(1, 5), (0, 5)], (1, 1))],
+    ids=["frame", "byte"],
+)
+def test_inbound_disconnects_after_one_too_many(
+    limit: dict[str, int], counted: list[tuple[int, int]], too_many: tuple[int, int]
+) -> None:
     inbound, subscriber = Inbound(), FakeSubscriber()
-    inbound.count(subscriber, 1, 5)
-    inbound.count(subscriber, 1, 5)
-    assert not subscriber.closed
-    inbound.count(subscriber, 1, 0)
-    assert subscriber.close_code == POLICY_VIOLATION
-
-
-@override_settings(EVENTCAST={"MAX_INBOUND_BYTES": 10})
-def test_inbound_disconnects_after_one_byte_too_many() -> None:
-    inbound, subscriber = Inbound(), FakeSubscriber()
-    inbound.count(subscriber, 1, 5)
-    inbound.count(subscriber, 0, 5)
-    assert not subscriber.closed
-    inbound.count(subscriber, 1, 1)
+    with override_settings(EVENTCAST=limit):
+        for frames, size in counted:
+            inbound.count(subscriber, frames, size)
+        assert not subscriber.closed
+        inbound.count(subscriber, *too_many)
     assert subscriber.close_code == POLICY_VIOLATION
 
 
