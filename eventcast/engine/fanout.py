@@ -88,7 +88,7 @@ class LocalChannel(ChannelFigures):
         self._batch: Batch | None = None
         self._slow_remaining: list[Subscriber] = []
         self._slow_cursor = 0
-        self._partial = 0  # Subscribers of the current stride whose sockets did not take all bytes.
+        self._partial = 0  # Subscribers of the current stride with bytes that their sockets did not take.
         self._overrun = False  # Whether the present burst of losses is logged.
         self._writing = False
 

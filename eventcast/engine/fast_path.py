@@ -13,7 +13,7 @@ def gap(data: bytes) -> int:
 
 
 class FastPath:
-    """The subscribers with one encoder whose send buffers are empty."""
+    """The subscribers with one encoder and an empty send buffer."""
 
     __slots__ = ("cursor", "end", "gaps", "sends", "subscribers", "unserved")
 

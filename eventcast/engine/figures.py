@@ -14,7 +14,7 @@ class Figures:
     messages: int = 0
     """Messages that were broadcast."""
     delivered: int = 0
-    """Deliveries: a message counts once for each subscriber whose socket took its last byte."""
+    """Deliveries: a message counts for a subscriber once its last byte was written to the socket."""
     lost: int = 0
     """Losses: a message counts once for each subscriber that was too slow for it, left before it, or had no space
     for it. Messages that are neither delivered nor lost are still buffered."""

@@ -116,7 +116,7 @@ class Hub:
         self._memberships.leave(_group_for(wanted))
 
     def channels_for(self, name: str) -> tuple[LocalChannel, ...]:
-        """The local channels whose subscribers get the messages of ``name``: its own and those of matching patterns."""
+        """The local channels that get the messages of ``name``: its own and those of matching patterns."""
         own = self.channels.get(name)
         by_pattern = self.patterns.matching(name)
         return by_pattern if own is None else (*by_pattern, own)
@@ -256,7 +256,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _group_for(wanted: str | Pattern) -> str:
-    """The channel whose group a subscription needs."""
+    """The channel of the group that a subscription needs."""
     return names.ALL if isinstance(wanted, Pattern) else wanted
 
 

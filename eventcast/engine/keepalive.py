@@ -1,4 +1,4 @@
-"""Keepalive: silent clients are pinged, and connections whose clients do not answer are closed.
+"""Keepalive: silent clients are pinged, and disconnected if they do not answer.
 
 A ping is what the connection sends as one: a ping frame, a heartbeat or a comment. Ten thousand subscribers need five
 hundred pings a second, so a timer and a task for each would slow broadcasts down. Here one timer serves all: the
@@ -72,7 +72,7 @@ class PingSchedule:
             self.count -= 1
 
     def tick(self, now: float) -> None:
-        """Close the connections whose time is over, and ping the next bucket."""
+        """Close the connections that did not answer in time, and ping the next bucket."""
         while self._late and self._late[0][0] <= now:
             _, peer = self._late.popleft()
             if not peer.answered:

@@ -105,7 +105,7 @@ def channel_info(channel: str) -> ChannelInfo:
 
 @question
 def infos(channels: list[str]) -> list[list[Any]]:
-    """The rows of these channels, also of channels whose only subscribers are to patterns."""
+    """The rows of these channels, also of channels with no subscribers but those of patterns."""
     return [channel_info(name).row() for name in channels]
 
 
@@ -147,7 +147,7 @@ def live_channels(*, prefix: str = "", after: str = "", limit: int = 100) -> lis
 def live_patterns(*, prefix: str = "", limit: int = 1000) -> list[ChannelInfo]:
     """The patterns with subscribers in this process, sorted by text.
 
-    :param prefix: only patterns whose literal prefix begins with it.
+    :param prefix: only patterns with a literal prefix that begins with it.
     :param limit: most patterns to return.
     """
     found: dict[str, ChannelInfo] = {}
@@ -179,7 +179,7 @@ def subscribers(channel: str, *, limit: int = 1000, offset: int = 0, matching: s
 
     :param limit: most subscribers to return.
     :param offset: how many to skip at the start.
-    :param matching: only subscribers whose peer, user or transport contains this text, in any case.
+    :param matching: only subscribers with this text in their peer, user or transport, in any case.
     """
     found = _find(channel, matching)
     return heapq.nsmallest(offset + limit, found, key=operator.attrgetter("id"))[offset:]

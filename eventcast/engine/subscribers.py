@@ -4,7 +4,7 @@ The rules:
 
 - A subscriber has a send buffer for messages that its client has not taken. The buffer refers to shared bytes.
 - A batch is accepted as a whole while at most ``SUBSCRIBER_BUFFER`` bytes are buffered. So one request, however large,
-  never closes a subscriber whose client has taken all earlier messages.
+  never closes a subscriber that has taken all earlier messages.
 - A buffer may exceed its bound for :data:`GRACE_PERIOD` seconds, because a publisher on the event loop cannot wait.
   ``MAX_PENDING_BYTES`` bounds all buffers together.
 - After that time the subscriber is closed with 1013 ("try again later", RFC 6455 section 7.4.1 and the IANA registry),

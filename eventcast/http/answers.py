@@ -167,7 +167,7 @@ def refused(request: HttpRequest, refusal: Refused) -> Answer:
 
 
 def refusal_answer(refusal: Refused, request: HttpRequest | None = None) -> Answer:
-    """What a client is answered whose request is refused; in English where no request says which language is wanted."""
+    """The answer to a refused request, in the language of the client; in English if the request is not known."""
     detail = pages.translated_for(request, refusal.detail) if request else refusal.detail
     answer = Answer(refusal.as_json(detail), status=refusal.status)
     if detail != refusal.detail:

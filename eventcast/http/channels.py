@@ -196,7 +196,7 @@ async def _information(wanted: str | Pattern) -> dict[str, Any]:
 
 
 def serve(request: HttpRequest, name: str) -> Coroutine[Any, Any, Response]:
-    """Serve any request to a channel whose body can be read at any time."""
+    """Serve any request to a channel, with a body that can be read at any time."""
     if request.method in ("POST", "PUT"):
         return publish(request, name)
     if request.method in ("GET", "HEAD"):

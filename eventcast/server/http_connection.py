@@ -138,7 +138,7 @@ class HTTPConnection(ClientSocket):
     # --- one request ------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Serve the request whose head is complete, or raise ``Refused``."""
+        """The head is complete: serve the request, or raise ``Refused``."""
         raise NotImplementedError
 
     def _read_body(self, then: Callable[[bytes], None]) -> None:

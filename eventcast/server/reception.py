@@ -31,7 +31,7 @@ ANSWER_TIMEOUT = 120.0
 
 
 class DoorConnection(HTTPConnection):
-    """An HTTP connection whose requests are served here or by Daphne."""
+    """An HTTP connection, with requests that are served here or by Daphne."""
 
     __slots__ = ()
 
