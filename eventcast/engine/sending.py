@@ -18,7 +18,8 @@ from eventcast.engine.hub import hubs, running_loop
 from eventcast.engine.logs import SteadyLogger
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers import InMemoryChannelLayer, get_layer, is_local
-from eventcast.layers.cluster import Broadcast, ClusterLayer, connections
+from eventcast.layers.broadcasts import Broadcast
+from eventcast.layers.cluster import ClusterLayer, connections
 from eventcast.layers.counting import Reach
 
 logger = SteadyLogger("eventcast.publish")

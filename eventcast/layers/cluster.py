@@ -11,14 +11,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from eventcast.exceptions import LayerUnavailable
-from eventcast.layers.bus import TIMEOUT, Bus, ignore, settle
+from eventcast.layers.broadcasts import Broadcast, Note, Sends, add_up
+from eventcast.layers.bus import TIMEOUT, Bus, ignore
 from eventcast.layers.counting import NOWHERE, Reach, RecentCounts
 from eventcast.layers.memory import InMemoryChannelLayer
-from eventcast.layers.peers import GROUP, PROCESS, Peers, logger
-from eventcast.layers.questions import Question
-
-Sends = Sequence[tuple[str, dict[str, Any]]]
-Note = Callable[[dict[str, Any], LayerUnavailable | None], object]
+from eventcast.layers.peers import GROUP, PROCESS, Peers
 
 connections: list[Callable[[ClusterLayer], None]] = []
 """Functions that are called with each layer that starts: the engine connects itself to the layer in them."""
@@ -167,9 +164,9 @@ class ClusterLayer(Peers):
             note(sends[0][1], None)
             return Reach(more, degraded=not self.bus.up)
         known = self._counts.last(sends[0][0]) if count else NOWHERE
-        broadcast = Broadcast(self, sends, len(heard), known, more, note)
-        if known is None:
-            self._questions.open(broadcast)
+        keep = functools.partial(self._counts.note, sends[0][0])
+        ways = self._questions, self._heartbeats.living, self._deliver
+        broadcast = Broadcast(sends, len(heard), more, known, keep, *ways, note)
         for group, message in heard:
             self.bus.publish(GROUP + group, self._pack(broadcast.number, message), broadcast.sent)
         if isinstance(broadcast.outcome, LayerUnavailable):
@@ -192,7 +189,7 @@ class ClusterLayer(Peers):
             raise LayerUnavailable("The server's event loop is blocked; the message may have been sent.") from None
 
     def _publish_now(self, contents: Sequence[tuple[str, Any]]) -> None:
-        _receivers(self.bus.publish_now([(topic, self._pack(0, content)) for topic, content in contents]))
+        add_up(self.bus.publish_now([(topic, self._pack(0, content)) for topic, content in contents]))
 
     async def _broadcast(self, sends: Sends, count: bool) -> Reach:
         if self.bus.is_crowded():
@@ -211,79 +208,3 @@ class ClusterLayer(Peers):
             return 0
         self.local.group_send_nowait(group, message)
         return self.count_with(message)
-
-
-class Broadcast(Question):
-    """Messages that were sent to groups in one go, until it is known how many subscribers they have reached.
-
-    :param heard: how many of the messages go over the bus, because other processes may want them.
-    :param known: the counts of the other processes; None if these processes are asked.
-    """
-
-    __slots__ = ("_heard", "_known", "_layer", "_more", "_note", "_results", "_sends", "outcome", "then")
-
-    def __init__(
-        self, layer: ClusterLayer, sends: Sends, heard: int, known: Reach | None, more: int, note: Note
-    ) -> None:
-        super().__init__()
-        self._layer, self._sends, self._heard, self._known = layer, sends, heard, known
-        self._more, self._note = more, note
-        self._results: list[int | LayerUnavailable] = []
-        self.outcome: Reach | LayerUnavailable | None = None
-        """The counted subscribers, or the error; None until the broadcast is over."""
-        self.then: Callable[[Reach | LayerUnavailable], object] = ignore
-        """Called with the outcome."""
-
-    async def reach(self) -> Reach:
-        """Wait until the broadcast is over; returns or raises its outcome."""
-        future: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
-        self.then = functools.partial(settle, future)
-        return await future
-
-    def sent(self, result: int | LayerUnavailable) -> None:
-        """Note the result of the next message; the result of the first is that of the broadcast."""
-        self._results.append(result)
-        if len(self._results) < self._heard:
-            return
-        layer = self._layer
-        try:
-            receivers = _receivers(self._results, layer._heartbeats.living)
-        except LayerUnavailable as error:
-            layer._questions.close(self)
-            return self._end(error)
-        layer._deliver(self._sends)
-        if self._known is None:
-            layer._questions.limit(self)
-            layer._questions.expect(self, receivers)
-        else:
-            self._end(self._known)
-
-    def over(self) -> None:
-        """The other processes have answered with their counts of subscribers, or time has run out."""
-        reach = Reach(sum(self.answers), max((self.expected or 0) - self.arrived, 0))
-        self._end(self._layer._counts.note(self._sends[0][0], reach))
-
-    def _end(self, outcome: Reach | LayerUnavailable) -> None:
-        self.outcome = outcome.with_more(self._more) if isinstance(outcome, Reach) else outcome
-        self._note(self._sends[0][1], None if isinstance(outcome, Reach) else outcome)
-        try:
-            self.then(self.outcome)
-        except Exception:
-            # An error of a callback must not break the bus's connection.
-            logger.exception("A publisher could not be told what has become of its message.")
-
-
-def _receivers(results: Sequence[int | LayerUnavailable], living: Callable[[int], int] = int) -> int:
-    """How many live processes got each of the messages of a broadcast, added up.
-
-    :raises LayerUnavailable: the bus did not take the first message.
-    """
-    first, *others = results
-    receivers = sum([living(each) for each in results if isinstance(each, int)])
-    if isinstance(first, LayerUnavailable):
-        raise LayerUnavailable("Only subscribers of patterns have got the message.") if receivers else first
-    for each in others:
-        if isinstance(each, LayerUnavailable):
-            # Not the publisher's error: a publisher that tried again would send the message twice.
-            logger.error("Publishing to subscribers of patterns failed: %s", each)
-    return receivers

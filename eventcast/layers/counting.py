@@ -49,10 +49,9 @@ class RecentCounts:
         counted_at, publishes, subscribers = self._groups.get(group, _UNCOUNTED)
         return Reach(subscribers, age=now - counted_at) if publishes >= EXACT and counted_at else None
 
-    def note(self, group: str, reach: Reach) -> Reach:
+    def note(self, group: str, reach: Reach) -> None:
         """Note a publish with a count of its own, and keep the count if it is complete."""
         counted_at, publishes, subscribers = self._groups.get(group, _UNCOUNTED)
         if not reach.missing:
             counted_at, subscribers = time.monotonic(), reach.subscribers
         self._groups[group] = counted_at, publishes + 1, subscribers
-        return reach
