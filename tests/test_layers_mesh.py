@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from eventcast.layers import links
-from eventcast.layers.cluster import ClusterLayer
 from eventcast.layers.mesh import MeshBus
 from tests.live.waiting import until
 
@@ -150,19 +149,3 @@ async def test_publisher_waits_for_a_worker_that_reads_slowly(members: list[Memb
         await members[0].published("t", b"x" * 1_000_000)
     assert members[0].dropped == []
     await until(lambda: len(members[1].heard) == 100)
-
-
-async def test_layer_on_the_mesh_counts_the_subscribers_of_others() -> None:
-    ours, theirs = socket.socketpair()
-    one, other = ClusterLayer(MeshBus([(2, False, ours)])), ClusterLayer(MeshBus([(1, True, theirs)]))
-    await one.start()
-    await other.start()
-    other.count_with = lambda message: 7
-    heard: list[object] = []
-    channel = await other.new_channel()
-    other.receive_with(channel, heard.append)
-    await other.group_add("g", channel)
-    assert (await one.broadcast([("g", {"type": "x"})], count=True)).subscribers == 7
-    assert heard == [{"type": "x"}]
-    await one.close()
-    await other.close()

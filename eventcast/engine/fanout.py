@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from eventcast.engine.encoders import Batch, Encoder
 from eventcast.engine.fast_path import FastPath, gap
@@ -25,6 +25,7 @@ from eventcast.engine.logs import SteadyLogger
 from eventcast.engine.messages import Message
 from eventcast.engine.names import quoted
 from eventcast.engine.subscribers import Subscriber
+from eventcast.layers.bus import ignore
 
 logger = SteadyLogger("eventcast.hub")
 
@@ -45,11 +46,13 @@ class LocalChannel(ChannelFigures):
     """A channel in this process: its subscribers here, its pending messages and its figures.
 
     :param name: the channel's name, or the text of a pattern.
+    :param on_count: called with the name after each change of :attr:`count`.
     """
 
     __slots__ = (
         "_batch",
         "_fast_paths",
+        "_on_count",
         "_overrun",
         "_partial",
         "_slow_cursor",
@@ -66,9 +69,9 @@ class LocalChannel(ChannelFigures):
         "watchers",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_count: Callable[[str], object] = ignore) -> None:
         super().__init__()
-        self.name = name
+        self.name, self._on_count = name, on_count
         self.count = 0
         """Current subscribers."""
         self.watchers = 0  # Pages of the admin that listen. They are not counted as subscribers.
@@ -111,8 +114,7 @@ class LocalChannel(ChannelFigures):
         """Add a subscriber, which gets the messages that are published from now on."""
         subscriber.channel = self
         self._slow_path[subscriber] = None
-        self.count += not subscriber.watching
-        self.watchers += subscriber.watching
+        self._count(subscriber, 1)
 
     def discard(self, subscriber: Subscriber) -> None:
         """Remove a subscriber. Safe to call again."""
@@ -124,8 +126,14 @@ class LocalChannel(ChannelFigures):
             self._slow_path.pop(subscriber, None)
         self.behind.discard(subscriber)
         subscriber.channel = None
-        self.count -= not subscriber.watching
-        self.watchers -= subscriber.watching
+        self._count(subscriber, -1)
+
+    def _count(self, subscriber: Subscriber, change: int) -> None:
+        if subscriber.watching:
+            self.watchers += change
+        else:
+            self.count += change
+            self._on_count(self.name)
 
     def enter_fast_path(self, subscriber: Subscriber) -> None:
         """Move a subscriber with an empty send buffer to the fast path. Pages of the admin are not counted and stay."""

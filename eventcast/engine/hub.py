@@ -90,7 +90,9 @@ class Hub:
             subscriber.encoder = FOR_PATTERNS.get(subscriber.encoder, subscriber.encoder)
             channel = self.patterns.get_or_create(wanted)
         else:
-            channel = self.channels.get(wanted) or self.channels.setdefault(wanted, LocalChannel(wanted))
+            if wanted not in self.channels:
+                self.channels[wanted] = LocalChannel(wanted, self._memberships.count_changed)
+            channel = self.channels[wanted]
         channel.add(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:

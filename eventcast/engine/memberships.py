@@ -107,6 +107,11 @@ class Memberships:
         else:
             self._in_background(self._discard(channel, membership))
 
+    def count_changed(self, channel: str) -> None:
+        """The number of subscribers of a channel has changed."""
+        if isinstance(self._layer, ClusterLayer):
+            self._layer.count_changed(names.group_name(channel))
+
     def leave_stale(self, channel: str) -> None:
         """Leave a group again: the layer sent an event although this process is no member."""
         if channel not in self._memberships and not isinstance(self._layer, InMemoryChannelLayer):

@@ -40,8 +40,13 @@ class Bus(ABC):
     """Turns a message of plain types into bytes."""
     decode: Callable[[bytes], Any]
     """Turns bytes into a message. It may raise any exception for bytes of another program."""
+    rerouted: Callable[[str], None] = staticmethod(ignore)
+    """Called on the event loop with each topic that another process has begun or ceased to hear, if the bus is
+    :attr:`direct`."""
     up = True
     """Whether the other processes can be reached now, as far as the bus knows."""
+    direct = False
+    """Whether the processes are linked with each other, so that :meth:`flush` and :meth:`catch_up` work."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -83,6 +88,12 @@ class Bus(ABC):
     def is_heard(self, topic: str) -> bool:
         """False if no other process hears a topic; True if one may."""
         return True
+
+    def flush(self) -> None:  # noqa: B027 (only for a direct bus)
+        """Send now what was published, not at the end of this iteration of the event loop."""
+
+    def catch_up(self, topic: str) -> None:  # noqa: B027 (only for a direct bus)
+        """Receive now all that the processes that hear a topic have flushed before."""
 
     def is_crowded(self) -> bool:
         """Whether so many bytes wait to be sent that publishers should wait."""

@@ -13,7 +13,7 @@ from typing import Any
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers.broadcasts import Broadcast, Note, Sends, add_up
 from eventcast.layers.bus import TIMEOUT, Bus, ignore
-from eventcast.layers.counting import NOWHERE, Reach, RecentCounts
+from eventcast.layers.counting import Reach, RecentCounts, TrackedCount
 from eventcast.layers.memory import InMemoryChannelLayer
 from eventcast.layers.peers import GROUP, PROCESS, Peers
 
@@ -46,6 +46,9 @@ class ClusterLayer(Peers):
         """Returns the number of subscribers of this process that a message of a group goes to."""
         self._joining: Counter[str] = Counter()
         self._counts = RecentCounts()
+        self._tracked: dict[str, TrackedCount] = {}
+        """What other processes have answered, by group, until they tell of a change."""
+        bus.rerouted = lambda topic: self._forget_count(topic[len(GROUP) :])
 
     async def start(self) -> None:
         """Start the bus on the running event loop, unless it is started."""
@@ -120,6 +123,7 @@ class ClusterLayer(Peers):
             del self._joining[group]
             if group not in self.local.groups:
                 self.bus.unsubscribe([GROUP + group])
+                self._trackers.pop(group, None)
 
     async def flush(self) -> None:
         """Remove all messages and memberships of this process."""
@@ -158,13 +162,23 @@ class ClusterLayer(Peers):
         :param note: called at the end of the broadcast with its first message, and None or the error.
         :returns: the counts; or the broadcast, if it is not over yet.
         """
-        heard = [send for send in sends if self.bus.is_heard(GROUP + send[0])] if self.bus.up else ()
-        if not heard:
+        heard = [send for send in sends if self.bus.is_heard(GROUP + send[0])] if self.bus.up else []
+        first = sends[0][0]
+        known: Reach | None = Reach(degraded=not self.bus.up)
+        keep: Callable[[Reach], object] = ignore
+        if count and self.bus.direct and heard == [sends[0]]:
+            # Not with patterns: the count of their group depends on the channel.
+            tracked = self._track(first)
+            known, keep = tracked.last, tracked.note
+        elif count and heard:
+            known, keep = self._counts.last(first), functools.partial(self._counts.note, first)
+        if known is not None and (self.bus.direct or not heard):
+            # Nobody is asked, and a direct bus takes each message at once.
+            for group, message in heard:
+                self.bus.publish(GROUP + group, self._pack(0, message))
             self._deliver(sends)
             note(sends[0][1], None)
-            return Reach(more, degraded=not self.bus.up)
-        known = self._counts.last(sends[0][0]) if count else NOWHERE
-        keep = functools.partial(self._counts.note, sends[0][0])
+            return known.with_more(more)
         ways = self._questions, self._heartbeats.living, self._deliver
         broadcast = Broadcast(sends, len(heard), more, known, keep, *ways, note)
         for group, message in heard:
@@ -172,6 +186,36 @@ class ClusterLayer(Peers):
         if isinstance(broadcast.outcome, LayerUnavailable):
             raise broadcast.outcome
         return broadcast if broadcast.outcome is None else broadcast.outcome
+
+    def _track(self, group: str) -> TrackedCount:
+        self.bus.catch_up(GROUP + group)
+        return self._tracked.get(group) or self._tracked.setdefault(group, TrackedCount())
+
+    def _forget_count(self, group: str) -> None:
+        self._tracked.pop(group, None)
+
+    def count_changed(self, group: str) -> None:
+        """Called after each change of what :attr:`count_with` returns for a group: tell the processes that count on it.
+
+        Call it on the bus's event loop before a new subscriber is let in: then each publish counts it that the
+        subscriber begins itself. Safe in any thread; from other event loops the others are told a moment later.
+        """
+        askers, home = self._trackers.pop(group, None), self._loop
+        if not askers or home is None or not self.lives:
+            return
+        try:
+            at_home = home is asyncio.get_running_loop()
+        except RuntimeError:  # a thread without an event loop
+            at_home = False
+        if at_home:
+            self._tell_changed(group, askers)
+        else:
+            home.call_soon_threadsafe(self._tell_changed, group, askers)
+
+    def _tell_changed(self, group: str, askers: set[bytes]) -> None:
+        for asker in askers:
+            self._tell(PROCESS + asker.hex(), ["changed", group])
+        self.bus.flush()
 
     def is_at_home(self) -> bool:
         """Whether the bus lives on the running event loop."""
@@ -202,9 +246,9 @@ class ClusterLayer(Peers):
             if group in self.local.groups:
                 self.local.group_send_nowait(group, message)
 
-    def _receive_group(self, group: str, message: dict[str, Any]) -> int:
+    def _receive_group(self, group: str, message: dict[str, Any], *, count: bool) -> int:
         if group not in self.local.groups:
             self._leave_unused(group)
             return 0
         self.local.group_send_nowait(group, message)
-        return self.count_with(message)
+        return self.count_with(message) if count else 0

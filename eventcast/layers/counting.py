@@ -17,7 +17,7 @@ class Reach(NamedTuple):
     missing: int = 0
     """Processes that got the message and did not answer with their count in time."""
     age: float = 0.0
-    """Seconds since the subscribers were counted; 0 if they were counted for this publish."""
+    """Seconds since the subscribers were counted; 0 if the count is that of this publish."""
     degraded: bool = False
     """Whether it went to this process only, because the bus does not work."""
     uncounted: bool = False
@@ -29,6 +29,22 @@ class Reach(NamedTuple):
 
 
 NOWHERE = Reach()
+
+
+class TrackedCount:
+    """A count that is true until one of the counted processes says that its own has changed: each remembers who has
+    asked, and tells them once, as Redis does for keys with ``CLIENT TRACKING``."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last: Reach | None = None
+
+    def note(self, reach: Reach) -> None:
+        """Keep a count, if it is complete."""
+        if not reach.missing:
+            self.last = reach
+
 
 _UNCOUNTED = (0.0, 0, 0)
 

@@ -24,6 +24,9 @@ MESSAGE, HELLO, TOPICS, SUBSCRIBE, CONFIRM, UNSUBSCRIBE = range(6)
 ``CONFIRM`` returns. Topics are separated by line feeds."""
 
 READ_SIZE = 64 * 1024
+READS = 4
+"""Reads that empty a Unix socket: it holds 208 KiB (Linux's ``net.core.wmem_default``)."""
+
 BUFFERS = 256
 """Frames that one write joins at most."""
 
@@ -72,11 +75,11 @@ class Link:
         self._pending: deque[bytes | memoryview] = deque()
         self._rest = bytearray()
         """Bytes of an incomplete frame."""
-        self._has_writer = self._flush_due = False
+        self._has_writer = self._flush_due = self._reading = False
         self._room = asyncio.Event()
         self._lost = 0
         sock.setblocking(False)
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._loop.add_reader(sock.fileno(), self._read)
         self.put(HEAD.pack(HELLO, 0, 0))
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -135,17 +138,25 @@ class Link:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def _readable(self) -> None:
+    def read_all(self) -> None:
+        """Take all frames that the other worker has written until now. A frame that is being taken may call this: then
+        nothing is read."""
+        for _ in range(READS):
+            if self.closed or self._reading or not self._read():
+                break
+
+    def _read(self) -> bool:
+        """Returns whether more may have come than was read."""
         try:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.close()
-            return
-        self.stuck, flush_due, self._flush_due = False, self._flush_due, True
+            return False
+        self.stuck, flush_due, self._flush_due, self._reading = False, self._flush_due, True, True
         if self._rest:
             self._rest += data
         received: bytes | bytearray = self._rest or data
@@ -167,9 +178,10 @@ class Link:
         else:
             del self._rest[:start]
         self._pause()
-        self._flush_due = flush_due
+        self._flush_due, self._reading = flush_due, False
         if not flush_due and self._pending and not self._has_writer:
             self.flush()
+        return len(data) == READ_SIZE
 
     def close(self) -> None:
         """Close the link: the other worker is gone, or this one ends."""

@@ -50,6 +50,8 @@ class MeshBus(Bus):
     encode = staticmethod(pickle.dumps)
     decode = staticmethod(pickle.loads)
 
+    direct = True
+
     def __init__(self, peers: Iterable[tuple[int, bool, socket.socket]] = ()) -> None:
         self._peers = list(peers)
         self._topics: set[str] = set()
@@ -118,6 +120,15 @@ class MeshBus(Bus):
     def is_heard(self, topic: str) -> bool:
         return topic in self._wanting
 
+    def flush(self) -> None:
+        for link in list(self._links):
+            if link.pending:
+                link.flush()
+
+    def catch_up(self, topic: str) -> None:
+        for link in self._wanting.get(topic, ()):
+            link.read_all()
+
     def is_crowded(self) -> bool:
         return any(link.pending >= HIGH_WATER and not link.stuck for link in self._links)
 
@@ -149,6 +160,7 @@ class MeshBus(Bus):
             if topic not in link.topics:
                 link.topics.add(topic)
                 self._wanting[topic] = (*self._wanting.get(topic, ()), link)
+                self.rerouted(topic)
 
     def _discard(self, link: Link, topics: set[str]) -> None:
         for topic in topics & link.topics:
@@ -156,6 +168,7 @@ class MeshBus(Bus):
                 self._wanting[topic] = rest
             else:
                 del self._wanting[topic]
+            self.rerouted(topic)
         link.topics -= topics
 
     def _confirm(self, link: Link, number: int) -> None:

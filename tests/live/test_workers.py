@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -173,6 +174,30 @@ async def test_workers_are_one_server_though_one_is_killed(
     for listener in listeners:
         listener.check(publishers, answered)
     await asyncio.gather(*tasks)
+
+
+async def test_each_publish_counts_who_has_come_and_gone_at_any_worker(
+    start: Start, connect: Connect, http: Talk
+) -> None:
+    server = start(servers.serve, "--workers", str(WORKERS))
+    checked = 0
+
+    async def come_and_go(number: int) -> None:
+        nonlocal checked
+        chance, channel, there = random.Random(number), f"/counts/{number}", []
+        speakers = [http(server) for _ in range(WORKERS)]
+        for _ in range(100):
+            if chance.random() < 0.4:
+                there.append(await connect(server, channel))
+            elif there and chance.random() < 0.5:
+                await there.pop().leave()
+            said = (await chance.choice(speakers).post(channel, "x")).json()
+            if "partial" not in said:  # as when a worker of a busy machine does not answer in time
+                assert said == {"channel": channel, "messages": 1, "subscribers": len(there)}
+                checked += 1
+
+    await asyncio.gather(*map(come_and_go, range(10)))
+    assert checked > 500
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
