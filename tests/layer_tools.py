@@ -1,13 +1,16 @@
-"""Helpers of the in-memory layer's tests. None of them waits for time to pass."""
+"""Helpers of the layers' tests. None of them waits for time to pass."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventcast.layers import InMemoryChannelLayer
+from eventcast.layers.links import CHANGES_SIZE, Changes, Peer
+from eventcast.layers.mesh import MeshBus
 
 
 class Clock:
@@ -64,3 +67,18 @@ def run_in_thread(function: Callable[..., object], *args: object) -> None:
 def remembered(layer: InMemoryChannelLayer) -> int:
     """How many objects a layer holds; 0 when it is not used."""
     return len(layer.channels) + len(layer.groups) + len(layer._receivers)
+
+
+def shared_changes() -> Changes:
+    """The memory of workers that are all in this process."""
+    return memoryview(bytearray(CHANGES_SIZE)).cast("Q")
+
+
+def link_with(workers: Sequence[MeshBus]) -> list[Peer]:
+    """Link one more worker with those that there are, as the parent does; returns what it is told of them."""
+    new, peers = len(workers), []
+    for number, worker in enumerate(workers):
+        ours, theirs = socket.socketpair()
+        worker.link(Peer(new, new, False, theirs))
+        peers.append(Peer(number, number, True, ours))
+    return peers

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
 from eventcast.layers import links
+from eventcast.layers.links import Changes, Peer
 from eventcast.layers.mesh import MeshBus
+from tests.layer_tools import link_with, shared_changes
 from tests.live.waiting import until
 
 
 class Member(MeshBus):
     """A bus that keeps what it receives."""
 
-    def __init__(self, *peers: tuple[int, bool, socket.socket]) -> None:
-        super().__init__(peers)
+    def __init__(self, peers: Iterable[Peer], changes: Changes, slot: int) -> None:
+        super().__init__(peers, changes, slot)
         self.heard: list[tuple[str, bytes]] = []
         self.dropped: list[str] = []
         self.receive = lambda topic, payload: self.heard.append((topic, payload))
         self.lost = lambda topic, number: self.dropped.append(topic)
 
 
-Join = Callable[[], "asyncio.Future[Member]"]
-
-
 @pytest.fixture
 async def members() -> AsyncIterator[list[Member]]:
     """Three that are linked with each other."""
     made: list[Member] = []
-    for number in range(3):
-        await add(made, number)
+    for _ in range(3):
+        await add(made)
     yield made
     for member in made:
         await member.close()
 
 
-async def add(members: list[Member], number: int) -> Member:
-    """Start one more, as the parent does."""
-    pairs = [socket.socketpair() for _ in members]
-    for member, (theirs, _) in zip(members, pairs, strict=True):
-        member.link(number, theirs)
-    new = Member(*((old, True, ours) for old, (_, ours) in enumerate(pairs)))
+async def add(members: list[Member]) -> Member:
+    """Start one more."""
+    changes = members[0]._changes if members else shared_changes()
+    new = Member(link_with(members), changes, len(members))
     await new.start()
     members.append(new)
     return new
@@ -84,7 +80,7 @@ async def test_unsubscribed_topic_is_not_received(members: list[Member]) -> None
 
 async def test_new_worker_knows_topics_and_is_asked_to_confirm(members: list[Member]) -> None:
     await members[0].subscribe(["old"])
-    new = await add(members, 3)
+    new = await add(members)
     assert await new.published("old", b"1") == 1
     await members[0].subscribe(["later"])
     assert await new.published("later", b"2") == 1
@@ -110,7 +106,7 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
     monkeypatch.setattr(links, "PATIENCE", 0.01)
     monkeypatch.setattr("eventcast.layers.mesh.PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
-    member = Member((7, False, ours))
+    member = Member([Peer(7, 7, False, ours)], shared_changes(), 0)
     await member.start()
     link = next(iter(member._links))
     theirs.sendall(links.frame(links.HELLO, "", b"") + links.frame(links.TOPICS, "", b"t"))

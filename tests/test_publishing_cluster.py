@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from eventcast.engine import messages, names, presence, sending
+from eventcast.engine.closing import GOING_AWAY
 from eventcast.engine.hub import current_hub
 from eventcast.engine.patterns import parse
 from eventcast.engine.publishing import apublish, publish
@@ -106,6 +108,33 @@ async def test_subscribers_are_counted_once_for_other_processes(layer: ClusterLa
     event = messages.to_layer("/a", ["x"])
     sends = [(names.group_name("/a"), event), (sending.EVERYWHERE, messages.for_patterns(event))]
     assert (await other.broadcast(sends, count=True)).subscribers == presence.subscriber_count("/a") == 3
+
+
+async def test_layer_is_told_of_each_change_of_the_number_of_subscribers(
+    layer: ClusterLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[str] = []
+    monkeypatch.setattr(layer, "count_changed", changed.append)
+
+    def changes() -> list[str]:
+        found, changed[:] = list(changed), []
+        return found
+
+    subscriber = await subscribe()
+    assert changes() == [names.group_name("/a")]
+    subscriber.close(GOING_AWAY)  # It counts no more, though its connection lasts until the client has answered.
+    assert changes() == [names.group_name("/a")]
+    current_hub().unsubscribe(subscriber)
+    by_pattern = await subscribe(parse("/<x>"))
+    current_hub().unsubscribe(by_pattern)
+    assert changes() == [sending.EVERYWHERE] * 2
+
+    async def listen() -> None:
+        await subscribe()
+
+    await asyncio.to_thread(asyncio.run, listen())  # An event loop that ends with a subscriber.
+    gc.collect()
+    assert changes() == [names.group_name("/a")] * 2
 
 
 async def test_process_leaves_the_group_with_its_last_subscriber(switch: Switch, layer: ClusterLayer) -> None:

@@ -47,7 +47,6 @@ class Hub:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.channels: dict[str, LocalChannel] = {}
-        self.patterns = PatternIndex()
         self.memory = PendingMemory()
         self.keepalive = Keepalive()
         self.readers = Readers()
@@ -60,7 +59,8 @@ class Hub:
             if (hub := alive()) is not None:
                 hub.receive(event)
 
-        self._memberships = Memberships(receive)
+        self._memberships = memberships = Memberships(receive)
+        self.patterns = PatternIndex(lambda pattern: memberships.count_changed(names.ALL))
         self._queue: deque[LocalChannel] = deque()
         self._running = False
         self.incoming = Incoming(self._loop, self._accept, self._lose)

@@ -156,6 +156,7 @@ class Memberships:
         if isinstance(local, InMemoryChannelLayer):
             for channel in self._memberships:
                 local.group_discard_nowait(names.group_name(channel), self._layer_channel)
+                self.count_changed(channel)
             self._stop()
 
     def _stop(self) -> None:

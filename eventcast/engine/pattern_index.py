@@ -7,19 +7,24 @@ Other threads may read: the code iterates over copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from eventcast.engine.fanout import LocalChannel
 from eventcast.engine.patterns import Pattern, Segment
+from eventcast.layers.bus import ignore
 
 CACHE_SIZE = 256
 """Channel names with a cached result. A publish looks up its name three times, and names repeat."""
 
 
 class PatternIndex:
-    """The local channels of patterns. Patterns that differ only in their parameters' names share one."""
+    """The local channels of patterns. Patterns that differ only in their parameters' names share one.
 
-    def __init__(self) -> None:
+    :param on_count: called after each change of the number of their subscribers.
+    """
+
+    def __init__(self, on_count: Callable[[str], object] = ignore) -> None:
+        self._on_count = on_count
         self._channels: dict[tuple[Segment, ...], LocalChannel] = {}
         self._by_length: dict[int, dict[str, dict[LocalChannel, Pattern]]] = {}
         """The patterns by the length of their literal prefix, then by the prefix."""
@@ -40,7 +45,7 @@ class PatternIndex:
         """The local channel of a pattern; created if there is none."""
         channel = self._channels.get(pattern.segments)
         if channel is None:
-            channel = self._channels[pattern.segments] = LocalChannel(pattern.text)
+            channel = self._channels[pattern.segments] = LocalChannel(pattern.text, self._on_count)
             prefixes = self._by_length.setdefault(len(pattern.literal_prefix), {})
             prefixes.setdefault(pattern.literal_prefix, {})[channel] = pattern
             self._cache = {}

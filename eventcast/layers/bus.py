@@ -40,13 +40,14 @@ class Bus(ABC):
     """Turns a message of plain types into bytes."""
     decode: Callable[[bytes], Any]
     """Turns bytes into a message. It may raise any exception for bytes of another program."""
-    rerouted: Callable[[str], None] = staticmethod(ignore)
-    """Called on the event loop with each topic that another process has begun or ceased to hear, if the bus is
-    :attr:`direct`."""
+    changed: Callable[[str], None] = staticmethod(ignore)
+    """Called on the event loop with each topic that has other subscribers in other processes than before, if the bus
+    :attr:`tells_changes`."""
     up = True
     """Whether the other processes can be reached now, as far as the bus knows."""
-    direct = False
-    """Whether the processes are linked with each other, so that :meth:`flush` and :meth:`catch_up` work."""
+    tells_changes = False
+    """Whether processes tell each other when their subscribers change, so that they may remember what they have
+    answered. Such a bus takes each payload at once."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -89,11 +90,15 @@ class Bus(ABC):
         """False if no other process hears a topic; True if one may."""
         return True
 
-    def flush(self) -> None:  # noqa: B027 (only for a direct bus)
-        """Send now what was published, not at the end of this iteration of the event loop."""
+    def tell_change(self, topic: str) -> None:  # noqa: B027 (only if it tells changes)
+        """Tell the processes that have published to a topic that its subscribers here have changed.
 
-    def catch_up(self, topic: str) -> None:  # noqa: B027 (only for a direct bus)
-        """Receive now all that the processes that hear a topic have flushed before."""
+        When this returns, :meth:`is_current` is false in them, until they have called :attr:`changed`.
+        """
+
+    def is_current(self, topic: str) -> bool:
+        """Whether this process knows all changes of those that hear a topic, and they all get what it publishes."""
+        return False
 
     def is_crowded(self) -> bool:
         """Whether so many bytes wait to be sent that publishers should wait."""

@@ -48,7 +48,9 @@ class ClusterLayer(Peers):
         self._counts = RecentCounts()
         self._tracked: dict[str, TrackedCount] = {}
         """What other processes have answered, by group, until they tell of a change."""
-        bus.rerouted = lambda topic: self._forget_count(topic[len(GROUP) :])
+        self._companions: set[str] = set()
+        """The groups that messages of tracked groups went to as well: that of patterns."""
+        bus.changed = self._forget_count
 
     async def start(self) -> None:
         """Start the bus on the running event loop, unless it is started."""
@@ -123,7 +125,6 @@ class ClusterLayer(Peers):
             del self._joining[group]
             if group not in self.local.groups:
                 self.bus.unsubscribe([GROUP + group])
-                self._trackers.pop(group, None)
 
     async def flush(self) -> None:
         """Remove all messages and memberships of this process."""
@@ -166,14 +167,13 @@ class ClusterLayer(Peers):
         first = sends[0][0]
         known: Reach | None = Reach(degraded=not self.bus.up)
         keep: Callable[[Reach], object] = ignore
-        if count and self.bus.direct and heard == [sends[0]]:
-            # Not with patterns: the count of their group depends on the channel.
-            tracked = self._track(first)
+        if count and self.bus.tells_changes and heard and heard[0] is sends[0]:
+            tracked = self._track([group for group, _ in heard])
             known, keep = tracked.last, tracked.note
         elif count and heard:
             known, keep = self._counts.last(first), functools.partial(self._counts.note, first)
-        if known is not None and (self.bus.direct or not heard):
-            # Nobody is asked, and a direct bus takes each message at once.
+        if known is not None and (self.bus.tells_changes or not heard):
+            # Nobody is asked, and this bus takes each message at once.
             for group, message in heard:
                 self.bus.publish(GROUP + group, self._pack(0, message))
             self._deliver(sends)
@@ -187,35 +187,37 @@ class ClusterLayer(Peers):
             raise broadcast.outcome
         return broadcast if broadcast.outcome is None else broadcast.outcome
 
-    def _track(self, group: str) -> TrackedCount:
-        self.bus.catch_up(GROUP + group)
-        return self._tracked.get(group) or self._tracked.setdefault(group, TrackedCount())
+    def _track(self, groups: Sequence[str]) -> TrackedCount:
+        """What is known of the subscribers of a group and of its companions."""
+        first, *companions = groups
+        self._companions.update(companions)
+        tracked = self._tracked.get(first)
+        if tracked is None or not all(self.bus.is_current(GROUP + group) for group in groups):
+            tracked = self._tracked[first] = TrackedCount()
+        return tracked
 
-    def _forget_count(self, group: str) -> None:
+    def _forget_count(self, topic: str) -> None:
+        group = topic.removeprefix(GROUP)
         self._tracked.pop(group, None)
+        if group in self._companions:
+            self._tracked.clear()
 
     def count_changed(self, group: str) -> None:
-        """Called after each change of what :attr:`count_with` returns for a group: tell the processes that count on it.
+        """Called after each change of what :attr:`count_with` returns for a group: tell the other processes.
 
-        Call it on the bus's event loop before a new subscriber is let in: then each publish counts it that the
-        subscriber begins itself. Safe in any thread; from other event loops the others are told a moment later.
+        Call it on the bus's event loop before a new subscriber is let in: then it is in the count of each publish that
+        begins later, in any process. Safe in any thread; from other event loops it takes effect a moment later.
         """
-        askers, home = self._trackers.pop(group, None), self._loop
-        if not askers or home is None or not self.lives:
+        if not self.bus.tells_changes or not self.lives:
             return
         try:
-            at_home = home is asyncio.get_running_loop()
+            at_home = self.is_at_home()
         except RuntimeError:  # a thread without an event loop
             at_home = False
         if at_home:
-            self._tell_changed(group, askers)
-        else:
-            home.call_soon_threadsafe(self._tell_changed, group, askers)
-
-    def _tell_changed(self, group: str, askers: set[bytes]) -> None:
-        for asker in askers:
-            self._tell(PROCESS + asker.hex(), ["changed", group])
-        self.bus.flush()
+            self.bus.tell_change(GROUP + group)
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self.bus.tell_change, GROUP + group)
 
     def is_at_home(self) -> bool:
         """Whether the bus lives on the running event loop."""

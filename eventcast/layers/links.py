@@ -13,20 +13,19 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 logger = logging.getLogger("eventcast.layers")
 
 HEAD = struct.Struct("!BHI")
 """Kind of the frame, bytes of its topic, bytes of its payload."""
 
-MESSAGE, HELLO, TOPICS, SUBSCRIBE, CONFIRM, UNSUBSCRIBE = range(6)
+MESSAGE, HELLO, TOPICS, SUBSCRIBE, CONFIRM, UNSUBSCRIBE, CHANGE = range(7)
 """``HELLO`` asks for all topics of the other worker, and ``TOPICS`` answers. ``SUBSCRIBE`` has a number, which
-``CONFIRM`` returns. Topics are separated by line feeds."""
+``CONFIRM`` returns. ``CHANGE`` says that the subscribers of a topic have changed. Topics are separated by line
+feeds."""
 
 READ_SIZE = 64 * 1024
-READS = 4
-"""Reads that empty a Unix socket: it holds 208 KiB (Linux's ``net.core.wmem_default``)."""
-
 BUFFERS = 256
 """Frames that one write joins at most."""
 
@@ -41,11 +40,33 @@ PATIENCE = 1.0
 nothing waits for it until it sends again. The parent process kills a worker that hangs."""
 
 
+SLOTS = 512
+"""Workers that there may be at the same time, also while they replace each other."""
+
+Changes = memoryview
+"""Numbers of 8 bytes in memory that all workers share: how many changes each has told each other one. So a worker knows
+that a change is on its way. The index is the slot of the one that tells, times :data:`SLOTS`, plus the other's slot."""
+
+CHANGES_SIZE = 8 * SLOTS * SLOTS
+
+
+class Peer(NamedTuple):
+    """Another worker, as the parent describes it."""
+
+    number: int
+    slot: int
+    serving: bool
+    """Whether it serves already."""
+    socket: socket.socket
+    """This end of a pair of Unix stream sockets."""
+
+
 class Link:
     """The link to one other worker, on the running event loop.
 
-    :param number: of the other worker.
-    :param sock: this end of a pair of Unix stream sockets.
+    :param peer: the other worker.
+    :param changes: the counters that both workers see.
+    :param slot: of this worker in them.
     :param take: called with the link and each received frame: its kind, topic and payload.
     :param pause: called after the last frame of each read. Frames that are put until then are written at once.
     :param forget: called once, when the link is closed.
@@ -53,14 +74,18 @@ class Link:
 
     def __init__(
         self,
-        number: int,
-        sock: socket.socket,
+        peer: Peer,
+        changes: Changes,
+        slot: int,
         take: Callable[[Link, int, str, bytes], None],
         pause: Callable[[], None],
         forget: Callable[[Link], None],
     ) -> None:
-        self.number = number
+        self.number = peer.number
         self.topics: set[str] = set()
+        """What the other worker has subscribed to."""
+        self.published: set[str] = set()
+        """Topics to which it has published since it was told of a change."""
         self.greeted = asyncio.Event()
         """Set once all topics of the other worker are known, or the link is closed."""
         self.serves = False
@@ -70,16 +95,18 @@ class Link:
         """Bytes that are not written yet."""
         self.closed = False
         self._take, self._pause, self._forget = take, pause, forget
-        self._socket = sock
+        self._socket = sock = peer.socket
+        self._changes, self._told_at, self._known_at = changes, slot * SLOTS + peer.slot, peer.slot * SLOTS + slot
+        self._known = changes[self._known_at]
         self._loop = asyncio.get_running_loop()
         self._pending: deque[bytes | memoryview] = deque()
         self._rest = bytearray()
         """Bytes of an incomplete frame."""
-        self._has_writer = self._flush_due = self._reading = False
+        self._has_writer = self._flush_due = False
         self._room = asyncio.Event()
         self._lost = 0
         sock.setblocking(False)
-        self._loop.add_reader(sock.fileno(), self._read)
+        self._loop.add_reader(sock.fileno(), self._readable)
         self.put(HEAD.pack(HELLO, 0, 0))
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -93,6 +120,22 @@ class Link:
         if not self._has_writer and not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self.flush)
+
+    def tell_change(self, topic: str) -> None:
+        """Tell the other worker that the subscribers of a topic have changed, if it has published to the topic since it
+        was last told."""
+        if topic in self.published:
+            self.published.discard(topic)
+            self._changes[self._told_at] += 1
+            self.put(frame(CHANGE, topic, b""))
+
+    def know_change(self) -> None:
+        """A change has arrived that the other worker has told."""
+        self._known += 1
+
+    def is_current(self) -> bool:
+        """Whether all changes have arrived that the other worker has told, and it gets what is put now."""
+        return self._known == self._changes[self._known_at] and self.pending < BOUND
 
     def lose(self) -> None:
         """Count a message that is lost, because too much is pending."""
@@ -138,25 +181,17 @@ class Link:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def read_all(self) -> None:
-        """Take all frames that the other worker has written until now. A frame that is being taken may call this: then
-        nothing is read."""
-        for _ in range(READS):
-            if self.closed or self._reading or not self._read():
-                break
-
-    def _read(self) -> bool:
-        """Returns whether more may have come than was read."""
+    def _readable(self) -> None:
         try:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
-            return False
+            return
         except OSError:
             data = b""
         if not data:
             self.close()
-            return False
-        self.stuck, flush_due, self._flush_due, self._reading = False, self._flush_due, True, True
+            return
+        self.stuck, flush_due, self._flush_due = False, self._flush_due, True
         if self._rest:
             self._rest += data
         received: bytes | bytearray = self._rest or data
@@ -178,10 +213,9 @@ class Link:
         else:
             del self._rest[:start]
         self._pause()
-        self._flush_due, self._reading = flush_due, False
+        self._flush_due = flush_due
         if not flush_due and self._pending and not self._has_writer:
             self.flush()
-        return len(data) == READ_SIZE
 
     def close(self) -> None:
         """Close the link: the other worker is gone, or this one ends."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import pickle
-import socket
 import struct
 from collections.abc import Iterable, Sequence
 
 from eventcast.layers.bus import Bus, Then, ignore
 from eventcast.layers.links import (
     BOUND,
+    CHANGE,
     CONFIRM,
     HELLO,
     HIGH_WATER,
@@ -25,7 +25,9 @@ from eventcast.layers.links import (
     SUBSCRIBE,
     TOPICS,
     UNSUBSCRIBE,
+    Changes,
     Link,
+    Peer,
     frame,
     within,
 )
@@ -42,18 +44,19 @@ FAREWELL = 1.0
 class MeshBus(Bus):
     """The bus of one worker. A process does not receive its own messages from it.
 
-    :param peers: the workers that there are: the number of each, whether it serves already, and this end of a pair of
-        sockets.
+    :param peers: the workers that there are.
+    :param changes: the numbers that all workers see.
+    :param slot: of this worker in them.
     """
 
     # Both ends of a link are the same program, and no other program has an end.
     encode = staticmethod(pickle.dumps)
     decode = staticmethod(pickle.loads)
 
-    direct = True
+    tells_changes = True
 
-    def __init__(self, peers: Iterable[tuple[int, bool, socket.socket]] = ()) -> None:
-        self._peers = list(peers)
+    def __init__(self, peers: Iterable[Peer], changes: Changes, slot: int) -> None:
+        self._peers, self._changes, self._slot = list(peers), changes, slot
         self._topics: set[str] = set()
         self._links: set[Link] = set()
         self._wanting: dict[str, tuple[Link, ...]] = {}
@@ -63,12 +66,12 @@ class MeshBus(Bus):
 
     async def start(self) -> None:
         """Begin on the running event loop, and wait until the topics of the workers that serve already are known."""
-        links = [(self.link(number, sock), serving) for number, serving, sock in self._peers]
+        links = [(self.link(peer), peer.serving) for peer in self._peers]
         await within(GREETING, *(link.greeted for link, serving in links if serving))
 
-    def link(self, number: int, sock: socket.socket) -> Link:
+    def link(self, peer: Peer) -> Link:
         """Connect this worker with another one."""
-        link = Link(number, sock, self._take, lambda: self.paused(), self._forget)
+        link = Link(peer, self._changes, self._slot, self._take, lambda: self.paused(), self._forget)
         self._links.add(link)
         return link
 
@@ -103,6 +106,7 @@ class MeshBus(Bus):
         self._topics.difference_update(topics)
         said = frame(UNSUBSCRIBE, "", "\n".join(topics).encode())
         for link in self._links:
+            link.published.difference_update(topics)
             if link.serves:
                 link.put(said)
 
@@ -120,14 +124,12 @@ class MeshBus(Bus):
     def is_heard(self, topic: str) -> bool:
         return topic in self._wanting
 
-    def flush(self) -> None:
-        for link in list(self._links):
-            if link.pending:
-                link.flush()
+    def tell_change(self, topic: str) -> None:
+        for link in self._links:
+            link.tell_change(topic)
 
-    def catch_up(self, topic: str) -> None:
-        for link in self._wanting.get(topic, ()):
-            link.read_all()
+    def is_current(self, topic: str) -> bool:
+        return all(map(Link.is_current, self._wanting.get(topic, ())))
 
     def is_crowded(self) -> bool:
         return any(link.pending >= HIGH_WATER and not link.stuck for link in self._links)
@@ -140,6 +142,7 @@ class MeshBus(Bus):
         """Take a frame that came over a link."""
         if kind == MESSAGE:
             if topic in self._topics:
+                link.published.add(topic)
                 self.receive(topic, payload)
         elif kind == HELLO:
             link.serves = True
@@ -154,13 +157,16 @@ class MeshBus(Bus):
             self._confirm(link, NUMBER.unpack(payload)[0])
         elif kind == UNSUBSCRIBE:
             self._discard(link, set(payload.decode().split("\n")))
+        elif kind == CHANGE:
+            link.know_change()
+            self.changed(topic)
 
     def _add(self, link: Link, topics: bytes) -> None:
         for topic in topics.decode().split("\n") if topics else ():
             if topic not in link.topics:
                 link.topics.add(topic)
                 self._wanting[topic] = (*self._wanting.get(topic, ()), link)
-                self.rerouted(topic)
+                self.changed(topic)
 
     def _discard(self, link: Link, topics: set[str]) -> None:
         for topic in topics & link.topics:
@@ -168,7 +174,7 @@ class MeshBus(Bus):
                 self._wanting[topic] = rest
             else:
                 del self._wanting[topic]
-            self.rerouted(topic)
+            self.changed(topic)
         link.topics -= topics
 
     def _confirm(self, link: Link, number: int) -> None:

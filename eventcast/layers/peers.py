@@ -52,8 +52,6 @@ class Peers(BaseChannelLayer):
         self._in_threads: set[str] = set()
         self._replies: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._trackers: dict[str, set[bytes]] = {}
-        """The processes that know how many subscribers a group has here, until that number changes."""
         self._unsent_counts: dict[bytes, list[tuple[int, int]]] = {}
         """Counts for other processes. They are sent after the last message of the piece that asked for them."""
         self._name()
@@ -178,8 +176,6 @@ class Peers(BaseChannelLayer):
         try:
             content = self.bus.decode(payload[12:])
             if topic.startswith(GROUP):
-                if number and self.bus.direct:
-                    self._trackers.setdefault(topic[len(GROUP) :], set()).add(sender)
                 count = self._receive_group(topic[len(GROUP) :], content, count=bool(number))
                 if number:
                     self._unsent_counts.setdefault(sender, []).append((number, count))
@@ -197,8 +193,6 @@ class Peers(BaseChannelLayer):
         elif kind == "counts":
             for asked, count in content[0]:
                 self._questions.add(asked, count)
-        elif kind == "changed":
-            self._forget_count(*content)
         elif kind == "ask":
             name, data = content
             if name in self._in_threads and self._loop is not None:
@@ -235,10 +229,6 @@ class Peers(BaseChannelLayer):
     def _receive_group(self, group: str, message: dict[str, Any], *, count: bool) -> int:
         """Deliver a message of another process to the group's members here; returns the subscribers it goes to, or 0
         if they need not be counted."""
-
-    @abstractmethod
-    def _forget_count(self, group: str) -> None:
-        """Another process has more or fewer subscribers of a group than it has answered."""
 
     @abstractmethod
     def _receive_sent(self, channel: str, message: dict[str, Any]) -> None:

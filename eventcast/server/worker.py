@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import mmap
+import os
 import socket
 from collections.abc import Callable
 
 from eventcast.layers import use_between_workers
 from eventcast.layers.cluster import ClusterLayer
+from eventcast.layers.links import CHANGES_SIZE, Peer
 from eventcast.layers.mesh import MeshBus
 
 ALIVE, RETIRE = b"alive", b"retire"
@@ -32,23 +35,26 @@ class Worker:
         self._control.set_inheritable(False)
         if (received := self._receive()) is None:
             raise EOFError("This worker retires before it has begun.")
-        self.sockets = received[0]
+        peers, slot, (changes, *listeners) = received
+        self.sockets = [socket.socket(fileno=each) for each in listeners]
         """What it listens on."""
-        self._bus = MeshBus(received[1])
+        self._bus = MeshBus(peers, memoryview(mmap.mmap(changes, CHANGES_SIZE)).cast("Q"), slot)
+        os.close(changes)
         self.layer = ClusterLayer(self._bus)
         """The layer between the workers."""
         use_between_workers(self.layer)
 
-    def _receive(self) -> tuple[list[socket.socket], list[tuple[int, bool, socket.socket]]] | None:
-        """The sockets to listen on, and those of other workers, that the parent sends; None if this worker retires."""
+    def _receive(self) -> tuple[list[Peer], int, list[int]] | None:
+        """What the parent sends: other workers, the slot of this one, and descriptors; None if this worker retires."""
         data, descriptors, *_ = socket.recv_fds(self._control, 65536, MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
         if not data:
             raise EOFError("The parent of this worker has ended.")
         if data == RETIRE:
             return None
-        message, sockets = json.loads(data), [socket.socket(fileno=each) for each in descriptors]
-        links = zip(message["peers"], sockets[message["listeners"] :], strict=True)
-        return sockets[: message["listeners"]], [(number, serving, sock) for (number, serving), sock in links]
+        message = json.loads(data)
+        links = zip(message["peers"], descriptors, strict=False)
+        peers = [Peer(number, slot, serving, socket.socket(fileno=each)) for (number, slot, serving), each in links]
+        return peers, message["slot"], descriptors[len(peers) :]
 
     def join(self, stop: Callable[..., None]) -> None:
         """Listen to the parent, on the event loop that serves. ``stop`` is called once the parent has ended, or with
@@ -76,8 +82,8 @@ class Worker:
         if received is None:
             self._stop(retired=True)
         else:
-            for number, _, sock in received[1]:
-                self._bus.link(number, sock)
+            for peer in received[0]:
+                self._bus.link(peer)
 
     async def catch_up(self) -> None:
         """Receive all messages that other workers have published until now: their answers come after them."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, TextIO
 
 from eventcast.conf import conf
+from eventcast.layers.links import Peer
 from eventcast.server.worker import RETIRE
 
 logger = logging.getLogger("eventcast.server")
@@ -66,10 +67,13 @@ class _Output:
 
 
 class WorkerProcess:
-    """One worker process; ``command`` is its command line, but for the last argument."""
+    """One worker process; ``command`` is its command line, but for the last argument.
 
-    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.number = number
+    :param slot: its place in the memory that all workers share.
+    """
+
+    def __init__(self, number: int, slot: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.number, self.slot = number, slot
         loop = asyncio.get_running_loop()
         self.started = loop.time()
         self.deadline = self.started + START_TIMEOUT
@@ -93,11 +97,17 @@ class WorkerProcess:
         pipes = (self.process.stdout, sys.stdout), (self.process.stderr, sys.stderr)
         self.outputs = [_Output(number, pipe, to) for pipe, to in pipes if pipe is not None]
 
-    def tell(self, peers: Sequence[tuple[int, bool, socket.socket]], listeners: Sequence[socket.socket] = ()) -> None:
-        """Give it sockets: links to other workers, and in the beginning those it listens on."""
-        message = {"listeners": len(listeners), "peers": [(number, serving) for number, serving, _ in peers]}
-        descriptors = [each.fileno() for each in (*listeners, *(sock for *_, sock in peers))]
-        self._send(json.dumps(message).encode(), descriptors)
+    def begin(self, peers: Sequence[Peer], changes: int, listeners: Sequence[socket.socket]) -> None:
+        """Give it what it needs to serve: links to other workers, the memory that all share, what it listens on."""
+        self._tell(peers, [changes, *(each.fileno() for each in listeners)])
+
+    def tell(self, peer: Peer) -> None:
+        """Give it a link to a new worker."""
+        self._tell([peer], [])
+
+    def _tell(self, peers: Sequence[Peer], descriptors: Sequence[int]) -> None:
+        message = {"slot": self.slot, "peers": [peer[:3] for peer in peers]}
+        self._send(json.dumps(message).encode(), [*(peer.socket.fileno() for peer in peers), *descriptors])
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ask it to end: in its own time the first time, and at once the second time."""

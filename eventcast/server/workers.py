@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from django.conf import settings
 
 from eventcast.conf import PASSING_KEY
+from eventcast.layers.links import CHANGES_SIZE, SLOTS, Peer
 from eventcast.server.process import listen_at
 from eventcast.server.worker_process import WorkerProcess
 
@@ -65,12 +66,15 @@ class Workers:
         self._serving = self._stopping = False
         self._exit_code = 0
         self._replacing: asyncio.Task[None] | None = None
+        self._slots = itertools.cycle(range(SLOTS))
         self._replace_again = False
 
     async def run(self) -> int:
         """Serve until the end; returns the exit code of the process."""
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
+        self._changes = os.memfd_create("eventcast")
+        os.truncate(self._changes, CHANGES_SIZE)
         self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._loop.add_signal_handler(signal.SIGTERM, self._stop)
         self._loop.add_signal_handler(signal.SIGINT, self._stop)
@@ -84,21 +88,24 @@ class Workers:
         elif not self._stopping:
             self._stop()
         await self._done.wait()
+        os.close(self._changes)
         return self._exit_code
 
     # --- one worker -------------------------------------------------------------------------------------------------
 
     def _start(self, number: int) -> WorkerProcess:
-        worker = WorkerProcess(number, self._command, self._environment)
+        # The slot that has been free for the longest time: the others know that its last worker has ended.
+        slot = next(each for each in self._slots if each not in [worker.slot for worker in self._workers])
+        worker = WorkerProcess(number, slot, self._command, self._environment)
         peers = []
         for other in self._workers:
             ours, theirs = socket.socketpair()
-            other.tell([(number, False, theirs)])
+            other.tell(Peer(number, slot, False, theirs))
             theirs.close()
-            peers.append((other.number, other.serving, ours))
-        worker.tell(peers, self._sockets[number - 1])
-        for *_, sock in peers:
-            sock.close()
+            peers.append(Peer(other.number, other.slot, other.serving, ours))
+        worker.begin(peers, self._changes, self._sockets[number - 1])
+        for peer in peers:
+            peer.socket.close()
         self._workers.append(worker)
         self._loop.add_reader(worker.control.fileno(), self._hear, worker)
         return worker
