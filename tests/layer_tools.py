@@ -79,6 +79,6 @@ def link_with(workers: Sequence[MeshBus]) -> list[Peer]:
     new, peers = len(workers), []
     for number, worker in enumerate(workers):
         ours, theirs = socket.socketpair()
-        worker.link(Peer(new, new, False, theirs))
-        peers.append(Peer(number, number, True, ours))
+        worker.link(Peer(new, new, theirs))
+        peers.append(Peer(number, number, ours))
     return peers

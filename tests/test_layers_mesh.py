@@ -106,7 +106,7 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
     monkeypatch.setattr(links, "PATIENCE", 0.01)
     monkeypatch.setattr("eventcast.layers.mesh.PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
-    member = Member([Peer(7, 7, False, ours)], shared_changes(), 0)
+    member = Member([Peer(7, 7, ours)], shared_changes(), 0)
     await member.start()
     link = next(iter(member._links))
     theirs.sendall(links.frame(links.HELLO, "", b"") + links.frame(links.TOPICS, "", b"t"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -184,7 +186,7 @@ async def test_worker_that_joins_or_leaves_the_group_is_counted_and_nothing_is_r
     await workers[2].close()
     await until(lambda: not workers[1]._tracked)
     assert workers[1].publish("g") == Reach()
-    assert not any("group.g" in each.published for each in workers[0].bus._links)
+    assert not any("group.g" in each.relies_on for each in workers[0].bus._links)
 
 
 async def test_subscribers_of_patterns_are_remembered_with_those_of_the_channel(workers: list[Worker]) -> None:
@@ -199,6 +201,25 @@ async def test_subscribers_of_patterns_are_remembered_with_those_of_the_channel(
     assert isinstance(workers[0].publish("g", "patterns"), Broadcast)
     await settle(workers)
     assert list(workers[0]._tracked) == []
+
+
+async def test_first_subscriber_of_a_pattern_is_counted_where_only_the_channel_was_heard(workers: list[Worker]) -> None:
+    begun = workers[0].publish("g", "patterns")
+    assert isinstance(begun, Broadcast)
+    assert await begun.reach() == Reach(2 * SUBSCRIBERS)
+    await workers[1].join("patterns")
+    begun = workers[0].publish("g", "patterns")
+    assert isinstance(begun, Broadcast)
+    assert await begun.reach() == Reach(3 * SUBSCRIBERS)
+
+
+async def test_question_that_crosses_the_end_of_a_subscription_is_answered(workers: list[Worker]) -> None:
+    begun = workers[0].publish("g")
+    workers[1].bus.unsubscribe(["group.g"])
+    await workers[1].local.flush()
+    assert isinstance(begun, Broadcast)
+    assert await begun.reach() == Reach(SUBSCRIBERS)
+    assert not link(workers[1], 0).relies_on
 
 
 async def test_channels_that_only_patterns_hear_leave_nothing_behind(workers: list[Worker]) -> None:
@@ -224,8 +245,8 @@ async def test_worker_in_the_place_of_another_one_is_counted(workers: list[Worke
         each.close()
     await until(lambda: len(workers[0].bus._links) == 1)
     ours, theirs = socket.socketpair()
-    workers[0].bus.link(Peer(1, 1, False, theirs))
-    new = ClusterLayer(MeshBus([Peer(0, 0, True, ours)], workers[0].bus._changes, 1))
+    workers[0].bus.link(Peer(1, 1, theirs))
+    new = ClusterLayer(MeshBus([Peer(0, 0, ours)], workers[0].bus._changes, 1))
     await new.start()
     new.count_with = lambda message: 5
     channel = await new.new_channel()
@@ -234,3 +255,19 @@ async def test_worker_in_the_place_of_another_one_is_counted(workers: list[Worke
     assert await workers[0].count_others() == SUBSCRIBERS + 5
     assert workers[0].publish("g") == Reach(SUBSCRIBERS + 5)
     await new.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+async def test_worker_with_a_forked_child_is_gone_when_it_has_ended(workers: list[Worker]) -> None:
+    child = os.fork()
+    if not child:
+        workers[1].bus.disown()  # as after each fork of a worker
+        signal.pause()
+    try:
+        for each in list(workers[1].bus._links):
+            each.close()
+        await until(lambda: len(workers[0].bus._links) == 1)
+        assert await workers[0].count_others() == SUBSCRIBERS
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)  # noqa: ASYNC222 (it has been killed)

@@ -52,6 +52,12 @@ def test_exit_code_is_0_after_a_signal_and_lines_have_the_number_of_their_worker
     assert sorted(capfd.readouterr().out.splitlines()) == [f"[{number}] {line}" for number in (1, 2) for line in lines]
 
 
+def test_workers_start_without_memfd_create(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that was built for an old C library does not have it."""
+    monkeypatch.delattr(os, "memfd_create")
+    assert run(SERVING + UNTIL_TOLD, on_serving=end_by_signal) == 0
+
+
 def test_exit_code_is_that_of_a_worker_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
     served: list[bool] = []
     assert run("raise SystemExit(3)", on_serving=lambda: served.append(True)) == 3

@@ -49,7 +49,7 @@ class ClusterLayer(Peers):
         self._tracked: dict[str, TrackedCount] = {}
         """What other processes have answered, by group, until they tell of a change."""
         self._companions: set[str] = set()
-        """The groups that messages of tracked groups went to as well: that of patterns."""
+        """The groups that messages to tracked groups go to as well: that of patterns."""
         bus.changed = self._forget_count
 
     async def start(self) -> None:
@@ -168,6 +168,8 @@ class ClusterLayer(Peers):
         known: Reach | None = Reach(degraded=not self.bus.up)
         keep: Callable[[Reach], object] = ignore
         if count and self.bus.tells_changes and heard and heard[0] is sends[0]:
+            # Also while nobody hears them: the first subscriber of a pattern changes all counts.
+            self._companions.update(group for group, _ in sends[1:])
             tracked = self._track([group for group, _ in heard])
             known, keep = tracked.last, tracked.note
         elif count and heard:
@@ -189,11 +191,9 @@ class ClusterLayer(Peers):
 
     def _track(self, groups: Sequence[str]) -> TrackedCount:
         """What is known of the subscribers of a group and of its companions."""
-        first, *companions = groups
-        self._companions.update(companions)
-        tracked = self._tracked.get(first)
+        tracked = self._tracked.get(groups[0])
         if tracked is None or not all(self.bus.is_current(GROUP + group) for group in groups):
-            tracked = self._tracked[first] = TrackedCount()
+            tracked = self._tracked[groups[0]] = TrackedCount()
         return tracked
 
     def _forget_count(self, topic: str) -> None:

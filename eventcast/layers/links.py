@@ -55,8 +55,7 @@ class Peer(NamedTuple):
 
     number: int
     slot: int
-    serving: bool
-    """Whether it serves already."""
+    """Its place in the memory that all workers share."""
     socket: socket.socket
     """This end of a pair of Unix stream sockets."""
 
@@ -84,8 +83,8 @@ class Link:
         self.number = peer.number
         self.topics: set[str] = set()
         """What the other worker has subscribed to."""
-        self.published: set[str] = set()
-        """Topics to which it has published since it was told of a change."""
+        self.relies_on: set[str] = set()
+        """Topics to which it has published since it was told of a change: it may rely on a count of then."""
         self.greeted = asyncio.Event()
         """Set once all topics of the other worker are known, or the link is closed."""
         self.serves = False
@@ -122,12 +121,12 @@ class Link:
             self._loop.call_soon(self.flush)
 
     def tell_change(self, topic: str) -> None:
-        """Tell the other worker that the subscribers of a topic have changed, if it has published to the topic since it
-        was last told."""
-        if topic in self.published:
-            self.published.discard(topic)
+        """Tell the other worker that the subscribers of a topic have changed, if it relies on them."""
+        if topic in self.relies_on:
+            said = frame(CHANGE, topic, b"")
+            self.relies_on.discard(topic)
             self._changes[self._told_at] += 1
-            self.put(frame(CHANGE, topic, b""))
+            self.put(said)
 
     def know_change(self) -> None:
         """A change has arrived that the other worker has told."""
@@ -216,6 +215,10 @@ class Link:
         self._flush_due = flush_due
         if not flush_due and self._pending and not self._has_writer:
             self.flush()
+
+    def disown(self) -> None:
+        """Close the socket in a forked child. It stays open in this worker."""
+        self._socket.close()
 
     def close(self) -> None:
         """Close the link: the other worker is gone, or this one ends."""

@@ -65,9 +65,8 @@ class MeshBus(Bus):
         self._unconfirmed: dict[int, tuple[set[Link], asyncio.Future[None]]] = {}
 
     async def start(self) -> None:
-        """Begin on the running event loop, and wait until the topics of the workers that serve already are known."""
-        links = [(self.link(peer), peer.serving) for peer in self._peers]
-        await within(GREETING, *(link.greeted for link, serving in links if serving))
+        """Begin on the running event loop, and wait until the topics of the workers that there are are known."""
+        await within(GREETING, *[self.link(peer).greeted for peer in self._peers])
 
     def link(self, peer: Peer) -> Link:
         """Connect this worker with another one."""
@@ -83,6 +82,11 @@ class MeshBus(Bus):
             await asyncio.sleep(0.01)
         for link in list(self._links):
             link.close()
+
+    def disown(self) -> None:
+        """Close the sockets in a forked child, or the others would not see when this worker ends."""
+        for link in self._links:
+            link.disown()
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         self._topics.update(topics)
@@ -106,7 +110,7 @@ class MeshBus(Bus):
         self._topics.difference_update(topics)
         said = frame(UNSUBSCRIBE, "", "\n".join(topics).encode())
         for link in self._links:
-            link.published.difference_update(topics)
+            link.relies_on.difference_update(topics)
             if link.serves:
                 link.put(said)
 
@@ -142,8 +146,8 @@ class MeshBus(Bus):
         """Take a frame that came over a link."""
         if kind == MESSAGE:
             if topic in self._topics:
-                link.published.add(topic)
-                self.receive(topic, payload)
+                link.relies_on.add(topic)
+            self.receive(topic, payload)  # Also one that has come too late: it may ask for a count.
         elif kind == HELLO:
             link.serves = True
             link.put(frame(TOPICS, "", "\n".join(self._topics).encode()))

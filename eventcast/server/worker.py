@@ -40,6 +40,7 @@ class Worker:
         """What it listens on."""
         self._bus = MeshBus(peers, memoryview(mmap.mmap(changes, CHANGES_SIZE)).cast("Q"), slot)
         os.close(changes)
+        os.register_at_fork(after_in_child=self._bus.disown)
         self.layer = ClusterLayer(self._bus)
         """The layer between the workers."""
         use_between_workers(self.layer)
@@ -52,9 +53,10 @@ class Worker:
         if data == RETIRE:
             return None
         message = json.loads(data)
-        links = zip(message["peers"], descriptors, strict=False)
-        peers = [Peer(number, slot, serving, socket.socket(fileno=each)) for (number, slot, serving), each in links]
-        return peers, message["slot"], descriptors[len(peers) :]
+        described, count = message["peers"], len(message["peers"])
+        links = zip(described, descriptors[:count], strict=True)
+        peers = [Peer(number, slot, socket.socket(fileno=each)) for (number, slot), each in links]
+        return peers, message["slot"], descriptors[count:]
 
     def join(self, stop: Callable[..., None]) -> None:
         """Listen to the parent, on the event loop that serves. ``stop`` is called once the parent has ended, or with

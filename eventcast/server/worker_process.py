@@ -106,7 +106,7 @@ class WorkerProcess:
         self._tell([peer], [])
 
     def _tell(self, peers: Sequence[Peer], descriptors: Sequence[int]) -> None:
-        message = {"slot": self.slot, "peers": [peer[:3] for peer in peers]}
+        message = {"slot": self.slot, "peers": [(peer.number, peer.slot) for peer in peers]}
         self._send(json.dumps(message).encode(), [*(peer.socket.fileno() for peer in peers), *descriptors])
 
     def stop(self, *, at_once: bool = False) -> None:

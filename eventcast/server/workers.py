@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 from django.conf import settings
@@ -73,8 +74,7 @@ class Workers:
         """Serve until the end; returns the exit code of the process."""
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._changes = os.memfd_create("eventcast")
-        os.truncate(self._changes, CHANGES_SIZE)
+        self._changes = _shared_memory(CHANGES_SIZE)
         self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._loop.add_signal_handler(signal.SIGTERM, self._stop)
         self._loop.add_signal_handler(signal.SIGINT, self._stop)
@@ -100,9 +100,9 @@ class Workers:
         peers = []
         for other in self._workers:
             ours, theirs = socket.socketpair()
-            other.tell(Peer(number, slot, False, theirs))
+            other.tell(Peer(number, slot, theirs))
             theirs.close()
-            peers.append(Peer(other.number, other.slot, other.serving, ours))
+            peers.append(Peer(other.number, other.slot, ours))
         worker.begin(peers, self._changes, self._sockets[number - 1])
         for peer in peers:
             peer.socket.close()
@@ -249,3 +249,14 @@ def supervise(sockets: list[socket.socket], count: int, timeout: float, on_servi
     # The same command again. The settings were checked here.
     command = [sys.executable, *sys.orig_argv[1:], "--skip-checks", "--as-worker"]
     return asyncio.run(Workers(rows, command, environment, timeout, on_serving).run())
+
+
+def _shared_memory(size: int) -> int:
+    """The descriptor of memory, filled with zeros, that processes can share."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("eventcast")
+    else:  # a Python that was built for an old C library
+        descriptor, path = tempfile.mkstemp()
+        os.unlink(path)
+    os.truncate(descriptor, size)
+    return descriptor
