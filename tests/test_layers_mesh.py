@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 
@@ -145,3 +147,29 @@ async def test_publisher_waits_for_a_worker_that_reads_slowly(members: list[Memb
         await members[0].published("t", b"x" * 1_000_000)
     assert members[0].dropped == []
     await until(lambda: len(members[1].heard) == 100)
+
+
+class Starved:
+    """A socket of a machine without memory: each call fails the first time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket, self.failed = sock, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("sendmsg", "recv") and name not in self.failed:
+            self.failed.add(name)
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+        return getattr(self._socket, name)
+
+
+async def test_link_outlives_a_moment_without_memory(members: list[Member], monkeypatch: pytest.MonkeyPatch) -> None:
+    await members[1].subscribe(["t"])
+    starved = []
+    for member in members[:2]:
+        [link] = [each for each in member._links if each.number == 1 - members.index(member)]
+        starved.append(Starved(link._socket))
+        monkeypatch.setattr(link, "_socket", starved[-1])
+    for number in range(3):
+        await members[0].published("t", b"%d" % number)
+    await until(lambda: members[1].heard == [("t", b"0"), ("t", b"1"), ("t", b"2")])
+    assert [each.failed for each in starved] == [{"sendmsg"}, {"recv"}]

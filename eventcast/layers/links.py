@@ -7,6 +7,7 @@ loop are joined into one write.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
 import socket
@@ -34,6 +35,12 @@ HIGH_WATER = 4 * 1024 * 1024
 
 BOUND = 16 * 1024 * 1024
 """Pending bytes on a link at which further messages are lost, and counted."""
+
+NO_MEMORY = errno.ENOBUFS, errno.ENOMEM
+"""Errors that say nothing about the other worker: the kernel, or the control group, has no memory at this moment."""
+
+RETRY = 0.05
+"""Seconds after such an error until the link is written to again."""
 
 PATIENCE = 1.0
 """Seconds that a publisher or a new subscriber waits for another worker. After them, that worker counts as stuck:
@@ -151,6 +158,8 @@ class Link:
     def flush(self) -> None:
         """Write what is pending, as far as the kernel takes it."""
         self._flush_due = False
+        if self.closed:
+            return
         try:
             while self._pending:
                 sent = self._socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
@@ -166,8 +175,12 @@ class Link:
             if not self._has_writer:
                 self._has_writer = True
                 self._loop.add_writer(self._socket.fileno(), self.flush)
-        except OSError:
-            self.close()  # That worker is gone.
+        except OSError as error:
+            if error.errno not in NO_MEMORY:
+                self.close()  # That worker is gone.
+            elif not self._has_writer:
+                self._flush_due = True
+                self._loop.call_later(RETRY, self.flush)
         else:
             if self._has_writer:
                 self._has_writer = False
@@ -185,7 +198,9 @@ class Link:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_MEMORY:
+                return
             data = b""
         if not data:
             self.close()
