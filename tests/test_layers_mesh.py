@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -109,9 +110,9 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
     monkeypatch.setattr("eventcast.layers.mesh.PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
     member = Member([Peer(7, 7, ours)], shared_changes(), 0)
+    theirs.sendall(links.frame(links.HELLO, "", b"") + links.frame(links.TOPICS, "", b"t"))
     await member.start()
     link = next(iter(member._links))
-    theirs.sendall(links.frame(links.HELLO, "", b"") + links.frame(links.TOPICS, "", b"t"))
     await until(lambda: link.serves)
     await member.subscribe(["u"])  # never confirmed
     assert link.stuck
@@ -124,14 +125,8 @@ async def test_worker_that_does_not_read_holds_nothing_up_and_loses_what_is_over
     assert "Worker 7 does not read" in caplog.text
     theirs.setblocking(False)
 
-    async def read() -> bool:
-        try:
-            theirs.recv(1_000_000)
-        except BlockingIOError:
-            return not link.pending
-        return False
-
-    await until(read)
+    while link.pending:
+        await asyncio.get_running_loop().sock_recv(theirs, 1_000_000)
     assert "Worker 7 reads again; 1 messages for it were lost" in caplog.text
     await member.published("t", b"heard")
     await until(lambda: not link.pending)
