@@ -13,7 +13,7 @@ from typing import Any
 from eventcast.exceptions import LayerUnavailable
 from eventcast.layers.broadcasts import Broadcast, Note, Sends, add_up
 from eventcast.layers.bus import TIMEOUT, Bus, ignore
-from eventcast.layers.counting import Reach, RecentCounts, TrackedCount
+from eventcast.layers.counting import NOWHERE, Reach, RecentCounts, TrackedCount
 from eventcast.layers.memory import InMemoryChannelLayer
 from eventcast.layers.peers import GROUP, PROCESS, Peers
 
@@ -165,7 +165,7 @@ class ClusterLayer(Peers):
         """
         heard = [send for send in sends if self.bus.is_heard(GROUP + send[0])] if self.bus.up else []
         first = sends[0][0]
-        known: Reach | None = Reach(degraded=not self.bus.up)
+        known: Reach | None = NOWHERE if self.bus.up else Reach(degraded=True)
         keep: Callable[[Reach], object] = ignore
         if count and self.bus.tells_changes and heard and heard[0] is sends[0]:
             # Also while nobody hears them: the first subscriber of a pattern changes all counts.
