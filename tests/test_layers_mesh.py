@@ -81,6 +81,23 @@ async def test_unsubscribed_topic_is_not_received(members: list[Member]) -> None
     assert [await members[0].published(topic, b"") for topic in ("t", "u")] == [0, 1]
 
 
+async def test_others_are_told_once_that_a_subscription_has_ended(members: list[Member]) -> None:
+    await members[1].subscribe(["t"])
+    link = next(iter(members[1]._links))
+    members[1].unsubscribe(["t"])
+    pending = link.pending
+    assert pending
+    members[1].unsubscribe(["t"])
+    assert link.pending == pending
+
+
+def test_child_that_was_forked_while_the_site_was_loaded_holds_no_link() -> None:
+    ours, theirs = socket.socketpair()
+    MeshBus([Peer(1, 1, ours)], shared_changes(), 0).disown()
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
 async def test_new_worker_knows_topics_and_is_asked_to_confirm(members: list[Member]) -> None:
     await members[0].subscribe(["old"])
     new = await add(members)
@@ -162,8 +179,8 @@ async def test_link_outlives_a_moment_without_memory(members: list[Member], monk
     starved = []
     for member in members[:2]:
         [link] = [each for each in member._links if each.number == 1 - members.index(member)]
-        starved.append(Starved(link._socket))
-        monkeypatch.setattr(link, "_socket", starved[-1])
+        starved.append(Starved(link.socket))
+        monkeypatch.setattr(link, "socket", starved[-1])
     for number in range(3):
         await members[0].published("t", b"%d" % number)
     await until(lambda: members[1].heard == [("t", b"0"), ("t", b"1"), ("t", b"2")])

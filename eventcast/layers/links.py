@@ -101,7 +101,7 @@ class Link:
         """Bytes that are not written yet."""
         self.closed = False
         self._take, self._pause, self._forget = take, pause, forget
-        self._socket = sock = peer.socket
+        self.socket = sock = peer.socket
         self._changes, self._told_at, self._known_at = changes, slot * SLOTS + peer.slot, peer.slot * SLOTS + slot
         self._known = changes[self._known_at]
         self._loop = asyncio.get_running_loop()
@@ -162,7 +162,7 @@ class Link:
             return
         try:
             while self._pending:
-                sent = self._socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
+                sent = self.socket.sendmsg(list(itertools.islice(self._pending, BUFFERS)))
                 self.pending -= sent
                 while sent:
                     size = len(self._pending[0])
@@ -174,7 +174,7 @@ class Link:
         except (BlockingIOError, InterruptedError):
             if not self._has_writer:
                 self._has_writer = True
-                self._loop.add_writer(self._socket.fileno(), self.flush)
+                self._loop.add_writer(self.socket.fileno(), self.flush)
         except OSError as error:
             if error.errno not in NO_MEMORY:
                 self.close()  # That worker is gone.
@@ -184,7 +184,7 @@ class Link:
         else:
             if self._has_writer:
                 self._has_writer = False
-                self._loop.remove_writer(self._socket.fileno())
+                self._loop.remove_writer(self.socket.fileno())
             if self._lost:
                 logger.warning("Worker %d reads again; %d messages for it were lost.", self.number, self._lost)
                 self._lost = 0
@@ -195,7 +195,7 @@ class Link:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(READ_SIZE)
+            data = self.socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -231,18 +231,14 @@ class Link:
         if not flush_due and self._pending and not self._has_writer:
             self.flush()
 
-    def disown(self) -> None:
-        """Close the socket in a forked child. It stays open in this worker."""
-        self._socket.close()
-
     def close(self) -> None:
         """Close the link: the other worker is gone, or this one ends."""
         if self.closed:
             return
         self.closed = True
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
-        self._socket.close()
+        self._loop.remove_reader(self.socket.fileno())
+        self._loop.remove_writer(self.socket.fileno())
+        self.socket.close()
         self._pending.clear()
         self.pending = 0
         self._room.set()

@@ -85,8 +85,8 @@ class MeshBus(Bus):
 
     def disown(self) -> None:
         """Close the sockets in a forked child, or the others would not see when this worker ends."""
-        for link in self._links:
-            link.disown()
+        for sock in [peer.socket for peer in self._peers] + [link.socket for link in self._links]:
+            sock.close()
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         self._topics.update(topics)
@@ -107,6 +107,9 @@ class MeshBus(Bus):
                 link.stuck = link.stuck or not done.done()
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
+        topics = [topic for topic in topics if topic in self._topics]
+        if not topics:
+            return  # Each message that comes too late asks for this again.
         self._topics.difference_update(topics)
         said = frame(UNSUBSCRIBE, "", "\n".join(topics).encode())
         for link in self._links:
